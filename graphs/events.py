@@ -1,0 +1,154 @@
+"""What a run tells while it works: typed events, the only thing that every wire renders.
+
+Stored names are forever: a field may be added, none renamed or removed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RunStarted(_Event):
+    type: Literal["run.started"] = "run.started"
+    run_id: str
+    thread_id: str
+    agent: str = "team"
+    attempt: int = 1
+
+
+class AgentStarted(_Event):
+    type: Literal["agent.started"] = "agent.started"
+    agent: str
+    task_id: str
+    instruction: str
+
+
+class AgentFinished(_Event):
+    type: Literal["agent.finished"] = "agent.finished"
+    agent: str
+    task_id: str
+    summary: str
+    seconds: float = Field(ge=0)
+
+
+class ModelCalled(_Event):
+    """One provider attempt that came to an end; ``cost`` in US dollars, ``seconds`` wall time."""
+
+    type: Literal["model.called"] = "model.called"
+    agent: str
+    task_id: str
+    model: str
+    input_tokens: int = Field(ge=0)
+    output_tokens: int = Field(ge=0)
+    cost: float = Field(ge=0)
+    seconds: float = Field(ge=0)
+    ok: bool = True
+
+
+class ToolStarted(_Event):
+    type: Literal["tool.started"] = "tool.started"
+    agent: str
+    task_id: str
+    call_id: str
+    tool: str
+    args: dict[str, Any]
+
+
+class ToolFinished(_Event):
+    type: Literal["tool.finished"] = "tool.finished"
+    agent: str
+    task_id: str
+    call_id: str
+    tool: str
+    ok: bool
+    summary: str
+    seconds: float = Field(ge=0)
+
+
+class Verdict(_Event):
+    """The critic's word on a draft; ``problems`` name what is not supported and why."""
+
+    type: Literal["critic.verdict"] = "critic.verdict"
+    supported: bool
+    problems: list[str] = Field(default_factory=list)
+
+
+class LimitReached(_Event):
+    """``limit`` is the setting's noun: steps, tokens, cost or seconds."""
+
+    type: Literal["limit.reached"] = "limit.reached"
+    limit: str
+    used: float
+    maximum: float
+
+
+class Source(BaseModel):
+    """One numbered source of an answer: where it stands and what it says."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    number: int = Field(ge=1)
+    document_id: str
+    chunk_id: str
+    title: str
+    source: str
+    page: int | None = None
+    heading: str | None = None
+    span: tuple[int, int] | None = None
+    text: str
+
+
+class Usage(BaseModel):
+    """What a run spent; ``cost`` in US dollars, ``seconds`` of active time."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    steps: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+
+
+class RunFinished(_Event):
+    """``stop_reason``: ``answered``, ``asked_back``, or the limit that ended the run."""
+
+    type: Literal["run.finished"] = "run.finished"
+    answer: str
+    sources: list[Source] = Field(default_factory=list)
+    stop_reason: str
+    usage: Usage
+
+
+class RunFailed(_Event):
+    """``error`` is a class of failure, ``message`` is for people: no internals, a remedy."""
+
+    type: Literal["run.failed"] = "run.failed"
+    error: str
+    message: str
+    usage: Usage = Field(default_factory=Usage)
+
+
+RunEvent = Annotated[
+    RunStarted
+    | AgentStarted
+    | AgentFinished
+    | ModelCalled
+    | ToolStarted
+    | ToolFinished
+    | Verdict
+    | LimitReached
+    | RunFinished
+    | RunFailed,
+    Field(discriminator="type"),
+]
+
+EVENT: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)

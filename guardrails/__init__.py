@@ -1,0 +1,1 @@
+"""What is allowed: policy, limits, input and output checks; pure, no IO."""

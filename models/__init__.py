@@ -1,0 +1,1 @@
+"""What thinks: chat models, embedders, prices, weights and local serving."""

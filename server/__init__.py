@@ -1,0 +1,1 @@
+"""How the world reaches it: settings, composition root, runs, streaming, routes, CLI."""

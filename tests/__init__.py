@@ -1,0 +1,1 @@
+"""Behaviour, stated and checked."""

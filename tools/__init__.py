@@ -1,0 +1,1 @@
+"""What can be done: retrieval, the sandbox; one tool a file."""

@@ -1,0 +1,1 @@
+"""Documents in, evidence out: parse, chunk, embed, store, search."""

@@ -1,0 +1,1 @@
+"""Code runs here and nowhere else: one process per execution, isolated and limited."""
