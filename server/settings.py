@@ -1,0 +1,273 @@
+"""Every setting: typed, documented, read here and nowhere else.
+
+Sources, strongest first: keyword arguments (the command line), ``COUNTERPOINT_*`` variables,
+``counterpoint.toml``, defaults. An unknown name or a bad value stops the start with its key.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+PREFIX = "COUNTERPOINT_"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class ConfigurationError(Exception):
+    """A setting that cannot be used; the message names the key and the remedy."""
+
+
+def _home(variable: str, fallback: str) -> Path:
+    base = os.environ.get(variable)
+    return (Path(base) if base else Path.home() / fallback) / "counterpoint"
+
+
+class ModelSettings(BaseModel):
+    """One named model of the registry (``[models.NAME]``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(description="OpenAI-compatible base URL, ending in /v1")
+    model: str = Field(description="the model's name at that URL")
+    key: SecretStr | None = Field(default=None, description="bearer key")
+    tools: Literal["native", "constrained", "auto"] = Field(
+        default="auto", description="how it calls tools; `auto` finds out by a probe"
+    )
+    context: int = Field(default=32768, ge=2048, description="context window, tokens")
+    max_output: int = Field(default=2048, ge=64, description="longest reply, tokens")
+    input_price: float | None = Field(default=None, ge=0, description="USD per million tokens in")
+    output_price: float | None = Field(default=None, ge=0, description="USD per million tokens out")
+    timeout: float = Field(default=120.0, gt=0, description="seconds per attempt")
+
+
+class RoleSettings(BaseModel):
+    """Which named model plays which role (``[roles]``); an absent one is played by `worker`'s."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    coordinator: str | None = Field(default=None, description="plans and writes the answer")
+    worker: str | None = Field(default=None, description="researcher and coder")
+    critic: str | None = Field(default=None, description="checks the draft")
+
+
+class RuleSettings(BaseModel):
+    """One rule of the tool policy (``[[policy]]``): the first match wins, no match denies."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tool: str = Field(description="glob over tool names")
+    agent: str = Field(default="*", description="glob over agent names")
+    effect: Literal["allow", "deny"] = Field(description="what a match does")
+    reason: str = Field(default="", description="told to the model when denied")
+
+
+class _Toml(InitSettingsSource):
+    """`counterpoint.toml`, read strictly: a broken file stops the start with its line."""
+
+
+class Settings(BaseSettings):
+    """The configuration of one Counterpoint process; frozen."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    CONFIG_FILE: ClassVar[str] = "counterpoint.toml"
+
+    data_dir: Path = Field(
+        default_factory=lambda: _home("XDG_DATA_HOME", ".local/share"),
+        description="Where everything is kept: Redis, Qdrant, the lock, the log",
+    )
+    models_dir: Path = Field(
+        default_factory=lambda: _home("XDG_CACHE_HOME", ".cache") / "models",
+        description="Where weights are kept; shared between data folders",
+    )
+    models_from: Path | None = Field(
+        default=None, description="Folder to take weights from instead of downloading (air gap)"
+    )
+    offline: bool = Field(
+        default_factory=lambda: os.environ.get("HF_HUB_OFFLINE", "") in {"1", "true", "yes", "on"},
+        description="Never ask the model hub; `HF_HUB_OFFLINE=1` means the same",
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks one")
+    api_key_sha256: frozenset[str] = Field(
+        default=frozenset(),
+        description="SHA-256 (hex) of each key that callers may present as bearer or `x-api-key`; "
+        "required beyond loopback. JSON list in the environment",
+    )
+    redis_url: str | None = Field(
+        default=None, description="Redis 7.2+ or Valkey 8; absent: one of our own"
+    )
+    qdrant_url: str | None = Field(
+        default=None, description="Qdrant server; absent: the engine in process"
+    )
+    qdrant_key: SecretStr | None = Field(default=None, description="API key of that Qdrant")
+    knowledge_url: str | None = Field(
+        default=None, description="The Counterpoint process that owns the embedded document engine"
+    )
+    model_url: str | None = Field(
+        default=None, description="OpenAI-compatible base URL; absent: the local model"
+    )
+    model: str | None = Field(default=None, description="The model's name at `model_url`")
+    model_key: SecretStr | None = Field(default=None, description="Bearer key for `model_url`")
+    model_tools: Literal["native", "constrained", "auto"] = Field(
+        default="auto", description="How that model calls tools; `auto` finds out by a probe"
+    )
+    model_context: int = Field(default=32768, ge=2048, description="Its context window, tokens")
+    model_max_output: int = Field(default=2048, ge=64, description="Its longest reply, tokens")
+    model_input_price: float | None = Field(
+        default=None, ge=0, description="USD per million tokens in, where no price list knows it"
+    )
+    model_output_price: float | None = Field(
+        default=None, ge=0, description="USD per million tokens out"
+    )
+    model_timeout: float = Field(default=120.0, gt=0, description="Seconds per provider attempt")
+    local_threads: int | None = Field(
+        default=None, ge=1, description="Threads of the local model; absent: all usable cores"
+    )
+    models: Mapping[str, ModelSettings] = Field(
+        default_factory=dict, description="Named models (`[models.NAME]` in the file)"
+    )
+    roles: RoleSettings = Field(
+        default=RoleSettings(), description="Which named model plays which role (`[roles]`)"
+    )
+    collection: str = Field(
+        default="default", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Documents searched"
+    )
+    max_steps: int = Field(default=40, ge=1, description="Limit per run: steps of all agents")
+    max_tokens: int = Field(default=200_000, ge=1, description="Limit per run: tokens in and out")
+    max_cost: float = Field(default=1.0, ge=0, description="Limit per run: US dollars")
+    max_seconds: float = Field(default=600.0, gt=0, description="Limit per run: active seconds")
+    max_rounds: int = Field(
+        default=2, ge=1, description="Limit per run: drafts, the first and those sent back"
+    )
+    max_document_bytes: int = Field(
+        default=50_000_000, ge=1, description="Largest document accepted, bytes"
+    )
+    concurrency: int = Field(default=4, ge=1, description="Runs worked on at the same time")
+    policy: tuple[RuleSettings, ...] = Field(
+        default=(
+            RuleSettings(tool="search_documents", effect="allow"),
+            RuleSettings(tool="run_python", effect="allow"),
+        ),
+        description="What agents may do (`[[policy]]` in the file); no match denies",
+    )
+    bubblewrap: Path | None = Field(
+        default=None, description="Path of `bwrap`; absent: PATH, then the package's own"
+    )
+    sandbox_seconds: float = Field(default=10.0, gt=0, description="Wall time of one execution")
+    sandbox_memory: int = Field(default=512, ge=64, description="Memory of one execution, MB")
+
+    @field_validator("data_dir", "models_dir", "models_from", "bubblewrap")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.model_url is not None and not self.model:
+            raise ValueError("model: COUNTERPOINT_MODEL_URL needs COUNTERPOINT_MODEL beside it")
+        if self.host not in LOOPBACK and not self.api_key_sha256:
+            raise ValueError(
+                f"host: {self.host} is open to others; set COUNTERPOINT_API_KEY_SHA256 "
+                "(`counterpoint key` makes a key and its hash), or listen on 127.0.0.1"
+            )
+        for role, name in self.roles:
+            if name is not None and name not in self.models:
+                raise ValueError(f"roles.{role}: no model named {name!r} under [models]")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _Toml(settings_cls, _read_toml())
+
+
+def _config_path() -> Path:
+    return Path(os.environ.get(PREFIX + "CONFIG", Settings.CONFIG_FILE))
+
+
+def _read_toml() -> dict[str, Any]:
+    path = _config_path()
+    if not path.exists():
+        if PREFIX + "CONFIG" in os.environ:
+            raise ConfigurationError(f"COUNTERPOINT_CONFIG: {path} does not exist")
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    # These two steer where settings and users' graphs come from; they are not settings themselves.
+    known |= {PREFIX + "CONFIG", PREFIX + "LANGGRAPH_JSON"}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name.upper() not in known:
+            raise ConfigurationError(
+                f"{name}: no such setting; docs/configuration.md lists them all"
+            )
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the configuration; ``None`` among the overrides means "not given".
+
+    Raises ConfigurationError, whose message names each key at fault.
+    """
+    _refuse_unknown_variables()
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if os.environ.get("OPENAI_API_KEY") and not os.environ.get(PREFIX + "MODEL_URL"):
+        given = {**_openai(), **given}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _openai() -> dict[str, Any]:
+    """`OPENAI_API_KEY` alone selects OpenAI, unless the file or a variable names a model URL."""
+    configured = _read_toml()
+    if "model_url" in configured or configured.get("models"):
+        return {}
+    return {
+        "model_url": os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1",
+        "model": os.environ.get(PREFIX + "MODEL") or configured.get("model") or "gpt-5-mini",
+        "model_key": os.environ["OPENAI_API_KEY"],
+    }
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{key}: no such setting; docs/configuration.md lists them all")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{key}: {message}" if key else message)
+    return "\n".join(lines)
