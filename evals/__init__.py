@@ -1,1 +1,1 @@
-"""How well it does: questions with known answers, run through the front door."""
+"""How well the product answers: questions with known answers, a judge, and the runs."""
