@@ -1,0 +1,118 @@
+"""The default embedder: all-MiniLM-L6-v2 in int8 on onnxruntime, without torch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from models.artifacts import WeightsError
+from models.embedder import Vectors
+
+DIMENSION = 384
+MAX_TOKENS = 256
+BATCH = 16
+
+
+class MiniLM:
+    """all-MiniLM-L6-v2: mean over the tokens, unit length; reads the first 256 tokens of a text.
+
+    Made by ``open``; one thread of its own does the work, so the event loop never waits for it.
+    """
+
+    def __init__(self, session: Any, tokenizer: Any, *, executor: ThreadPoolExecutor) -> None:
+        self._session = session
+        self._tokenizer = tokenizer
+        self._executor = executor
+        self._inputs = frozenset(entry.name for entry in session.get_inputs())
+
+    @classmethod
+    async def open(cls, model: Path, *, tokenizer: Path, threads: int = 1) -> MiniLM:
+        """Load the weights; raises ``WeightsError`` where a file is missing or damaged."""
+        for path in (model, tokenizer):
+            if not path.is_file():
+                raise WeightsError(
+                    f"the embedder's file {path} is not there: run `counterpoint models pull`"
+                )
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
+        loop = asyncio.get_running_loop()
+        try:
+            session, words = await loop.run_in_executor(executor, _load, model, tokenizer, threads)
+        except BaseException:
+            executor.shutdown(wait=False)
+            raise
+        return cls(session, words, executor=executor)
+
+    @property
+    def name(self) -> str:
+        return "all-MiniLM-L6-v2-int8"
+
+    @property
+    def dimension(self) -> int:
+        return DIMENSION
+
+    async def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._embed, list(texts))
+
+    async def embed_query(self, text: str) -> Vectors:
+        vector: Vectors = (await self.embed_documents([text]))[0]
+        return vector
+
+    async def close(self) -> None:
+        """Let the work in hand end, then free the thread."""
+        await asyncio.to_thread(self._executor.shutdown)
+
+    def _embed(self, texts: list[str]) -> Vectors:
+        result = np.zeros((len(texts), DIMENSION), dtype=np.float32)
+        encodings = self._tokenizer.encode_batch(texts)
+        # Texts of like length share a batch: padding costs as much as words do.
+        order = sorted(range(len(texts)), key=lambda index: len(encodings[index].ids))
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            result[rows] = self._run([encodings[row] for row in rows])
+        return result
+
+    def _run(self, encodings: Sequence[Any]) -> Vectors:
+        longest = max(len(encoding.ids) for encoding in encodings)
+        ids = np.zeros((len(encodings), longest), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, encoding in enumerate(encodings):
+            ids[row, : len(encoding.ids)] = encoding.ids
+            mask[row, : len(encoding.ids)] = 1
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        (hidden, *_) = self._session.run(
+            None, {name: value for name, value in feed.items() if name in self._inputs}
+        )
+        weights = mask[:, :, None].astype(np.float32)
+        pooled = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
+        unit: Vectors = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+        return unit.astype(np.float32)
+
+
+def _load(model: Path, tokenizer: Path, threads: int) -> tuple[Any, Any]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads burn the cores that the chat model needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        words = Tokenizer.from_file(str(tokenizer))
+        session = onnxruntime.InferenceSession(
+            str(model), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise WeightsError(
+            f"the embedder in {model.parent} cannot be loaded ({error}): delete its files and "
+            "run `counterpoint models pull`"
+        ) from error
+    words.no_padding()
+    words.enable_truncation(max_length=MAX_TOKENS)
+    return session, words
