@@ -1,0 +1,141 @@
+"""Telling this process's readers of a stream what was written, without reading it back.
+
+A batch is kept under the id that it follows. A reader that stands at this id takes it from
+memory; one that stands anywhere else reads the stream, so that a missed batch costs time,
+never an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, Protocol, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+KEPT_BATCHES = 256
+BLOCK_MS = 1000
+# For so long after a write of our own we expect the next one to be ours too.
+LOCAL_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+E = TypeVar("E", bound=_Identified)
+
+
+class Change:
+    """Set once, when something new may be read."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Until the change, or until the time is up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+
+
+class Topic(Generic[E]):
+    """One stream that somebody in this process reads."""
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self.follower: asyncio.Task[None] | None = None
+        self.changed = Change()
+        self.tail = ""
+        self.written = float("-inf")
+        self._batches: OrderedDict[str, Sequence[E]] = OrderedDict()
+
+    def following(self, entry_id: str) -> Sequence[E] | None:
+        """The batch that was written right after an id, if it is still at hand."""
+        return self._batches.get(entry_id)
+
+    def seen(self, entry_id: str) -> None:
+        """A reader read the stream up to here."""
+        if not self.tail:
+            self.tail = entry_id
+            # The follower waits for a place to start from.
+            self.wake()
+
+    def publish(self, *, after: str, batch: Sequence[E]) -> None:
+        if not batch:
+            return
+        self._batches[after] = batch
+        while len(self._batches) > KEPT_BATCHES:
+            self._batches.popitem(last=False)
+        self.tail = batch[-1].id
+        self.wake()
+
+    def wake(self) -> None:
+        changed, self.changed = self.changed, Change()
+        changed.set()
+
+
+class Fanout(Generic[E]):
+    """The streams that are being read here; a stream is forgotten with its last reader."""
+
+    def __init__(self, redis: Redis, *, decode: Callable[[bytes, Any], E]) -> None:
+        self._redis = redis
+        self._decode = decode
+        self._topics: dict[str, Topic[E]] = {}
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def publish(self, key: str, *, after: str, batch: Sequence[E]) -> None:
+        """Hand on what this process wrote to a stream behind the id ``after``."""
+        if topic := self._topics.get(key):
+            topic.written = time.monotonic()
+            topic.publish(after=after, batch=batch)
+
+    @contextmanager
+    def topic(self, key: str) -> Iterator[Topic[E]]:
+        """Follow a stream for as long as the context is open."""
+        topic = self._topics.get(key)
+        if topic is None:
+            topic = self._topics[key] = Topic()
+            topic.follower = asyncio.create_task(self._follow(key, topic), name=f"follow {key}")
+        topic.readers += 1
+        try:
+            yield topic
+        finally:
+            topic.readers -= 1
+            if topic.readers == 0:
+                del self._topics[key]
+                if topic.follower is not None:
+                    topic.follower.cancel()
+
+    async def _follow(self, key: str, topic: Topic[E]) -> None:
+        """Notice what other processes write."""
+        while True:
+            changed, tail = topic.changed, topic.tail
+            if not tail or time.monotonic() - topic.written < LOCAL_SECONDS:
+                await changed.wait(BLOCK_MS / 1000)
+                continue
+            try:
+                reply: Any = await self._redis.xread({key: tail}, block=BLOCK_MS)
+            except (RedisError, OSError) as error:
+                _log.warning("cannot follow %s: %s", key, error)
+                await changed.wait(BLOCK_MS / 1000)
+                continue
+            for _, entries in reply:
+                batch = [self._decode(entry_id, fields) for entry_id, fields in entries]
+                # Anything that was published meanwhile has told the readers already.
+                if topic.tail == tail:
+                    topic.publish(after=tail, batch=batch)

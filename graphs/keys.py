@@ -1,0 +1,72 @@
+"""The names of everything in Redis: the one module that knows them.
+
+Keys that one script touches share a ``{hash tag}``, so that they live on one node of a cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+DEFAULT_PREFIX = "counterpoint:"
+DEFAULT_TENANT = "default"
+
+
+def _safe(name: str) -> str:
+    """An id from outside, without braces, colons or glob characters."""
+    return quote(name, safe="-_.~")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """All key names under one prefix, which ends in a colon."""
+
+    prefix: str = DEFAULT_PREFIX
+
+    def thread(self, tenant: str, thread_id: str) -> str:
+        """What the keys of one thread start with."""
+        return f"{self.prefix}thread:{{{_safe(tenant)}:{_safe(thread_id)}}}:"
+
+    def events(self, tenant: str, thread_id: str) -> str:
+        """Stream: the event log of a thread."""
+        return self.thread(tenant, thread_id) + "events"
+
+    def events_meta(self, tenant: str, thread_id: str) -> str:
+        """Hash: where each run starts and ends in the log, and up to where it was trimmed."""
+        return self.thread(tenant, thread_id) + "events:meta"
+
+    def run(self, run_id: str) -> str:
+        """Hash: a run record."""
+        return f"{self.prefix}{{runs}}:run:{_safe(run_id)}"
+
+    @property
+    def runs_active(self) -> str:
+        """Set: ids of the runs that are pending or running."""
+        return f"{self.prefix}{{runs}}:active"
+
+    @property
+    def runs_closing(self) -> str:
+        """Set: ids of the runs whose end is stored but perhaps not yet in the event log."""
+        return f"{self.prefix}{{runs}}:closing"
+
+    def thread_runs(self, tenant: str, thread_id: str) -> str:
+        """Sorted set: ids of a thread's runs by creation, in microseconds."""
+        return f"{self.prefix}{{runs}}:thread:{_safe(tenant)}:{_safe(thread_id)}"
+
+    @property
+    def queue(self) -> str:
+        """The name of the queue; the engine builds its own keys under it."""
+        return f"{self.prefix}queue"
+
+    def checkpoints(self, thread_id: str) -> str:
+        """What the keys of one thread's checkpoints start with."""
+        return f"{self.prefix}checkpoint:{{{_safe(thread_id)}}}:"
+
+    @property
+    def checkpoint_threads(self) -> str:
+        """Set: ids of the threads that have checkpoints."""
+        return f"{self.prefix}checkpoint:threads"
+
+    def checkpoint_run(self, run_id: str) -> str:
+        """Set: ids of the threads that hold checkpoints of a run."""
+        return f"{self.prefix}checkpoint:run:{_safe(run_id)}"

@@ -1,0 +1,66 @@
+"""What many tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+
+import pytest
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+
+from graphs.keys import Keys
+from server.redis_client import open_redis
+from server.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The embedded Redis, started once for the whole session."""
+    server = RedisServer(tmp_path_factory.mktemp("data"))
+    started: Future[None] = Future()
+    stop = threading.Event()
+
+    async def serve() -> None:
+        try:
+            await server.start()
+        except Exception as error:
+            started.set_exception(error)
+            raise
+        started.set_result(None)
+        await asyncio.to_thread(stop.wait)
+        await server.close()
+
+    # A loop of its own, so that a test's loop may be running when this is first asked for.
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="redis")
+    thread.start()
+    started.result(timeout=30)
+    yield server
+    stop.set()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisServer) -> str:
+    return redis_server.url
+
+
+@pytest.fixture
+def keys(redis_url: str) -> Iterator[Keys]:
+    """Key names under a prefix of this test's own; a key outside it is a leak."""
+    names = Keys(prefix=f"test-{uuid.uuid4().hex}:")
+    yield names
+    with BlockingRedis.from_url(redis_url) as redis:
+        found = [key.decode() for key in redis.scan_iter(count=1000)]
+        redis.flushall()
+    assert [key for key in found if not key.startswith(names.prefix)] == []
+
+
+@pytest.fixture
+async def redis(redis_url: str, keys: Keys) -> AsyncIterator[Redis]:
+    client = open_redis(redis_url)
+    yield client
+    await client.aclose()
