@@ -1,0 +1,121 @@
+"""bubblewrap's arguments: the whole isolation on one page, decided without touching anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tools.sandbox.interpreter import INSIDE, Interpreter
+from tools.sandbox.sandbox import MEBIBYTE, Limits
+
+WORK = "/work"
+SHARED_MEMORY_BYTES = 8 * MEBIBYTE
+
+# What programs of the system need to run; not /etc, /home, /root, /var, /srv, /opt, /usr/src.
+_SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/share/zoneinfo")
+_MERGED = ("/bin", "/lib", "/lib64", "/lib32")
+
+
+def environment(interpreter: Interpreter) -> dict[str, str]:
+    """All that code inside sees of an environment."""
+    values = {
+        "HOME": WORK,
+        "LANG": "C.UTF-8",
+        "LOGNAME": "user",
+        "PATH": "/usr/bin:/bin",
+        "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
+        "USER": "user",
+        # Each arena reserves 128 MB of the address space that counts against the limit.
+        "MALLOC_ARENA_MAX": "2",
+    }
+    if interpreter.prefix is not None:
+        values["LD_LIBRARY_PATH"] = f"{INSIDE}/lib"
+    return values
+
+
+def _system_folders() -> list[str]:
+    arguments: list[str] = []
+    for folder in _SYSTEM:
+        arguments += ["--ro-bind-try", folder, folder]
+    for folder in _MERGED:
+        path = Path(folder)
+        if path.is_symlink():
+            arguments += ["--symlink", str(path.readlink()), folder]
+        else:
+            arguments += ["--ro-bind-try", folder, folder]
+    return [*arguments, "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+
+
+def _installed_packages(interpreter: Interpreter) -> list[str]:
+    """Where the machine's own packages lie: covered, since they are not for this code."""
+    folders = [Path("/usr/lib/python3/dist-packages")]
+    folders += sorted(Path("/usr/lib").glob("python3.*/dist-packages"))
+    folders += sorted(Path("/usr/lib").glob("python3.*/site-packages"))
+    inside = [str(folder) for folder in folders if folder.is_dir()]
+    if interpreter.prefix is not None:
+        for folder in sorted((interpreter.prefix / "lib").glob("python3*/*-packages")):
+            inside.append(f"{INSIDE}/{folder.relative_to(interpreter.prefix)}")
+    return inside
+
+
+def arguments(
+    interpreter: Interpreter,
+    *,
+    limits: Limits,
+    seccomp_fd: int | None,
+    info_fd: int,
+    block_fd: int,
+) -> list[str]:
+    """Everything for ``bwrap --args`` except the command."""
+    isolated = ["--unshare-all", "--unshare-user", "--disable-userns"]
+    isolated += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    isolated += ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
+
+    tree = _system_folders()
+    if interpreter.prefix is not None:
+        tree += ["--ro-bind", str(interpreter.prefix / "lib"), f"{INSIDE}/lib"]
+        tree += ["--ro-bind", str(interpreter.executable), interpreter.inside]
+    for folder in _installed_packages(interpreter):
+        tree += ["--size", "4096", "--perms", "0555", "--tmpfs", folder, "--remount-ro", folder]
+    tree += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    for folder, size in (
+        ("/dev/shm", SHARED_MEMORY_BYTES),  # noqa: S108
+        ("/tmp", limits.disk_bytes),  # noqa: S108
+        (WORK, limits.disk_bytes),
+    ):
+        tree += ["--size", str(size), "--tmpfs", folder]
+    tree += ["--remount-ro", "/", "--chdir", WORK]
+
+    variables = ["--clearenv"]
+    for name, value in environment(interpreter).items():
+        variables += ["--setenv", name, value]
+
+    wires = ["--info-fd", str(info_fd), "--block-fd", str(block_fd)]
+    if seccomp_fd is not None:
+        wires += ["--seccomp", str(seccomp_fd)]
+    return [*isolated, *tree, *variables, *wires]
+
+
+def command(interpreter: Interpreter, *, program: str) -> Sequence[str]:
+    """The program inside: isolated from environment, user site and site-packages."""
+    return (interpreter.inside, "-I", "-S", "-B", "-u", "-X", "utf8", "-c", program)
+
+
+def packed(values: Sequence[str]) -> bytes:
+    """NUL-separated, as ``--args`` reads them: the command line then names no path of ours."""
+    return b"".join(value.encode() + b"\0" for value in values)
+
+
+def header(limits: Limits, *, code: bytes, files: Mapping[str, bytes]) -> dict[str, object]:
+    """What the runner is told before the code."""
+    return {
+        "code": len(code),
+        "files": [[name, len(content)] for name, content in files.items()],
+        "limits": {
+            "cpu": int(limits.seconds) + 1,
+            "disk": limits.disk_bytes,
+            "memory": limits.memory_bytes,
+            "open_files": limits.open_files,
+            "processes": limits.processes,
+        },
+    }

