@@ -62,7 +62,7 @@ _QUANTITY: Final = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """``correct``: the answer is right; ``source_ok``: a right file is cited; ``reason``: why not."""
+    """``correct``: the answer is right; ``source_ok``: a right file is cited; ``reason``: why."""
 
     correct: bool
     source_ok: bool
