@@ -11,6 +11,10 @@ class WeightsError(ModelError):
     """Weights that cannot be had or used; the message names them and the remedy."""
 
 
+class SourceError(Exception):
+    """A source that cannot serve an artifact; the next one may."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class HubFile:
     """A file in a repository of the Hugging Face hub."""
