@@ -226,6 +226,17 @@ class RunRecords:
             flags = await pipeline.execute()
         return frozenset(run_id for run_id, flag in zip(run_ids, flags, strict=True) if flag)
 
+    async def statuses(self, run_ids: Sequence[str]) -> dict[str, RunStatus | None]:
+        """The states of many runs; None where there is no record."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for run_id in run_ids:
+                pipeline.hget(self._keys.run(run_id), "status")
+            found = await pipeline.execute()
+        return {
+            run_id: RunStatus(word.decode()) if word else None
+            for run_id, word in zip(run_ids, found, strict=True)
+        }
+
     async def active(self) -> list[str]:
         """Ids of the runs that are pending or running."""
         return await self._members(self._keys.runs_active)

@@ -1,0 +1,305 @@
+"""Runs from acceptance to their end, on the real queue and a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from graphs import events
+from graphs.event_log import EventLog
+from graphs.keys import Keys
+from server.runs.emitter import Emit
+from server.runs.queue import RunQueue
+from server.runs.records import RunNotFoundError, RunRecord, RunRecords
+from server.runs.service import Runs
+from server.runs.transitions import RunStatus
+from server.runs.worker import Executor, RunWorker
+
+
+def finished(answer: str = "done") -> events.RunFinished:
+    return events.RunFinished(answer=answer, stop_reason="answered", usage=events.Usage())
+
+
+async def answer_at_once(record: RunRecord, emit: Emit) -> events.RunFinished:
+    emit(events.AgentStarted(agent="researcher", task_id="1", instruction="look"))
+    return finished(f"to {record.messages[0]['content']}")
+
+
+@dataclass
+class Held:
+    """Work that goes on until it is let go."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    cleaned: bool = False
+
+    async def __call__(self, record: RunRecord, emit: Emit) -> events.RunFinished:
+        emit(
+            events.ModelCalled(
+                agent="a",
+                task_id="1",
+                model="m",
+                input_tokens=7,
+                output_tokens=3,
+                cost=0,
+                seconds=0,
+            )
+        )
+        self.begun.set()
+        try:
+            await self.let_go.wait()
+        finally:
+            await asyncio.sleep(0)
+            self.cleaned = True
+        return finished()
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    records: RunRecords
+    log: EventLog
+    queue: RunQueue
+    runs: Runs
+
+    def worker(self, executor: Executor, **options: Any) -> RunWorker:
+        return RunWorker(
+            records=self.records, log=self.log, queue=self.queue, executor=executor, **options
+        )
+
+    async def ask(self, content: str = "you", **options: Any) -> RunRecord:
+        return await self.runs.create(messages=[{"role": "user", "content": content}], **options)
+
+    async def ended(self, run_id: str) -> RunRecord:
+        async with asyncio.timeout(5):
+            return await self.runs.wait(run_id)
+
+    async def told(self, run_id: str) -> list[str]:
+        async with asyncio.timeout(5), aclosing(cast("Any", self.runs.events(run_id))) as entries:
+            return [entry.event["type"] async for entry in entries]
+
+
+@pytest.fixture
+async def house(redis: Redis, redis_url: str, keys: Keys) -> AsyncIterator[House]:
+    records, log = RunRecords(redis, keys), EventLog(redis, keys)
+    async with RunQueue(redis_url, keys) as queue:
+        runs = Runs(records=records, log=log, queue=queue)
+        yield House(records=records, log=log, queue=queue, runs=runs)
+
+
+async def test_a_run_is_accepted_worked_on_and_told(house: House) -> None:
+    async with house.worker(answer_at_once):
+        accepted = await house.ask()
+        assert accepted.status is RunStatus.PENDING
+        record = await house.ended(accepted.run_id)
+    assert (record.status, record.attempts, record.error) == (RunStatus.SUCCESS, 1, None)
+    assert record.result is not None
+    assert record.result["answer"] == "to you"
+    assert await house.told(record.run_id) == ["run.started", "agent.started", "run.finished"]
+    assert (await house.records.active(), await house.records.closing()) == ([], [])
+
+
+async def test_the_end_is_stored_before_it_is_told(house: House) -> None:
+    async with house.worker(answer_at_once):
+        run = await house.ask()
+        async with aclosing(cast("Any", house.runs.events(run.run_id))) as entries:
+            async for entry in entries:
+                if entry.is_terminal:
+                    assert (await house.records.get(run.run_id)).status is RunStatus.SUCCESS
+
+
+async def test_many_runs_go_side_by_side(house: House) -> None:
+    async with house.worker(answer_at_once, concurrency=4):
+        accepted = await asyncio.gather(*(house.ask(str(number)) for number in range(20)))
+        records = await asyncio.gather(*(house.ended(run.run_id) for run in accepted))
+    assert [r.result["answer"] for r in records if r.result] == [f"to {n}" for n in range(20)]
+
+
+async def test_a_failed_run_says_so_without_internals(house: House) -> None:
+    async def fail(record: RunRecord, emit: Emit) -> events.RunFinished:
+        raise KeyError("secret detail")
+
+    async with house.worker(fail):
+        record = await house.ended((await house.ask()).run_id)
+    assert record.status is RunStatus.ERROR
+    assert record.error is not None
+    assert record.run_id in record.error
+    assert "secret" not in record.error
+    assert (await house.told(record.run_id))[-1] == "run.failed"
+
+
+async def test_a_failure_that_the_work_tells_itself_is_kept(house: House) -> None:
+    async def refuse(record: RunRecord, emit: Emit) -> events.RunFailed:
+        return events.RunFailed(error="model", message="The model refuses connections.")
+
+    async with house.worker(refuse):
+        record = await house.ended((await house.ask()).run_id)
+    assert (record.status, record.error) == (RunStatus.ERROR, "The model refuses connections.")
+
+
+async def test_a_waiting_run_is_cancelled_at_once(house: House) -> None:
+    run = await house.ask()
+    record = await house.runs.cancel(run.run_id)
+    assert record.status is RunStatus.CANCELLED
+    assert await house.told(run.run_id) == ["run.failed"]
+    begun: list[str] = []
+
+    async def note(record: RunRecord, emit: Emit) -> events.RunFinished:
+        begun.append(record.run_id)
+        return finished()
+
+    async with house.worker(note):
+        other = await house.ask()
+        await house.ended(other.run_id)
+    assert begun == [other.run_id]
+
+
+@pytest.mark.parametrize("message_is_lost", [False, True])
+async def test_a_running_run_is_cancelled_with_its_usage(
+    house: House, monkeypatch: pytest.MonkeyPatch, message_is_lost: bool
+) -> None:
+    async def nothing(run_id: str) -> None: ...
+
+    if message_is_lost:
+        monkeypatch.setattr(house.queue, "cancel", nothing)
+    held = Held()
+    async with house.worker(held):
+        run = await house.ask()
+        await held.begun.wait()
+        await house.runs.cancel(run.run_id)
+        record = await house.ended(run.run_id)
+    assert record.status is RunStatus.CANCELLED
+    assert held.cleaned
+    assert record.result is not None
+    assert record.result["error"] == "cancelled"
+    assert record.result["usage"]["input_tokens"] == 7
+    assert (await house.runs.cancel(run.run_id)).status is RunStatus.CANCELLED
+
+
+async def test_an_unknown_run_cannot_be_followed_or_cancelled(house: House) -> None:
+    for asked in (house.runs.get("x"), house.runs.cancel("x"), house.runs.wait("x")):
+        with pytest.raises(RunNotFoundError):
+            await asked
+
+
+async def test_a_stopping_worker_lets_its_run_finish_within_the_grace(house: House) -> None:
+    held = Held()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(house.worker(held, grace_seconds=5))
+        run = await house.ask()
+        await held.begun.wait()
+        asyncio.get_running_loop().call_later(0.05, held.let_go.set)
+    assert (await house.records.get(run.run_id)).status is RunStatus.SUCCESS
+
+
+async def test_a_stopping_worker_gives_back_what_does_not_finish(house: House) -> None:
+    held = Held()
+    async with house.worker(held, grace_seconds=0):
+        run = await house.ask()
+        await held.begun.wait()
+    record = await house.records.get(run.run_id)
+    assert (record.status, record.attempts) == (RunStatus.PENDING, 0)
+    async with house.worker(answer_at_once):
+        record = await house.ended(run.run_id)
+    assert (record.status, record.attempts) == (RunStatus.SUCCESS, 1)
+    assert (await house.told(run.run_id)).count("run.started") == 2
+
+
+async def test_a_stored_run_that_was_never_queued_is_found(house: House) -> None:
+    record = await house.records.create(
+        RunRecord(run_id="r", thread_id="t", messages=[{"role": "user", "content": "you"}])
+    )
+    async with house.worker(answer_at_once):
+        assert (await house.ended(record.run_id)).status is RunStatus.SUCCESS
+
+
+async def test_an_end_that_was_stored_but_not_told_is_told(house: House) -> None:
+    await house.records.create(RunRecord(run_id="r", thread_id="t"))
+    await house.records.claim("r")
+    await house.records.move(
+        "r",
+        expected=frozenset({RunStatus.RUNNING}),
+        to=RunStatus.SUCCESS,
+        end=finished().model_dump(mode="json"),
+    )
+    async with house.worker(answer_at_once):
+        assert await house.told("r") == ["run.finished"]
+    assert await house.records.closing() == []
+
+
+async def test_a_run_that_lost_its_worker_three_times_is_not_begun_again(house: House) -> None:
+    await house.records.create(RunRecord(run_id="r", thread_id="t"))
+    for _ in range(3):
+        await house.records.claim("r")
+    async with house.worker(answer_at_once):
+        record = await house.ended("r")
+        healthy = await house.ended((await house.ask()).run_id)
+    assert record.status is RunStatus.ERROR
+    assert record.error is not None
+    assert "begun 3 times" in record.error
+    assert healthy.status is RunStatus.SUCCESS
+
+
+async def test_a_killed_process_loses_no_run(house: House, redis_url: str, keys: Keys) -> None:
+    program = """
+        import asyncio, sys
+        from graphs.event_log import EventLog
+        from graphs.keys import Keys
+        from server.redis_client import open_redis
+        from server.runs.queue import RunQueue
+        from server.runs.records import RunRecords
+        from server.runs.worker import RunWorker
+        async def work(record, emit):
+            print(record.run_id, flush=True)
+            await asyncio.Event().wait()
+        async def main(url, prefix):
+            redis, keys = open_redis(url), Keys(prefix=prefix)
+            records, log = RunRecords(redis, keys), EventLog(redis, keys)
+            async with RunQueue(url, keys) as queue:
+                async with RunWorker(records=records, log=log, queue=queue, executor=work):
+                    await asyncio.Event().wait()
+        asyncio.run(main(*sys.argv[1:]))
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        textwrap.dedent(program),
+        redis_url,
+        keys.prefix,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    run = await house.ask()
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        assert (await process.stdout.readline()).decode().strip() == run.run_id
+    process.kill()
+    await process.wait()
+    assert (await house.records.get(run.run_id)).status is RunStatus.RUNNING
+    async with house.worker(answer_at_once):
+        record = await house.ended(run.run_id)
+    assert (record.status, record.attempts) == (RunStatus.SUCCESS, 2)
+
+
+async def test_a_run_that_is_delivered_twice_is_worked_on_once(house: House) -> None:
+    held, count = Held(), 0
+
+    async def counted(record: RunRecord, emit: Emit) -> events.RunFinished:
+        nonlocal count
+        count += 1
+        return await held(record, emit)
+
+    async with house.worker(counted) as worker:
+        run = await house.ask()
+        await held.begun.wait()
+        await worker.advance(run.run_id)
+        held.let_go.set()
+        await house.ended(run.run_id)
+        await worker.advance(run.run_id)
+    assert count == 1
