@@ -1,0 +1,54 @@
+"""One try at a provider: what it may cost before, what it did cost after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenUsage:
+    """Tokens in and out; ``estimated`` where the provider did not say and we counted."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: TokenUsage) -> TokenUsage:
+        return TokenUsage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            estimated=self.estimated or other.estimated,
+        )
+
+
+class AttemptGate(Protocol):
+    """Asked before each provider attempt and told after it: retries and repairs are attempts.
+
+    A gate belongs to one caller, whose calls do not overlap, so that a settlement always ends the
+    reservation before it. Costs in US dollars, ``model`` by its name in the registry.
+    """
+
+    async def reserve(
+        self, model: str, *, input_tokens: int, max_output_tokens: int, max_cost: float
+    ) -> None:
+        """Take the worst case out of the budget, or raise, which ends the call untried."""
+
+    async def settle(
+        self, model: str, *, usage: TokenUsage, cost: float, seconds: float, ok: bool
+    ) -> None:
+        """Put what was spent in the place of the reservation; once for each ``reserve``."""
+
+
+class OpenGate:
+    """Lets every attempt through: for probes and for use outside of a run."""
+
+    async def reserve(
+        self, model: str, *, input_tokens: int, max_output_tokens: int, max_cost: float
+    ) -> None:
+        del model, input_tokens, max_output_tokens, max_cost
+
+    async def settle(
+        self, model: str, *, usage: TokenUsage, cost: float, seconds: float, ok: bool
+    ) -> None:
+        del model, usage, cost, seconds, ok

@@ -1,0 +1,331 @@
+"""A chat model as agents see it: one call, one step; it calls tools whatever its kind.
+
+``native`` models are given tools in the provider's own way, ``constrained`` ones are held to a
+JSON schema. Each provider attempt, first or repeated, passes the caller's gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+
+from models import tokens
+from models.attempts import AttemptGate, OpenGate, TokenUsage
+from models.constrained import Constrained
+from models.dialect import Dialect, Read, repair
+from models.errors import (
+    ContextTooLong,
+    MalformedStep,
+    ModelError,
+    ModelRefused,
+    ModelTimeout,
+    StreamCut,
+    ToolsUnsupported,
+)
+from models.native import Native
+from models.prices import Price, price_of
+from models.registry import ModelSpec, ToolMode
+from models.retry import Retry
+from models.schema import Answer, Step
+
+ToolChoice = Literal["auto", "required"]
+_SMALLEST_REPLY = 128  # tokens kept for the reply where the prompt nearly fills the context
+_LIMIT_AFTER_CUT = 256  # tokens, at least, for a reply that was cut before
+_CHARACTERS_PER_TOKEN_AT_MOST = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One step of a model.
+
+    ``message`` has tool calls or content; ``answer`` the validated object where an answer schema
+    was given. ``usage``, ``cost`` (US dollars) and ``seconds`` are of all ``attempts`` together.
+    """
+
+    message: AIMessage
+    answer: Mapping[str, Any] | None = None
+    usage: TokenUsage
+    cost: float
+    attempts: int
+    seconds: float
+
+
+class ChatModel(Protocol):
+    """What agents use; ``models.scripted`` has the twin for tests."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def call(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        answer: Answer | None = None,
+        tool_choice: ToolChoice = "auto",
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        thought: bool = False,
+        gate: AttemptGate | None = None,
+        agent: str = "",
+    ) -> Reply:
+        """Think one step: a tool call or an answer.
+
+        ``tools`` in OpenAI's function format; ``answer`` a schema for the answer, else text;
+        ``required`` leaves only tools. Raises ``ModelError``, and whatever the gate raises.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+def build(spec: ModelSpec, *, retry: Retry | None = None) -> EndpointModel:
+    """The chat model of a spec whose ``tools`` are decided; raises ``UnknownPrice``."""
+    from models.endpoint import connect  # langchain-openai takes a second to import
+
+    price = price_of(spec)
+    return EndpointModel(spec, client=connect(spec), price=price, retry=retry or Retry())
+
+
+@dataclass(kw_only=True)
+class _Spending:
+    """What the attempts of one call have used so far."""
+
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    cost: float = 0.0
+    attempts: int = 0
+
+
+class EndpointModel:
+    """A model behind an endpoint; ``client`` makes one attempt each time it is streamed from."""
+
+    def __init__(
+        self, spec: ModelSpec, *, client: BaseChatModel, price: Price, retry: Retry
+    ) -> None:
+        if spec.tools is ToolMode.AUTO:
+            raise ToolsUnsupported(
+                f"it is not known yet whether model '{spec.name}' calls tools; probe it first or "
+                "set COUNTERPOINT_MODEL_TOOLS to native or constrained",
+                model=spec.name,
+            )
+        self.spec = spec
+        self._dialect: Dialect = Native() if spec.tools is ToolMode.NATIVE else Constrained()
+        self._client = client
+        self._price = price
+        self._retry = retry
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    async def aclose(self) -> None:
+        close = getattr(self._client, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def call(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        answer: Answer | None = None,
+        tool_choice: ToolChoice = "auto",
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        thought: bool = False,
+        gate: AttemptGate | None = None,
+        agent: str = "",
+    ) -> Reply:
+        del agent
+        must_call = tool_choice == "required"
+        step = Step(tools=tuple(tools), answer=answer, must_call=must_call, thought=thought)
+        if self.spec.temperature is None:
+            sampling: dict[str, Any] = {}
+        else:
+            chosen = self.spec.temperature if temperature is None else temperature
+            sampling = {"temperature": chosen}
+        history = list(messages)
+        limit = min(max_tokens or self.spec.max_output, self.spec.max_output)
+        spending = _Spending()
+        started = time.monotonic()
+        repaired = False
+        while True:
+            request = self._dialect.request(history, step)
+            attempt = partial(
+                self._attempt,
+                request.messages,
+                options={**sampling, **request.options},
+                limit=limit,
+                gate=gate or OpenGate(),
+                spending=spending,
+            )
+            raw = await self._retry.run(attempt)
+            found = self._dialect.read(raw, step)
+            if isinstance(found, Read):
+                return Reply(
+                    message=_complete(found.message, raw, model=self.name),
+                    answer=found.answer,
+                    usage=spending.usage,
+                    cost=spending.cost,
+                    attempts=spending.attempts,
+                    seconds=time.monotonic() - started,
+                )
+            if repaired:
+                remedy = "raise its output limit" if found.cut else "choose a stronger model"
+                raise MalformedStep(
+                    f"model '{self.name}' gave no valid step, not even when told what was wrong: "
+                    f"{found.problem}; {remedy}",
+                    model=self.name,
+                    text=found.text[:500],
+                )
+            repaired = True
+            history = [*history, repair(found)]
+            if found.cut:
+                limit = min(max(limit * 2, _LIMIT_AFTER_CUT), self.spec.max_output)
+
+    async def _attempt(
+        self,
+        prompt: list[BaseMessage],
+        *,
+        options: Mapping[str, Any],
+        limit: int,
+        gate: AttemptGate,
+        spending: _Spending,
+    ) -> AIMessageChunk:
+        """One provider attempt, reserved before and settled after, however it ends."""
+        expected = tokens.count_messages(prompt, extra=options.get("tools", ()))
+        room = self._room(expected, limit)
+        await gate.reserve(
+            self.name,
+            input_tokens=expected,
+            max_output_tokens=room,
+            max_cost=self._price.cost(input_tokens=expected, output_tokens=room),
+        )
+        chunks: list[AIMessageChunk] = []
+        started = time.monotonic()
+        failure: BaseException | None = None
+        try:
+            await self._collect(chunks, prompt, max_tokens=room, **options)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            usage = _usage_of(chunks, expected=expected, failure=failure)
+            cost = self._price.cost(
+                input_tokens=usage.input_tokens, output_tokens=usage.output_tokens
+            )
+            spending.usage += usage
+            spending.cost += cost
+            spending.attempts += 1
+            await gate.settle(
+                self.name,
+                usage=usage,
+                cost=cost,
+                seconds=time.monotonic() - started,
+                ok=failure is None,
+            )
+        whole = chunks[0] + chunks[1:] if len(chunks) > 1 else chunks[0]
+        whole.usage_metadata = UsageMetadata(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            total_tokens=usage.input_tokens + usage.output_tokens,
+        )
+        whole.response_metadata["usage_estimated"] = usage.estimated
+        return whole
+
+    async def _collect(
+        self, chunks: list[AIMessageChunk], prompt: list[BaseMessage], **options: Any
+    ) -> None:
+        longest = options["max_tokens"] * _CHARACTERS_PER_TOKEN_AT_MOST
+        length = 0
+        try:
+            async with (
+                asyncio.timeout(self.spec.timeout),
+                aclosing(self._stream(prompt, **options)) as stream,
+            ):
+                async for chunk in stream:
+                    chunks.append(chunk)
+                    length += len(_written(chunk))
+                    if length > longest:
+                        raise ModelRefused(
+                            f"model '{self.name}' wrote far more than the "
+                            f"{options['max_tokens']} tokens it was allowed; its server ignores "
+                            "max_tokens, use another",
+                            model=self.name,
+                        )
+        except TimeoutError:
+            raise ModelTimeout(
+                f"model '{self.name}' gave no complete reply within {self.spec.timeout:g} s; "
+                "raise its timeout or choose a faster model",
+                model=self.name,
+            ) from None
+
+    async def _stream(
+        self, prompt: list[BaseMessage], **options: Any
+    ) -> AsyncGenerator[AIMessageChunk, None]:
+        async for chunk in self._client.astream(prompt, **options):
+            yield chunk
+
+    def _room(self, expected: int, limit: int) -> int:
+        """Tokens that the reply may have beside a prompt of the expected size."""
+        # The estimate may be too high by half; whether a prompt really fits, the server knows.
+        if expected > self.spec.context * 1.5:
+            raise ContextTooLong(
+                f"a prompt of about {expected} tokens does not fit the context of model "
+                f"'{self.name}' ({self.spec.context} tokens); shorten it or choose a model with "
+                "a larger one",
+                model=self.name,
+            )
+        return min(limit, max(_SMALLEST_REPLY, self.spec.context - expected))
+
+
+def _written(chunk: AIMessageChunk) -> str:
+    return str(chunk.text) + "".join(
+        (call["name"] or "") + (call["args"] or "") for call in chunk.tool_call_chunks
+    )
+
+
+def _usage_of(
+    chunks: Sequence[AIMessageChunk], *, expected: int, failure: BaseException | None
+) -> TokenUsage:
+    """What an attempt used: as the provider says, else counted here and never zero."""
+    for chunk in reversed(chunks):
+        if (said := chunk.usage_metadata) and said["input_tokens"] > 0:
+            return TokenUsage(
+                input_tokens=said["input_tokens"], output_tokens=said["output_tokens"]
+            )
+    refused = isinstance(failure, ModelError) and not isinstance(failure, ModelTimeout | StreamCut)
+    if refused and not chunks:
+        return TokenUsage()
+    written = "".join(_written(chunk) for chunk in chunks)
+    floor = 1 if failure is None else 0
+    return TokenUsage(
+        input_tokens=expected,
+        output_tokens=max(floor, tokens.count_text(written)),
+        estimated=True,
+    )
+
+
+def _complete(message: AIMessage, raw: AIMessageChunk, *, model: str) -> AIMessage:
+    """The message with what the provider said about it; nothing of its raw form."""
+    metadata = {
+        "model_name": model,
+        "finish_reason": raw.response_metadata.get("finish_reason"),
+        "usage_estimated": raw.response_metadata["usage_estimated"],
+    }
+    return message.model_copy(
+        update={
+            "id": raw.id,
+            "usage_metadata": raw.usage_metadata,
+            "response_metadata": metadata,
+        }
+    )

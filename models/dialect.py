@@ -1,0 +1,58 @@
+"""How a step is put to a model and its reply read back: what differs from model to model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+
+from models.schema import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What goes to the provider: messages, and options in OpenAI's names."""
+
+    messages: list[BaseMessage]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """A reply understood: a message with tool calls or content, and the typed answer if any."""
+
+    message: AIMessage
+    answer: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Malformed:
+    """A reply that is no valid step: ``problem`` is told to the model, ``cut`` at its limit."""
+
+    problem: str
+    text: str
+    cut: bool = False
+
+
+class Dialect(Protocol):
+    """Pure: no IO, no state."""
+
+    def request(self, messages: Sequence[BaseMessage], step: Step) -> Request: ...
+
+    def read(self, raw: AIMessageChunk, step: Step) -> Read | Malformed: ...
+
+
+def repair(malformed: Malformed) -> HumanMessage:
+    """What to tell the model so that it mends its last reply."""
+    said = malformed.text.strip()[:300]
+    shown = f"Your last reply began:\n{said}\n" if said else ""
+    return HumanMessage(
+        f"{shown}That was not valid: {malformed.problem}. Reply again, correctly this time."
+    )
+
+
+def was_cut(raw: AIMessageChunk) -> bool:
+    """Whether the reply ended at the token limit."""
+    return raw.response_metadata.get("finish_reason") == "length"

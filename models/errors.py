@@ -1,0 +1,100 @@
+"""What can go wrong with a chat model, told in one line with the remedy.
+
+ModelError
+├── ModelUnreachable     nobody listens at the URL                       (retried)
+├── ModelTimeout         no complete reply within the time limit         (retried)
+├── StreamCut            the connection ended before the reply did       (retried)
+├── ModelFailed          the server answered 5xx                         (retried)
+├── RateLimited          429; `retry_after` in seconds where it was told (retried)
+├── BadKey               401 or 403
+├── ModelNotFound        404
+├── ContextTooLong       the messages do not fit the context window
+├── ModelRefused         any other 4xx, with the provider's short message
+├── MalformedStep        neither a tool call nor an answer, after one repair
+├── ToolsUnsupported     neither tool calls nor JSON schemas are honoured
+├── UnknownPrice         no price known and none configured
+└── UnknownModel         no such model or role in the registry
+
+No message ever holds a key.
+"""
+
+# ruff: noqa: N818  (the names say what happened, all of them are ModelErrors)
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """A failure of a chat model; ``model`` is its name in the registry."""
+
+    retryable = False
+
+    def __init__(self, message: str, *, model: str = "") -> None:
+        super().__init__(message)
+        self.model = model
+
+
+class ModelUnreachable(ModelError):
+    retryable = True
+
+
+class ModelTimeout(ModelError):
+    retryable = True
+
+
+class StreamCut(ModelError):
+    retryable = True
+
+
+class ModelFailed(ModelError):
+    retryable = True
+
+
+class RateLimited(ModelError):
+    """429. ``exhausted`` means that the account's quota is spent, so waiting does not help."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model: str = "",
+        retry_after: float | None = None,
+        exhausted: bool = False,
+    ) -> None:
+        super().__init__(message, model=model)
+        self.retry_after = retry_after
+        self.retryable = not exhausted
+
+
+class BadKey(ModelError):
+    pass
+
+
+class ModelNotFound(ModelError):
+    pass
+
+
+class ContextTooLong(ModelError):
+    pass
+
+
+class ModelRefused(ModelError):
+    pass
+
+
+class MalformedStep(ModelError):
+    """``text`` is the beginning of what the model wrote, for the operator's log."""
+
+    def __init__(self, message: str, *, model: str = "", text: str = "") -> None:
+        super().__init__(message, model=model)
+        self.text = text
+
+
+class ToolsUnsupported(ModelError):
+    pass
+
+
+class UnknownPrice(ModelError):
+    pass
+
+
+class UnknownModel(ModelError):
+    pass

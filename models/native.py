@@ -1,0 +1,81 @@
+"""Tools in the provider's own way, for models that call them; arguments are read strictly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall
+
+from models.dialect import Malformed, Read, Request, was_cut
+from models.schema import ANSWER, Step, problem_with_answer
+
+
+class Native:
+    """A typed answer is one more tool, since not every endpoint combines tools and schemas."""
+
+    def request(self, messages: Sequence[BaseMessage], step: Step) -> Request:
+        if step.plain:
+            return Request(messages=list(messages))
+        tools = [dict(tool) for tool in step.tools]
+        choice: Any = "required" if step.must_call or step.answer is not None else "auto"
+        if step.answer_schema is not None:
+            function = {
+                "name": ANSWER,
+                "description": "Gives the final answer.",
+                "parameters": step.answer_schema,
+            }
+            tools.append({"type": "function", "function": function})
+        if step.bare_answer:
+            choice = {"type": "function", "function": {"name": ANSWER}}
+        return Request(messages=list(messages), options={"tools": tools, "tool_choice": choice})
+
+    def read(self, raw: AIMessageChunk, step: Step) -> Read | Malformed:
+        text = str(raw.text)
+        calls: list[ToolCall] = []
+        answer: Any = None
+        # Not `tool_calls`: LangChain completes cut-off JSON there as it thinks fit.
+        for chunk in raw.tool_call_chunks:
+            name, written = chunk["name"] or "", chunk["args"] or ""
+            problem: str | None = None
+            args: Any = None
+            try:
+                args = json.loads(written or "{}")
+            except ValueError as error:
+                problem = f"the arguments of {name} are no valid JSON ({error})"
+            if problem is None and not isinstance(args, dict):
+                problem = f"the arguments of {name} are no JSON object"
+            if name == ANSWER and step.answer is not None:
+                problem = problem or problem_with_answer(args, step)
+                answer = args
+            elif name not in step.parameters:
+                problem = problem or f"there is no tool named {name or '(nothing)'}"
+            if problem:
+                return Malformed(problem=problem, text=f"{name}({written})", cut=was_cut(raw))
+            if name != ANSWER:
+                identity = chunk["id"] or f"call_{uuid4().hex[:16]}"
+                calls.append(ToolCall(name=name, args=args, id=identity, type="tool_call"))
+        if calls:
+            return Read(message=AIMessage(text, tool_calls=calls))
+        if step.answer is None and not step.must_call:
+            if text.strip():
+                return Read(message=AIMessage(text))
+            return Malformed(problem="the reply was empty", text=text, cut=was_cut(raw))
+        if answer is None and step.answer is not None:
+            answer = _object(text)
+            if answer is None or problem_with_answer(answer, step):
+                answer = None
+        if answer is not None:
+            content = json.dumps(answer, ensure_ascii=False)
+            return Read(message=AIMessage(content), answer=answer)
+        return Malformed(problem="it calls no tool", text=text, cut=was_cut(raw))
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,54 @@
+"""When a failed attempt at a provider is tried again, and how long to wait before."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from models.errors import ModelError, RateLimited
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """Exponential backoff with jitter; all times in seconds.
+
+    ``total`` bounds the time from the first attempt to the last one's start; a provider's
+    ``Retry-After`` is honoured, and where it does not fit in the bound the failure stands.
+    """
+
+    attempts: int = 3
+    first_wait: float = 0.5
+    longest_wait: float = 20.0
+    total: float = 120.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = random.random
+
+    async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The first success, or the last ``ModelError``; other exceptions pass at once."""
+        started = self.clock()
+        tries = 1
+        while True:
+            try:
+                return await attempt()
+            except ModelError as error:
+                if not error.retryable or tries >= self.attempts:
+                    raise
+                wait = self.wait_before(tries, error)
+                if self.clock() - started + wait > self.total:
+                    raise
+            await self.sleep(wait)
+            tries += 1
+
+    def wait_before(self, retry: int, error: ModelError) -> float:
+        """Seconds before the given retry, counted from 1; half of the backoff is jitter."""
+        if isinstance(error, RateLimited) and error.retry_after is not None:
+            return error.retry_after
+        backoff = min(self.longest_wait, self.first_wait * 2.0 ** (retry - 1))
+        return backoff * (0.5 + 0.5 * self.jitter())
