@@ -13,7 +13,6 @@ from models.progress import Progress
 
 HUB_URL = "https://huggingface.co"
 
-_CHUNK = 1024 * 1024
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 30.0
 _ATTEMPTS = 4
@@ -79,7 +78,8 @@ async def _stream(
             source=host,
         )
         try:
-            async for chunk in response.aiter_raw(_CHUNK):
+            # As they come: gathered into larger ones, a cut would lose the last of them.
+            async for chunk in response.aiter_raw():
                 await asyncio.to_thread(part.write, chunk)
                 progress.advance(len(chunk))
         except OverlongError as error:

@@ -11,7 +11,9 @@ import pytest
 
 from models.catalogue import CHAT_SMALL, EMBEDDER_MODEL, EMBEDDER_TOKENIZER
 from models.minilm import MiniLM
+from models.progress import RecordedProgress
 from server.settings import Settings
+from tests.models.doubles import CONTENT, HUB_PATH, Behaviour, file_server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,3 +52,31 @@ def small_chat_model(models_folder: Path) -> Path:
     if not path.is_file():
         pytest.skip(f"no {path.name} in {models_folder}: run `counterpoint models pull chat-small`")
     return path
+
+
+@pytest.fixture
+def behaviour() -> Behaviour:
+    return Behaviour(files={HUB_PATH: CONTENT})
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that the developer has set cannot see this machine's loopback."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def hub(behaviour: Behaviour) -> Iterator[str]:
+    with file_server(behaviour) as url:
+        yield url
+
+
+@pytest.fixture
+def progress() -> RecordedProgress:
+    return RecordedProgress()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A models folder that nobody has made yet."""
+    return tmp_path / "models"
