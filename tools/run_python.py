@@ -70,13 +70,14 @@ def told(execution: Execution) -> str:
     """What the model reads of an execution, ``CONTENT_LENGTH`` characters at most."""
     parts = [part.rstrip("\n") for part in (execution.stdout, execution.stderr) if part.strip()]
     text = "\n".join(parts)
-    ending = _ending(execution)
+    note = ending(execution)
     if not text:
-        return ending or "The code ended without printing anything; print() the result."
-    return _shortened(text, to=CONTENT_LENGTH - len(ending) - 1) + (f"\n{ending}" if ending else "")
+        return note or "The code ended without printing anything; print() the result."
+    return _shortened(text, to=CONTENT_LENGTH - len(note) - 1) + (f"\n{note}" if note else "")
 
 
-def _ending(execution: Execution) -> str:
+def ending(execution: Execution) -> str:
+    """A note on how it ended; empty where there is nothing to say."""
     match execution.outcome:
         case Outcome.FINISHED:
             return "[output was cut]" if execution.output_truncated else ""

@@ -6,6 +6,7 @@ another reason does not pass.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,8 +44,11 @@ def _held(execution: Execution, limits: Limits) -> bool:
     return execution.outcome is Outcome.FINISHED and execution.stdout == "held\n"
 
 
-def _held_or_ended(execution: Execution, limits: Limits) -> bool:
-    return _held(execution, limits) or execution.outcome is Outcome.OUT_OF_MEMORY
+def _within_budget(execution: Execution, limits: Limits) -> bool:
+    alive = re.fullmatch(r"(\d+) hold 200 MB each\n", execution.stdout)
+    if alive is None:
+        return execution.outcome is Outcome.OUT_OF_MEMORY
+    return int(alive[1]) * 200_000_000 <= limits.memory_bytes
 
 
 def _ended_as(outcome: Outcome) -> Callable[[Execution, Limits], bool]:
@@ -97,21 +101,32 @@ except OSError:
         name="memory bomb in many processes",
         code="""
 import os, time
-children = []
-for _ in range(8):
+out, inward = os.pipe()
+os.set_blocking(out, False)
+growing, full = {}, set()
+for number in range(8):
     child = os.fork()
     if child == 0:
         hoard = []
         for _ in range(20):
             hoard.append(b"x" * 10_000_000)
-            time.sleep(0.02)
+            time.sleep(0.01)
+        os.write(inward, bytes([number]))
         time.sleep(60)
-    children.append(child)
-time.sleep(1.5)
-alive = sum(os.waitpid(child, os.WNOHANG) == (0, 0) for child in children)
-print("held" if alive * 200 < 600 else f"{alive} hold 200 MB each")
+    growing[number] = child
+while growing:
+    time.sleep(0.02)
+    try:
+        for number in os.read(out, 8):
+            full.add(growing.pop(number))
+    except BlockingIOError:
+        pass
+    ended = os.waitpid(-1, os.WNOHANG)[0]
+    growing = {number: child for number, child in growing.items() if child != ended}
+    full.discard(ended)
+print(f"{len(full)} hold 200 MB each")
 """,
-        holds=_held_or_ended,
+        holds=_within_budget,
     ),
     Attack(
         name="endless loop",

@@ -96,9 +96,19 @@ def arguments(
     return [*isolated, *tree, *variables, *wires]
 
 
-def command(interpreter: Interpreter, *, program: str) -> Sequence[str]:
+def command(interpreter: Interpreter, *, program: str, limits: Limits) -> Sequence[str]:
     """The program inside: isolated from environment, user site and site-packages."""
-    return (interpreter.inside, "-I", "-S", "-B", "-u", "-X", "utf8", "-c", program)
+    python = (interpreter.inside, "-I", "-S", "-B", "-u", "-X", "utf8", "-c", program)
+    # In the order of the runner: core, file size, open files, CPU seconds, processes, memory.
+    values = (
+        0,
+        limits.disk_bytes,
+        limits.open_files,
+        int(limits.seconds) + 1,
+        limits.processes,
+        limits.memory_bytes,
+    )
+    return (*python, *map(str, values))
 
 
 def packed(values: Sequence[str]) -> bytes:
@@ -106,16 +116,9 @@ def packed(values: Sequence[str]) -> bytes:
     return b"".join(value.encode() + b"\0" for value in values)
 
 
-def header(limits: Limits, *, code: bytes, files: Mapping[str, bytes]) -> dict[str, object]:
-    """What the runner is told before the code."""
-    return {
-        "code": len(code),
-        "files": [[name, len(content)] for name, content in files.items()],
-        "limits": {
-            "cpu": int(limits.seconds) + 1,
-            "disk": limits.disk_bytes,
-            "memory": limits.memory_bytes,
-            "open_files": limits.open_files,
-            "processes": limits.processes,
-        },
-    }
+def message(code: bytes, *, files: Mapping[str, bytes]) -> list[bytes]:
+    """What the runner reads from stdin, in pieces."""
+    pieces = [b"%d\n" % len(code), code]
+    for name, content in files.items():
+        pieces += [b"%d %s\n" % (len(content), name.encode()), content]
+    return pieces

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tools.sandbox import arguments, isolation, memory
@@ -114,8 +113,7 @@ class BubblewrapSandbox:
         if len(source) > half:
             raise ValueError(f"code of {len(source):,} bytes: the sandbox takes {half:,} at most")
         contents = checked_files(files, limit=half)
-        header = arguments.header(self._limits, code=source, files=contents)
-        sent = (json.dumps(header).encode() + b"\n", source, *contents.values())
+        sent = arguments.message(source, files=contents)
         seconds = min(self._limits.seconds, timeout or self._limits.seconds)
 
         slot = await self._slots.get()
@@ -128,7 +126,7 @@ class BubblewrapSandbox:
             self._slots.put_nowait(slot)
 
     async def _finish(
-        self, running: _Running, sent: tuple[bytes, ...], *, seconds: float
+        self, running: _Running, sent: Sequence[bytes], *, seconds: float
     ) -> Execution:
         process = running.tree.process
         assert process.stdout is not None
@@ -192,7 +190,7 @@ class BubblewrapSandbox:
                 await asyncio.shield(group.close())
 
 
-async def _send(process: Process, parts: tuple[bytes, ...]) -> None:
+async def _send(process: Process, parts: Sequence[bytes]) -> None:
     assert process.stdin is not None
     try:
         for part in parts:

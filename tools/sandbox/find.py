@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import platform
 import shutil
 import sys
@@ -39,7 +41,7 @@ class Unavailable:
 class _Staged:
     """A sandbox whose binaries were copied to where its unprivileged user reaches them."""
 
-    def __init__(self, sandbox: BubblewrapSandbox, folder: Path) -> None:
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
         self._sandbox = sandbox
         self._folder = folder
 
@@ -111,33 +113,32 @@ async def _first_that_works(
     machine = platform.machine()
     complaints: list[str] = []
     # A Python that the dropped user reaches needs no copy, so it goes first.
-    pythons = sorted(pythons, key=lambda each: not _reachable(each.executable, users=users))
-    for binary in binaries:
-        for python in pythons:
+    pythons = sorted(pythons, key=lambda each: not _runnable(each.executable, users=users))
+    for binary, python in itertools.product(binaries, pythons):
+        folder = None
+        if not (_runnable(binary, users=users) and _runnable(python.executable, users=users)):
             folder = await asyncio.to_thread(_staging_folder)
-            sandbox = _Staged(
-                BubblewrapSandbox(
-                    Parts(
-                        bwrap=_placed_bwrap(binary, folder=folder, users=users),
-                        interpreter=await _placed(python, folder=folder, users=users),
-                        program=program,
-                        seccomp=seccomp.filter_program(machine)
-                        if seccomp.supported(machine)
-                        else None,
-                        users=users,
-                        groups=groups,
-                        watch=groups is None and memory.can_watch(),
-                    ),
-                    limits=limits,
-                    concurrency=concurrency,
-                ),
-                folder,
-            )
-            complaint = await _complaint(sandbox)
-            if complaint is None:
-                return sandbox
-            await sandbox.close()
-            complaints.append(complaint)
+            if not _runnable(binary, users=users):
+                binary = interpreter.copy_bwrap(binary, into=folder)
+            if not _runnable(python.executable, users=users):
+                python = await asyncio.to_thread(interpreter.copy_interpreter, python, into=folder)
+        parts = Parts(
+            bwrap=binary,
+            interpreter=python,
+            program=program,
+            seccomp=seccomp.filter_program(machine) if seccomp.supported(machine) else None,
+            users=users,
+            groups=groups,
+            watch=groups is None and memory.can_watch(),
+        )
+        sandbox: Sandbox = BubblewrapSandbox(parts, limits=limits, concurrency=concurrency)
+        if folder is not None:
+            sandbox = _Staged(sandbox, folder)
+        complaint = await _complaint(sandbox)
+        if complaint is None:
+            return sandbox
+        await sandbox.close()
+        complaints.append(complaint)
     return Unavailable(reason=complaints[0], remedy=_remedy(complaints[0]))
 
 
@@ -147,20 +148,9 @@ def _staging_folder() -> Path:
     return folder
 
 
-def _reachable(path: Path, *, users: tuple[int, ...]) -> bool:
-    return not users or interpreter.anybody_may_read(path)
-
-
-def _placed_bwrap(binary: Path, *, folder: Path, users: tuple[int, ...]) -> Path:
-    if _reachable(binary, users=users):
-        return binary
-    return interpreter.copy_bwrap(binary, into=folder)
-
-
-async def _placed(python: Interpreter, *, folder: Path, users: tuple[int, ...]) -> Interpreter:
-    if python.prefix is None or _reachable(python.executable, users=users):
-        return python
-    return await asyncio.to_thread(interpreter.copy_interpreter, python, into=folder)
+def _runnable(path: Path, *, users: tuple[int, ...]) -> bool:
+    """Whether the sandbox's user can run it where it lies."""
+    return os.access(path, os.X_OK) and (not users or interpreter.anybody_may_read(path))
 
 
 async def _complaint(sandbox: Sandbox) -> str | None:

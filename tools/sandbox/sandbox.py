@@ -107,13 +107,13 @@ def checked_files(files: Mapping[str, bytes] | None, *, limit: int) -> dict[str,
     """The files, with normal relative paths.
 
     Raises:
-        ValueError: a path is absolute, empty, has ``..`` or a NUL, or all together exceed
-            ``limit`` bytes.
+        ValueError: a path is absolute, empty, has ``..`` or a control character, or all
+            together exceed ``limit`` bytes.
     """
     checked: dict[str, bytes] = {}
     for name, content in (files or {}).items():
         path = PurePosixPath(name)
-        if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+        if not path.parts or path.is_absolute() or ".." in path.parts or not name.isprintable():
             raise ValueError(f"file name {name!r}: use a relative path inside the work folder")
         checked[str(path)] = content
     size = sum(len(content) for content in checked.values())
