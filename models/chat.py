@@ -92,8 +92,26 @@ def build(spec: ModelSpec, *, retry: Retry | None = None) -> EndpointModel:
     """The chat model of a spec whose ``tools`` are decided; raises ``UnknownPrice``."""
     from models.endpoint import connect  # langchain-openai takes a second to import
 
-    price = price_of(spec)
-    return EndpointModel(spec, client=connect(spec), price=price, retry=retry or Retry())
+    return EndpointModel(
+        spec,
+        dialect=dialect_of(spec),
+        price=price_of(spec),
+        client=connect(spec),
+        retry=retry or Retry(),
+    )
+
+
+def dialect_of(spec: ModelSpec) -> Dialect:
+    """How the spec says that its model calls tools; raises ``ToolsUnsupported`` on ``auto``."""
+    if spec.tools is ToolMode.NATIVE:
+        return Native()
+    if spec.tools is ToolMode.CONSTRAINED:
+        return Constrained()
+    raise ToolsUnsupported(
+        f"it is not known yet whether model '{spec.name}' calls tools; probe it first or set "
+        "COUNTERPOINT_MODEL_TOOLS to native or constrained",
+        model=spec.name,
+    )
 
 
 @dataclass(kw_only=True)
@@ -109,16 +127,16 @@ class EndpointModel:
     """A model behind an endpoint; ``client`` makes one attempt each time it is streamed from."""
 
     def __init__(
-        self, spec: ModelSpec, *, client: BaseChatModel, price: Price, retry: Retry
+        self,
+        spec: ModelSpec,
+        *,
+        dialect: Dialect,
+        price: Price,
+        client: BaseChatModel,
+        retry: Retry,
     ) -> None:
-        if spec.tools is ToolMode.AUTO:
-            raise ToolsUnsupported(
-                f"it is not known yet whether model '{spec.name}' calls tools; probe it first or "
-                "set COUNTERPOINT_MODEL_TOOLS to native or constrained",
-                model=spec.name,
-            )
         self.spec = spec
-        self._dialect: Dialect = Native() if spec.tools is ToolMode.NATIVE else Constrained()
+        self._dialect = dialect
         self._client = client
         self._price = price
         self._retry = retry
@@ -126,6 +144,16 @@ class EndpointModel:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    def speaking(self, dialect: Dialect) -> EndpointModel:
+        """This model with another dialect, on the same connections."""
+        return EndpointModel(
+            self.spec,
+            dialect=dialect,
+            price=self._price,
+            client=self._client,
+            retry=self._retry,
+        )
 
     async def aclose(self) -> None:
         close = getattr(self._client, "aclose", None)

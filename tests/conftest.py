@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from graphs.keys import Keys
 from server.redis_client import open_redis
 from server.redis_server import RedisServer
+from tests.doubles.openai_endpoint import OpenAIEndpoint
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +65,12 @@ async def redis(redis_url: str, keys: Keys) -> AsyncIterator[Redis]:
     client = open_redis(redis_url)
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+async def openai_endpoint() -> AsyncIterator[OpenAIEndpoint]:
+    """An OpenAI-compatible endpoint that replies by script; every reply has to be used."""
+    endpoint = await OpenAIEndpoint().start()
+    yield endpoint
+    await endpoint.aclose()
+    endpoint.assert_exhausted()
