@@ -1,0 +1,83 @@
+"""Bytes to text: BOM, UTF-8, the declared encoding, a guess, Windows-1252, in this order."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+import charset_normalizer
+
+# UTF-32 before UTF-16: the little-endian marks begin alike.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_DECLARED = re.compile(rb"(?:charset|encoding|coding)\s*[=:]\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})")
+_GUESS_FROM = 64
+_GUESS_BYTES = 200_000
+
+
+def decode(data: bytes) -> str:
+    """The text of ``data``; never fails, since Windows-1252 reads any bytes."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace")
+    if wide := _wide_without_mark(data):
+        return data.decode(wide, errors="replace")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    declared = _DECLARED.search(data[:4096])
+    if declared is not None:
+        try:
+            return data.decode(declared.group(1).decode("ascii"))
+        except (LookupError, UnicodeDecodeError, ValueError):
+            pass
+    # On a line or two the guess is worse than the commonest encoding.
+    if len(data) >= _GUESS_FROM:
+        try:
+            return data.decode(_guess(data[:_GUESS_BYTES]))
+        except UnicodeDecodeError:
+            pass
+    return data.decode("cp1252", errors="replace")
+
+
+def is_binary(data: bytes) -> bool:
+    """Whether ``data`` is not text in any encoding."""
+    head = data[:8192]
+    if any(data.startswith(mark) for mark, _ in _MARKS) or _wide_without_mark(head):
+        return False
+    control = sum(byte < 32 and byte not in (7, 8, 9, 10, 12, 13, 27) for byte in head)
+    return b"\0" in head or control > len(head) * 0.02
+
+
+def _wide_without_mark(data: bytes) -> str | None:
+    head = data[: min(len(data), 4096) // 4 * 4]
+    if len(head) < 8 or b"\0" not in head:
+        return None
+    zeros = [sum(byte == 0 for byte in head[place::4]) / (len(head) // 4) for place in range(4)]
+    if min(zeros[1:]) > 0.9 and zeros[0] < 0.1:
+        return "utf-32-le"
+    if min(zeros[:3]) > 0.9 and zeros[3] < 0.1:
+        return "utf-32-be"
+    if min(zeros[1], zeros[3]) > 0.4 and max(zeros[0], zeros[2]) < 0.1:
+        return "utf-16-le"
+    if min(zeros[0], zeros[2]) > 0.4 and max(zeros[1], zeros[3]) < 0.1:
+        return "utf-16-be"
+    return None
+
+
+def _guess(data: bytes) -> str:
+    matches = charset_normalizer.from_bytes(data)
+    best = matches.best()
+    if best is None:
+        return "cp1252"
+    equals = {match.encoding for match in matches if match.chaos <= best.chaos}
+    # Western European bytes read as well in its neighbours; the commonest one wins.
+    if not equals.isdisjoint({"cp1252", "latin_1"}) or "cp1252" in best.could_be_from_charset:
+        return "cp1252"
+    return best.encoding

@@ -1,0 +1,328 @@
+"""Passages in Qdrant's engine inside this process: one folder, one owner, one shard for all."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import functools
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import qdrant_edge as qdrant
+
+from tools.retrieval import store
+from tools.retrieval.documents import DocumentVersion, Passage, SparseVector, StoredDocument
+from tools.retrieval.errors import StoreBusy, StoreDamaged, StoreError
+from tools.retrieval.filters import AnyOf, Condition, Within
+from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
+
+T = TypeVar("T")
+_FLUSH_SECONDS = 30.0
+
+
+class EdgeStore:
+    """A PassageStore on qdrant-edge. All calls into the engine run on one thread of its own."""
+
+    def __init__(
+        self, shard: qdrant.EdgeShard, *, thread: ThreadPoolExecutor, lock: int, path: Path
+    ) -> None:
+        self._shard = shard
+        self._thread = thread
+        self._lock = lock
+        self._path = path
+        self._closed = False
+        self._flushed = time.monotonic()
+
+    @classmethod
+    async def open(cls, path: Path, *, embedder: str, dimension: int) -> EdgeStore:
+        """Open or create the store in the folder ``path``.
+
+        Raises StoreBusy if another process has it, StoreMismatch if it was made with another
+        embedder, StoreDamaged if its files cannot be read.
+        """
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passage-store")
+        loop = asyncio.get_running_loop()
+        try:
+            opened = functools.partial(_open, path, embedder=embedder, dimension=dimension)
+            shard, lock = await loop.run_in_executor(thread, opened)
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        return cls(shard, thread=thread, lock=lock, path=path)
+
+    async def upsert_document(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
+        """Write a version, show it, remove the older ones."""
+        for start in range(0, len(passages), store.WRITE_BATCH):
+            points = [
+                qdrant.Point(
+                    id=store.point_id(version, index=passage.chunk.index),
+                    vector={
+                        DENSE: list(passage.dense),
+                        SPARSE: qdrant.SparseVector(
+                            indices=list(passage.sparse.indices),
+                            values=list(passage.sparse.values),
+                        ),
+                    },
+                    payload=store.to_payload(version, passage.chunk),
+                )
+                for passage in passages[start : start + store.WRITE_BATCH]
+            ]
+            await self._run(functools.partial(self._shard.update, _ops.upsert_points(points)))
+        await self._run(functools.partial(self._show, version))
+
+    def _show(self, version: DocumentVersion) -> None:
+        scope = Scope(tenant=version.tenant, collection=version.collection)
+        mine = _equal("sha256", version.sha256)
+        document = [*_scope(scope), _equal("document_id", version.document_id)]
+        self._shard.update(
+            _ops.set_payload_by_filter(qdrant.Filter(must=[*document, mine]), store.LIVE)
+        )
+        older = qdrant.FieldCondition(
+            key="ingested_at", range=qdrant.RangeFloat(lte=version.ingested_at)
+        )
+        self._shard.update(
+            _ops.delete_points_by_filter(qdrant.Filter(must=[*document, older], must_not=[mine]))
+        )
+        self._flush_if_due()
+
+    async def find_document(self, scope: Scope, *, document_id: str) -> StoredDocument | None:
+        """The newest version written, wholly or in part."""
+        return await self._run(functools.partial(self._find, scope, document_id))
+
+    def _find(self, scope: Scope, document_id: str) -> StoredDocument | None:
+        document = [*_scope(scope), _equal("document_id", document_id)]
+        facet = self._shard.facet(
+            qdrant.FacetRequest(
+                key="sha256", limit=100, exact=True, filter=qdrant.Filter(must=document)
+            )
+        )
+        versions: list[tuple[DocumentVersion, int]] = []
+        for hit in facet.hits:
+            one = [*document, _equal("sha256", str(hit.value))]
+            records, _ = self._shard.scroll(
+                qdrant.ScrollRequest(limit=1, filter=qdrant.Filter(must=one), with_payload=True)
+            )
+            live = self._shard.count(
+                qdrant.CountRequest(filter=qdrant.Filter(must=[*one, _equal("live", 1)]))
+            )
+            versions.extend((store.version_of(record.payload or {}), live) for record in records)
+        return store.newest(versions)
+
+    async def delete_document(self, scope: Scope, *, document_id: str) -> bool:
+        """Remove all versions; False if there were none."""
+        where = qdrant.Filter(must=[*_scope(scope), _equal("document_id", document_id)])
+
+        def delete() -> bool:
+            if not self._shard.count(qdrant.CountRequest(filter=where)):
+                return False
+            self._shard.update(_ops.delete_points_by_filter(where))
+            self._flush_if_due()
+            return True
+
+        return await self._run(delete)
+
+    async def list_documents(
+        self, scope: Scope, *, limit: int, after: str | None = None
+    ) -> tuple[Sequence[DocumentVersion], str | None]:
+        """Visible documents by the id of their first passage."""
+        request = qdrant.ScrollRequest(
+            offset=after,
+            limit=limit,
+            filter=qdrant.Filter(must=[*_visible(scope), _equal("index", 0)]),
+            with_payload=True,
+        )
+        records, following = await self._run(lambda: self._shard.scroll(request))
+        versions = [store.version_of(record.payload or {}) for record in records]
+        return versions, None if following is None else str(following)
+
+    async def candidates(
+        self,
+        scope: Scope,
+        *,
+        dense: Sequence[float] | None,
+        sparse: SparseVector | None,
+        limit: int,
+        conditions: Sequence[Condition] = (),
+    ) -> Sequence[Candidate]:
+        """The ``limit`` nearest passages to each vector given."""
+        where = qdrant.Filter(must=[*_visible(scope), *map(_condition, conditions)])
+        requests: dict[str, qdrant.QueryRequest] = {}
+        if dense is not None:
+            requests[DENSE] = qdrant.QueryRequest(
+                limit=limit,
+                query=qdrant.Query.Nearest(list(dense), using=DENSE),
+                filter=where,
+                with_payload=True,
+            )
+        if sparse is not None and sparse.indices:
+            vector = qdrant.SparseVector(list(sparse.indices), list(sparse.values))
+            idf = qdrant.IdfParams(corpus=qdrant.Filter(must=_visible(scope)))
+            requests[SPARSE] = qdrant.QueryRequest(
+                limit=limit,
+                query=qdrant.Query.Nearest(vector, using=SPARSE),
+                filter=where,
+                with_payload=True,
+                params=qdrant.SearchParams(idf=idf),
+            )
+
+        def search() -> dict[str, list[qdrant.ScoredPoint]]:
+            return {name: self._shard.query(request) for name, request in requests.items()}
+
+        found = await self._run(search)
+        scores = {name: {str(p.id): p.score for p in points} for name, points in found.items()}
+        return store.merge(
+            dense=scores.get(DENSE, {}),
+            sparse=scores.get(SPARSE, {}),
+            payloads={str(p.id): p.payload for points in found.values() for p in points},
+        )
+
+    async def close(self) -> None:
+        """Flush, unload the engine, release the lock."""
+        if self._closed:
+            return
+        try:
+            await self._run(self._unload)
+        finally:
+            self._closed = True
+            os.close(self._lock)
+            self._thread.shutdown(wait=False)
+
+    def _unload(self) -> None:
+        self._shard.flush()
+        self._shard.close()
+
+    def _flush_if_due(self) -> None:
+        # Writes survive a killed process in the engine's log; a flush costs a third of a second.
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._shard.flush()
+            self._flushed = time.monotonic()
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        if self._closed:
+            raise StoreError("the document store is closed")
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, call)
+        except StoreError:
+            raise
+        except Exception as error:
+            # The engine raises nothing narrower than Exception.
+            raise _store_error(error, path=self._path) from error
+
+
+_ops = qdrant.UpdateOperation
+
+
+def _open(path: Path, *, embedder: str, dimension: int) -> tuple[qdrant.EdgeShard, int]:
+    path.mkdir(parents=True, exist_ok=True)
+    lock = _lock(path / "lock", path=path)
+    try:
+        _check_meta(path, embedder=embedder, dimension=dimension)
+        shard = path / "shard"
+        if not shard.exists():
+            _create(shard, dimension=dimension)
+        return qdrant.EdgeShard.load(str(shard)), lock
+    except StoreError:
+        os.close(lock)
+        raise
+    except Exception as error:
+        os.close(lock)
+        raise _store_error(error, path=path) from error
+
+
+def _lock(lock_path: Path, *, path: Path) -> int:
+    lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(lock, 32).decode("ascii", errors="replace").strip() or "unknown"
+        os.close(lock)
+        raise StoreBusy(
+            f"{path}: the document store is in use by process {owner};"
+            " stop it, or send the documents to that server (--url)"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode("ascii"), 0)
+    return lock
+
+
+def _check_meta(path: Path, *, embedder: str, dimension: int) -> None:
+    meta_path = path / "meta.json"
+    wanted = store.meta(embedder=embedder, dimension=dimension)
+    if not meta_path.exists():
+        if (path / "shard").exists():
+            raise StoreDamaged(
+                f"{meta_path} is missing; move {path} away and ingest the documents again"
+            )
+        fresh = meta_path.with_suffix(".new")
+        fresh.write_text(json.dumps(wanted), encoding="utf-8")
+        fresh.replace(meta_path)
+        return
+    try:
+        found = json.loads(meta_path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise StoreDamaged(
+            f"{meta_path} cannot be read; move {path} away and ingest the documents again"
+        ) from None
+    store.check_meta(found, wanted=wanted, place=str(path))
+
+
+def _create(shard_path: Path, *, dimension: int) -> None:
+    # Built aside and renamed, so that a kill in between leaves nothing half made.
+    fresh = shard_path.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shard = qdrant.EdgeShard.create(
+        str(fresh),
+        qdrant.EdgeConfig(
+            vectors={
+                DENSE: qdrant.EdgeVectorParams(size=dimension, distance=qdrant.Distance.Cosine)
+            },
+            sparse_vectors={SPARSE: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+        ),
+    )
+    kinds = qdrant.PayloadSchemaType
+    for name in store.KEYWORD_FIELDS:
+        shard.update(_ops.create_field_index(name, kinds.Keyword))
+    for name in store.INTEGER_FIELDS:
+        shard.update(_ops.create_field_index(name, kinds.Integer))
+    shard.flush()
+    shard.close()
+    fresh.rename(shard_path)
+
+
+def _store_error(error: Exception, *, path: Path) -> StoreError:
+    message = " ".join(str(error).split())
+    if "No space left" in message or "os error 28" in message:
+        return StoreError(f"{path}: the disk is full; free some space and try again")
+    if isinstance(error, PermissionError) or "Permission denied" in message:
+        return StoreError(f"{path}: not permitted to write there; mend the folder's permissions")
+    return StoreDamaged(f"{path}: the document store failed: {message[:300]}")
+
+
+def _equal(key: str, value: str | int) -> qdrant.FieldCondition:
+    return qdrant.FieldCondition(key=key, match=qdrant.MatchValue(value))
+
+
+def _scope(scope: Scope) -> list[Any]:
+    return [_equal("tenant", scope.tenant), _equal("collection", scope.collection)]
+
+
+def _visible(scope: Scope) -> list[Any]:
+    return [*_scope(scope), _equal("live", 1)]
+
+
+def _condition(condition: Condition) -> qdrant.FieldCondition:
+    match condition:
+        case AnyOf(field=field, values=(value,)):
+            return _equal(field, value)
+        case AnyOf(field=field, values=values):
+            return qdrant.FieldCondition(key=field, match=qdrant.MatchAny(list(values)))  # type: ignore[arg-type]
+        case Within(field=field, gt=gt, gte=gte, lt=lt, lte=lte):
+            bounds = qdrant.RangeFloat(gt=gt, gte=gte, lt=lt, lte=lte)
+            return qdrant.FieldCondition(key=field, range=bounds)

@@ -1,0 +1,73 @@
+"""Search filters: which fields a passage must match, free of any store's own types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tools.retrieval.errors import BadFilter
+
+# Fields of the passage itself; every other name is a field of the user's metadata.
+OWN_FIELDS = frozenset({"document_id", "title", "source", "media_type", "page", "ingested_at"})
+_BOUNDS = frozenset({"gt", "gte", "lt", "lte"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyOf:
+    """The field equals one of the values (one kind of value: all text, or all whole numbers)."""
+
+    field: str
+    values: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Within:
+    """The field is a number inside the bounds; a missing bound is open."""
+
+    field: str
+    gt: float | None = None
+    gte: float | None = None
+    lt: float | None = None
+    lte: float | None = None
+
+
+Condition = AnyOf | Within
+
+
+def conditions(filters: Mapping[str, Any] | None) -> tuple[Condition, ...]:
+    """``{"company": "acme", "year": {"gte": 2020}, "page": [1, 2]}`` as conditions, all to hold.
+
+    Raises BadFilter.
+    """
+    return tuple(_condition(name, wanted) for name, wanted in (filters or {}).items())
+
+
+def _condition(name: str, wanted: Any) -> Condition:
+    field = name if name in OWN_FIELDS else f"metadata.{name}"
+    if not name or any(mark in name for mark in "[]\"'"):
+        raise BadFilter(f"filter {name!r}: not a field's name; use the name as given at ingest")
+    match wanted:
+        case dict() if wanted and set(wanted) <= _BOUNDS:
+            if not all(_is_number(bound) for bound in wanted.values()):
+                raise BadFilter(f"filter {name!r}: bounds must be numbers")
+            return Within(field=field, **{bound: float(value) for bound, value in wanted.items()})
+        case float():
+            return Within(field=field, gte=wanted, lte=wanted)
+        case bool():
+            return AnyOf(field=f"flags.{name}", values=(int(wanted),))
+        case str() | int():
+            return AnyOf(field=field, values=(wanted,))
+        case list() | tuple() if wanted and (
+            all(isinstance(value, str) for value in wanted)
+            or all(isinstance(value, int) and not isinstance(value, bool) for value in wanted)
+        ):
+            return AnyOf(field=field, values=tuple(wanted))
+    raise BadFilter(
+        f"filter {name!r}: give a text, a number, true or false, a list of texts or of whole"
+        ' numbers, or bounds like {"gte": 1, "lt": 5}'
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

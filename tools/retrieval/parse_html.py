@@ -1,0 +1,283 @@
+"""HTML: a walk over resiliparse's DOM that keeps headings, lists, tables and code."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from resiliparse.parse.html import ELEMENT, TEXT, HTMLTree, traverse_dom
+
+from tools.retrieval.assembly import Assembly, clean, markdown_table
+from tools.retrieval.decode import decode
+from tools.retrieval.documents import Kind, Parsed
+from tools.retrieval.errors import EmptyDocument
+from tools.retrieval.sniff import Format
+
+_SKIP = frozenset(
+    [
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "svg",
+        "math",
+        "canvas",
+        "iframe",
+        "object",
+        "embed",
+        "head",
+        "select",
+        "option",
+        "button",
+        "textarea",
+        "input",
+        "dialog",
+        "audio",
+        "video",
+        "map",
+    ]
+)
+_BOILERPLATE = frozenset({"nav", "aside", "footer", "form"})
+_BOILERPLATE_ROLES = frozenset({"navigation", "search", "banner", "contentinfo", "complementary"})
+_BLOCK = frozenset(
+    [
+        "address",
+        "article",
+        "blockquote",
+        "body",
+        "caption",
+        "center",
+        "dd",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "header",
+        "hgroup",
+        "hr",
+        "html",
+        "li",
+        "main",
+        "nav",
+        "ol",
+        "p",
+        "section",
+        "summary",
+        "ul",
+    ]
+)
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_ROW_BREAK = frozenset({"td", "th"})
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_MAIN_SHARE = 0.3
+# A long list of nothing but links leads elsewhere.
+_MENU_LINKS = 10
+_MENU_SHARE = 0.9
+
+
+def parse(data: bytes, *, name: str) -> Parsed:
+    """The content of a page without its navigation. Raises EmptyDocument."""
+    tree = HTMLTree.parse(clean(decode(data)))
+    body = tree.body
+    title = " ".join((tree.title or "").split())
+    if body is not None:
+        whole = len(body.text or "")
+        mains = body.query_selector_all("main, [role=main], article")
+        roots = [root for root in mains if len(root.text or "") > _MAIN_SHARE * whole]
+        # The narrowed reading first; a page that is all navigation is read as it stands.
+        for root, strict in ((roots[0] if roots else body, True), (body, False)):
+            walk = _Walk(strict=strict)
+            traverse_dom(base_node=root, start_callback=walk.start, end_callback=walk.end)
+            walk.flush()
+            parsed = walk.assembly.finish(
+                title=title or walk.first_heading or name, media_type=Format.HTML
+            )
+            if parsed.sections:
+                return parsed
+    raise EmptyDocument(
+        f"{name}: the page holds no text; if scripts fill it in, save the rendered page"
+    )
+
+
+@dataclass(kw_only=True)
+class _Table:
+    rows: list[list[str]] = field(default_factory=list)
+    cell: list[str] | None = None
+    layout: bool = False
+
+
+class _Walk:
+    """Callbacks of one walk: inline text gathers until a block begins or ends."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.assembly = Assembly()
+        self.first_heading = ""
+        self._strict = strict
+        self._inline: list[str] = []
+        self._skipping: int | None = None
+        self._tables: list[_Table] = []
+        self._pre = 0
+        self._tight = False
+
+    def start(self, context: Any) -> None:
+        """A node begins."""
+        node = context.node
+        if self._skipping is not None:
+            if context.depth > self._skipping:
+                return
+            # Elements without content have no end.
+            self._skipping = None
+        if node.type == TEXT:
+            self._inline.append(node.value or "")
+            return
+        if node.type != ELEMENT:
+            return
+        tag = node.tag
+        if self._is_skipped(node, tag):
+            self._skipping = context.depth
+        elif tag == "br":
+            self._inline.append("\n" if self._pre else "\u2028")
+        elif tag == "img":
+            self._inline.append(f" {node.getattr('alt') or ''} ")
+        elif tag == "table":
+            self.flush()
+            self._tables.append(_Table())
+        elif self._tables and tag == "tr":
+            self._tables[-1].rows.append([])
+        elif self._tables and tag in _ROW_BREAK:
+            self._tables[-1].cell = []
+            self._inline.clear()
+        elif tag == "pre":
+            self.flush()
+            self._pre += 1
+        elif tag in _HEADINGS or tag in _BLOCK:
+            self.flush()
+            if tag == "li":
+                self._inline.append("- ")
+
+    def end(self, context: Any) -> None:
+        """A node ends."""
+        node = context.node
+        if self._skipping is not None:
+            if context.depth <= self._skipping:
+                self._skipping = None
+            return
+        if node.type != ELEMENT:
+            return
+        tag = node.tag
+        if tag == "pre":
+            text = "".join(self._inline)
+            self._inline.clear()
+            self._pre = max(0, self._pre - 1)
+            if self._tables:
+                self._inline.append(text)
+                self.flush()
+            else:
+                self.assembly.block(text, kind=Kind.CODE)
+        elif tag in _HEADINGS:
+            self._heading(_HEADINGS[tag])
+        elif self._tables and tag in _ROW_BREAK:
+            self._end_cell()
+        elif self._tables and tag == "table":
+            self._end_table(self._tables.pop())
+        elif tag in _BLOCK:
+            self.flush()
+            if tag in ("ul", "ol"):
+                self._tight = False
+
+    def flush(self) -> None:
+        """Hand the inline text gathered so far on as one block."""
+        if self._pre:
+            return
+        text = "".join(self._inline)
+        self._inline.clear()
+        lines = [" ".join(line.split()) for line in text.split("\u2028")]
+        text = "\n".join(line for line in lines if line)
+        if not text or text == "-":
+            return
+        if self._tables:
+            table = self._tables[-1]
+            if table.cell is None:
+                table.rows.append([text])
+            else:
+                table.cell.append(text)
+            return
+        item = text.startswith("- ")
+        self.assembly.block(text, tight=item and self._tight)
+        self._tight = item
+
+    def _is_skipped(self, node: Any, tag: str) -> bool:
+        if tag in _SKIP or node.hasattr("hidden") or node.getattr("aria-hidden") == "true":
+            return True
+        if _HIDDEN.search(node.getattr("style") or ""):
+            return True
+        return self._strict and (
+            tag in _BOILERPLATE
+            or (node.getattr("role") or "") in _BOILERPLATE_ROLES
+            or (tag in ("ul", "ol") and _is_menu(node))
+        )
+
+    def _heading(self, level: int) -> None:
+        if self._tables:
+            self._tables[-1].layout = True
+            self.flush()
+            return
+        text = " ".join("".join(self._inline).replace("\u2028", " ").split())
+        self._inline.clear()
+        self.assembly.heading(level, text)
+        self.first_heading = self.first_heading or text
+        self._tight = False
+
+    def _end_cell(self) -> None:
+        self.flush()
+        table = self._tables[-1]
+        if not table.rows:
+            table.rows.append([])
+        table.rows[-1].append("\n".join(table.cell or []))
+        table.cell = None
+
+    def _end_table(self, table: _Table) -> None:
+        if self._inline:
+            self._tables.append(table)
+            self.flush()
+            self._tables.pop()
+        rows = [[cell for cell in row if cell.strip()] for row in table.rows]
+        rows = [row for row in rows if row]
+        if self._tables:
+            outer = self._tables[-1]
+            text = "; ".join(", ".join(row) for row in rows)
+            if outer.cell is not None:
+                outer.cell.append(text)
+            elif text:
+                outer.rows.append([text])
+            outer.layout = outer.layout or len(text) > 1_000
+        elif table.layout or len(rows) < 2 or max(map(len, rows)) < 2:
+            for row in rows:
+                for cell in row:
+                    self.assembly.block(cell)
+        else:
+            self.assembly.block(markdown_table(_without_empty_columns(table.rows)), kind=Kind.TABLE)
+
+
+def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:
+    width = max(len(row) for row in rows)
+    used = [
+        column
+        for column in range(width)
+        if any(column < len(row) and row[column].strip() for row in rows)
+    ]
+    return [[row[column] if column < len(row) else "" for column in used] for row in rows]
+
+
+def _is_menu(node: Any) -> bool:
+    links = node.query_selector_all("a")
+    if len(links) < _MENU_LINKS:
+        return False
+    linked = sum(len("".join((link.text or "").split())) for link in links)
+    return linked > _MENU_SHARE * len("".join((node.text or "").split()))

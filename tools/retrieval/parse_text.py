@@ -1,0 +1,81 @@
+"""Markdown, plain text and source code."""
+
+from __future__ import annotations
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from tools.retrieval.assembly import Assembly, clean
+from tools.retrieval.decode import decode
+from tools.retrieval.documents import Kind, Parsed
+from tools.retrieval.errors import EmptyDocument
+from tools.retrieval.sniff import Format
+
+
+def parse_plain(data: bytes, *, name: str) -> Parsed:
+    """The text as it is."""
+    return _whole(data, name=name, kind=Kind.PROSE, media_type=Format.TEXT)
+
+
+def parse_code(data: bytes, *, name: str) -> Parsed:
+    """The text as it is, to be cut between lines."""
+    return _whole(data, name=name, kind=Kind.CODE, media_type=Format.CODE)
+
+
+def parse_markdown(data: bytes, *, name: str) -> Parsed:
+    """Blocks of Markdown, each verbatim, under their headings. Raises EmptyDocument."""
+    source, title = _without_front_matter(clean(decode(data)))
+    lines = source.split("\n")
+    tokens = MarkdownIt("commonmark").enable("table").parse(source)
+    assembly = Assembly()
+    first_heading = ""
+    for place, token in enumerate(tokens):
+        if token.level != 0 or token.map is None:
+            continue
+        if token.type == "heading_open":
+            heading = _plain(tokens[place + 1])
+            first_heading = first_heading or heading
+            assembly.heading(int(token.tag[1:]), heading)
+            continue
+        kind = {
+            "table_open": Kind.TABLE,
+            "fence": Kind.CODE,
+            "code_block": Kind.CODE,
+        }.get(token.type, Kind.PROSE)
+        if token.type != "hr":
+            assembly.block("\n".join(lines[token.map[0] : token.map[1]]), kind=kind)
+    parsed = assembly.finish(title=title or first_heading or name, media_type=Format.MARKDOWN)
+    return _not_empty(parsed, name=name)
+
+
+def _whole(data: bytes, *, name: str, kind: Kind, media_type: Format) -> Parsed:
+    assembly = Assembly()
+    assembly.block(decode(data), kind=kind)
+    return _not_empty(assembly.finish(title=name, media_type=media_type), name=name)
+
+
+def _not_empty(parsed: Parsed, *, name: str) -> Parsed:
+    if not parsed.sections:
+        raise EmptyDocument(f"{name}: holds no text; nothing to ingest")
+    return parsed
+
+
+def _plain(inline: Token) -> str:
+    children = inline.children or []
+    return "".join(
+        child.content
+        if child.type in ("text", "code_inline")
+        else " " * (child.type == "softbreak")
+        for child in children
+    )
+
+
+def _without_front_matter(source: str) -> tuple[str, str]:
+    if not source.startswith("---\n") or (end := source.find("\n---", 4)) < 0:
+        return source, ""
+    title = ""
+    for line in source[4:end].split("\n"):
+        key, _, value = line.partition(":")
+        if key.strip() == "title":
+            title = value.strip().strip("\"'")
+    return source[end + 4 :].partition("\n")[2], title
