@@ -7,6 +7,7 @@ The seam to the provider: what stands above knows a ``BaseChatModel`` that strea
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -32,6 +33,16 @@ from models.errors import (
 from models.registry import ModelSpec, is_private
 
 _CONNECT_SECONDS = 5.0
+_HEADERS = {
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "transfer-encoding",
+    "user-agent",
+}
 _CONTEXT_WORDS = ("context length", "context size", "context window", "context_length", "too long")
 
 
@@ -78,20 +89,20 @@ class Endpoint(ChatOpenAI):
 
 def connect(spec: ModelSpec) -> Endpoint:
     """A client of the model's endpoint; close it with ``aclose``."""
+    timeout = openai.Timeout(spec.timeout, connect=min(_CONNECT_SECONDS, spec.timeout))
     http = DefaultAsyncHttpxClient(
-        timeout=openai.Timeout(spec.timeout, connect=min(_CONNECT_SECONDS, spec.timeout)),
+        timeout=timeout,
+        event_hooks={"request": [_Headers(spec.key)]},
         # A company's proxy is for the world outside, never for a model in the house.
         trust_env=not is_private(spec.url),
     )
     client = AsyncOpenAI(
         api_key=spec.key.get_secret_value() if spec.key else "none",
         base_url=spec.url,
+        timeout=timeout,
         max_retries=0,
         http_client=http,
     )
-    # What the package took from OPENAI_* variables belongs to another account than the key.
-    client.organization = client.project = client.admin_api_key = None
-    client = client.copy(set_default_headers={})
     return Endpoint(
         spec=spec,
         model=spec.model,
@@ -113,14 +124,28 @@ def connect(spec: ModelSpec) -> Endpoint:
     )
 
 
+@dataclass(frozen=True)
+class _Headers:
+    """Sends the spec's key, and nothing that the openai package adds by itself: its statistics,
+    and headers from OPENAI_* variables, which belong to another account than the key."""
+
+    key: SecretStr | None
+
+    async def __call__(self, request: Any) -> None:
+        for name in set(request.headers) - _HEADERS:
+            del request.headers[name]
+        if self.key:
+            request.headers["authorization"] = f"Bearer {self.key.get_secret_value()}"
+
+
 def error_for(spec: ModelSpec, error: openai.APIError, *, arrived: bool) -> ModelError:
     """Our error for the openai package's; ``arrived``: a part of the reply had come."""
     if isinstance(error, openai.APITimeoutError):
-        if type(error.__cause__).__name__ == "ConnectTimeout":
+        if _caused_by(error, "ConnectTimeout"):
             return unreachable(spec, "does not answer")
         return timed_out(spec)
     if isinstance(error, openai.APIConnectionError):
-        if not arrived and type(error.__cause__).__name__ == "ConnectError":
+        if not arrived and _caused_by(error, "ConnectError"):
             return unreachable(spec, "refuses connections")
         return _cut(spec)
     if isinstance(error, openai.APIStatusError):
@@ -129,6 +154,16 @@ def error_for(spec: ModelSpec, error: openai.APIError, *, arrived: bool) -> Mode
     if _is_about_context(detail):
         return _too_long(spec, detail)
     return ModelFailed(f"model '{spec.name}' failed while it replied: {detail}", model=spec.name)
+
+
+def _caused_by(error: BaseException | None, name: str) -> bool:
+    """Whether an exception of that class stands in the chain; by name, since openai has used
+    more than one HTTP library."""
+    while error is not None:
+        if type(error).__name__ == name:
+            return True
+        error = error.__cause__
+    return False
 
 
 def _for_status(spec: ModelSpec, error: openai.APIStatusError) -> ModelError:

@@ -86,6 +86,7 @@ class OpenAIEndpoint:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.hanging = asyncio.Event()
         self._script: list[Behaviour] = []
         self._unexpected: list[Request] = []
         self._closing = asyncio.Event()
@@ -147,6 +148,7 @@ class OpenAIEndpoint:
                 if behaviour.after_text:
                     await _begin(writer)
                     await _event(writer, _delta({"content": behaviour.after_text}))
+                self.hanging.set()
                 await self._closing.wait()
             case Says() if request.body.get("stream"):
                 await _stream(writer, behaviour, request)
