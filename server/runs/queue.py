@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from docket import Docket, Worker
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from graphs.keys import Keys
 from server.redis_client import bounded
@@ -16,9 +18,16 @@ from server.redis_client import bounded
 LEASE = timedelta(seconds=30)
 TASK = "advance"
 
-_log = logging.getLogger(__name__)
+_IDLE_READER = logging.getLogger("docket.strikelist")
 
 Advance = Callable[[str], Awaitable[None]]
+
+
+class QuietIdleReads(logging.Filter):
+    """A long read of an idle queue runs into our time limit for dead lines: that is no news."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not isinstance(sys.exc_info()[1], RedisTimeoutError)
 
 
 async def _advance_elsewhere(run_id: str) -> None:
@@ -36,13 +45,16 @@ class RunQueue:
             # The record is the truth; a finished task leaves nothing, so that its key is free.
             execution_ttl=timedelta(0),
         )
+        self._quiet = QuietIdleReads()
         self._docket.register(_advance_elsewhere, names=[TASK])
 
     async def __aenter__(self) -> Self:
+        _IDLE_READER.addFilter(self._quiet)
         await self._docket.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        _IDLE_READER.removeFilter(self._quiet)
         await self._docket.__aexit__(None, None, None)
 
     async def put(self, run_ids: Sequence[str]) -> None:

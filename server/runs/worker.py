@@ -108,7 +108,11 @@ class RunWorker:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         if self._returned:
-            await self._queue.put_again(sorted(self._returned))
+            try:
+                await self._queue.put_again(sorted(self._returned))
+            except (RedisError, OSError) as error:
+                # They are stored as pending: the next worker's reaper queues them.
+                _log.warning("%d runs could not be given back: %s", len(self._returned), error)
 
     async def advance(self, run_id: str) -> None:
         """One delivery of a run id: at most one attempt."""

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import signal
 import sys
 import textwrap
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from graphs import events
 from graphs.event_log import EventLog
 from graphs.keys import Keys
+from server.redis_client import open_redis
+from server.redis_server import RedisServer
 from server.runs.emitter import Emit
-from server.runs.queue import RunQueue
+from server.runs.queue import QuietIdleReads, RunQueue
 from server.runs.records import RunNotFoundError, RunRecord, RunRecords
 from server.runs.service import Runs
 from server.runs.transitions import RunStatus
@@ -253,7 +262,7 @@ async def test_a_killed_process_loses_no_run(house: House, redis_url: str, keys:
         from graphs.event_log import EventLog
         from graphs.keys import Keys
         from server.redis_client import open_redis
-        from server.runs.queue import RunQueue
+        from server.runs.queue import QuietIdleReads, RunQueue
         from server.runs.records import RunRecords
         from server.runs.worker import RunWorker
         async def work(record, emit):
@@ -303,3 +312,39 @@ async def test_a_run_that_is_delivered_twice_is_worked_on_once(house: House) -> 
         await house.ended(run.run_id)
         await worker.advance(run.run_id)
     assert count == 1
+
+
+async def test_a_run_outlives_the_death_of_redis(tmp_path: Path) -> None:
+    server, held = RedisServer(tmp_path), Held()
+    await server.start()
+    redis, keys = open_redis(server.url), Keys()
+    records, log = RunRecords(redis, keys), EventLog(redis, keys)
+    async with RunQueue(server.url, keys) as queue:
+        runs = Runs(records=records, log=log, queue=queue)
+        house = House(records=records, log=log, queue=queue, runs=runs)
+        async with house.worker(held):
+            run, waiting = await house.ask(), await house.ask()
+            await held.begun.wait()
+            await redis.waitaof(1, 0, 2000)
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            await server.wait()
+            successor = RedisServer(tmp_path)
+            await successor.start()
+            held.let_go.set()
+            async with asyncio.timeout(15):
+                ended = [await house.runs.wait(r.run_id) for r in (run, waiting)]
+    assert [record.status for record in ended] == [RunStatus.SUCCESS] * 2
+    await redis.aclose()
+    await successor.close()
+
+
+def test_an_idle_queue_is_quiet_and_a_lost_one_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("quiet")
+    logger.addFilter(QuietIdleReads())
+    for error in (RedisTimeoutError("Timeout reading"), RedisConnectionError("refused")):
+        try:
+            raise error
+        except RedisError as caught:
+            logger.warning("unavailable: %s", caught)
+    assert caplog.messages == ["unavailable: refused"]
