@@ -51,6 +51,10 @@ def _within_budget(execution: Execution, limits: Limits) -> bool:
     return int(alive[1]) * 200_000_000 <= limits.memory_bytes
 
 
+def _no_more_files(execution: Execution, limits: Limits) -> bool:
+    return execution.outcome in {Outcome.OUT_OF_MEMORY, Outcome.TIMED_OUT}
+
+
 def _ended_as(outcome: Outcome) -> Callable[[Execution, Limits], bool]:
     return lambda execution, limits: execution.outcome is outcome
 
@@ -171,6 +175,17 @@ else:
     print("held")
 """,
         holds=_held,
+    ),
+    Attack(
+        name="fill the disk with empty files",
+        code="""
+import itertools, os
+for folder in itertools.count():
+    os.mkdir(f"{folder}")
+    for number in range(10_000):
+        os.mknod(f"{folder}/{number}")
+""",
+        holds=_no_more_files,
     ),
     Attack(
         name="write outside the work folder",

@@ -9,6 +9,7 @@ from tools.sandbox.interpreter import INSIDE, Interpreter
 from tools.sandbox.sandbox import MEBIBYTE, Limits
 
 WORK = "/work"
+WRITABLE = ("/dev/shm", "/tmp", WORK)  # noqa: S108 - the sandbox's own
 SHARED_MEMORY_BYTES = 8 * MEBIBYTE
 
 # What programs of the system need to run; not /etc, /home, /root, /var, /srv, /opt, /usr/src.
@@ -49,8 +50,8 @@ def _system_folders() -> list[str]:
 def _installed_packages(interpreter: Interpreter) -> list[str]:
     """Where the machine's own packages lie: covered, since they are not for this code."""
     folders = [Path("/usr/lib/python3/dist-packages")]
-    folders += sorted(Path("/usr/lib").glob("python3.*/dist-packages"))
-    folders += sorted(Path("/usr/lib").glob("python3.*/site-packages"))
+    for library in ("/usr/lib", "/usr/lib64"):
+        folders += sorted(Path(library).glob("python3.*/*-packages"))
     inside = [str(folder) for folder in folders if folder.is_dir()]
     if interpreter.prefix is not None:
         for folder in sorted((interpreter.prefix / "lib").glob("python3*/*-packages")):
@@ -78,10 +79,8 @@ def arguments(
     for folder in _installed_packages(interpreter):
         tree += ["--size", "4096", "--perms", "0555", "--tmpfs", folder, "--remount-ro", folder]
     tree += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
-    for folder, size in (
-        ("/dev/shm", SHARED_MEMORY_BYTES),  # noqa: S108
-        ("/tmp", limits.disk_bytes),  # noqa: S108
-        (WORK, limits.disk_bytes),
+    for folder, size in zip(
+        WRITABLE, (SHARED_MEMORY_BYTES, limits.disk_bytes, limits.disk_bytes), strict=True
     ):
         tree += ["--size", str(size), "--tmpfs", folder]
     tree += ["--remount-ro", "/", "--chdir", WORK]

@@ -114,7 +114,8 @@ class BubblewrapSandbox:
             raise ValueError(f"code of {len(source):,} bytes: the sandbox takes {half:,} at most")
         contents = checked_files(files, limit=half)
         sent = arguments.message(source, files=contents)
-        seconds = min(self._limits.seconds, timeout or self._limits.seconds)
+        longest = self._limits.seconds
+        seconds = longest if timeout is None else min(longest, timeout)
 
         slot = await self._slots.get()
         try:
@@ -160,7 +161,9 @@ class BubblewrapSandbox:
         )
 
     async def _watch(self, running: _Running) -> None:
-        await memory.exceeded(running.tree.first, limit=self._limits.memory_bytes)
+        await memory.exceeded(
+            running.tree.first, limit=self._limits.memory_bytes, folders=arguments.WRITABLE
+        )
         running.stop(Outcome.OUT_OF_MEMORY)
 
     @contextlib.asynccontextmanager

@@ -13,8 +13,8 @@ def _memory(limits: Limits, *, cgroup: bool, watch: bool) -> Guarantee:
         detail = f"{size} for all processes together, held by a control group"
     elif watch:
         detail = (
-            f"{size} a process; all together watched and killed above {size} (no control group "
-            "can be made here: run as root, or give the service a delegated cgroup)"
+            f"{size} a process; processes and files together watched and killed above {size} "
+            "(no control group here: run as root, or give the service a delegated cgroup)"
         )
     else:
         detail = (

@@ -14,6 +14,8 @@ from tools.sandbox.sandbox import Limits
 
 CGROUPS = Path("/sys/fs/cgroup")
 WATCH_SECONDS = 0.02
+# What the kernel spends on an empty file in a folder of memory (inode and name), rounded up.
+FILE_BYTES = 1024
 _NAME = "counterpoint-sandbox"
 # File with the limit, file that counts out-of-memory kills; both versions of control groups.
 _FILES = (("memory.max", "memory.events"), ("memory.limit_in_bytes", "memory.oom_control"))
@@ -164,18 +166,42 @@ def descendants(process: int) -> Iterator[int]:
                 waiting += [int(child) for child in children.split()]
 
 
-def memory_of(process: int) -> int:
-    """Bytes that the process itself holds in memory, without files of the system."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text("utf-8", "replace")
-    except OSError:
-        return 0
-    return 1024 * sum(int(kib) for kib in re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+)", status, re.M))
+def memory_of(process: int, *, exact: bool) -> int:
+    """Bytes that the process holds in memory, without files of the system.
+
+    Memory that a fork shares counts for each process, unless ``exact``, which takes longer.
+    """
+    if exact:
+        with contextlib.suppress(OSError):
+            return _kibibytes(f"/proc/{process}/smaps_rollup", r"Pss_(?:Anon|Shmem)")
+    with contextlib.suppress(OSError):
+        return _kibibytes(f"/proc/{process}/status", r"Rss(?:Anon|Shmem)")
+    return 0
 
 
-async def exceeded(process: int, *, limit: int) -> None:
-    """Return as soon as the tree below ``process`` holds more than ``limit`` bytes."""
+def _kibibytes(path: str, fields: str) -> int:
+    text = Path(path).read_text("utf-8", "replace")
+    return 1024 * sum(int(number) for number in re.findall(rf"^{fields}:\s+(\d+)", text, re.M))
+
+
+def memory_of_folders(process: int, folders: tuple[str, ...]) -> int:
+    """Bytes in folders of memory that ``process`` sees, with the kernel's share of each file."""
+    total = 0
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            state = os.statvfs(f"/proc/{process}/root{folder}")
+            total += (state.f_blocks - state.f_bfree) * state.f_frsize
+            total += (state.f_files - state.f_ffree) * FILE_BYTES
+    return total
+
+
+async def exceeded(process: int, *, limit: int, folders: tuple[str, ...]) -> None:
+    """Return as soon as the tree below ``process``, its first one, holds over ``limit`` bytes."""
     held = 0
     while held <= limit:
         await asyncio.sleep(WATCH_SECONDS)
-        held = sum(memory_of(each) for each in descendants(process))
+        for exact in (False, True):
+            held = memory_of_folders(process, folders)
+            held += sum(memory_of(each, exact=exact) for each in descendants(process))
+            if held <= limit:
+                break

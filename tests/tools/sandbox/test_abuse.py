@@ -20,17 +20,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools.sandbox.conftest import required
 from tools.sandbox.abuse import ATTACKS, Attack, assault
+from tools.sandbox.find import open_sandbox
 from tools.sandbox.memory import descendants
 from tools.sandbox.sandbox import MEBIBYTE, Limits, Outcome, Sandbox
 
 ROOT = Path(__file__).parents[3]
 BOUND = 5.0
+SMALL = Limits(memory_bytes=96 * MEBIBYTE)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-async def test_an_attack_is_held_off(sandbox: Sandbox, attack: Attack) -> None:
-    finding = await assault(sandbox, attack, limits=Limits())
+async def test_an_attack_is_held_off(attack: Attack) -> None:
+    sandbox = required(await open_sandbox(limits=SMALL))
+    finding = await assault(sandbox, attack, limits=SMALL)
+    await sandbox.close()
     assert finding.holds, finding.execution
 
 
@@ -240,12 +245,13 @@ from tools.sandbox.find import Unavailable, open_sandbox
 from tools.sandbox.sandbox import Limits
 
 async def main():
-    sandbox = await open_sandbox(concurrency=4)
+    limits = Limits(memory_bytes=96 * 1024 * 1024)
+    sandbox = await open_sandbox(limits=limits, concurrency=4)
     if isinstance(sandbox, Unavailable):
         return print("unavailable:", sandbox.reason, sandbox.remedy)
     user, *_ = sandbox.describe().guarantees
     print(user.detail)
-    findings = (assault(sandbox, attack, limits=Limits()) for attack in ATTACKS)
+    findings = (assault(sandbox, attack, limits=limits) for attack in ATTACKS)
     for finding in await asyncio.gather(*findings):
         if not finding.holds:
             print(finding)
