@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from graphs.event_fanout import Fanout
 from graphs.event_log_scripts import APPEND, CLOSE, READ
@@ -22,6 +25,7 @@ _ORIGIN = "0-0"
 MAX_EVENTS = 20_000
 RETENTION_SECONDS = 7 * 24 * 3600
 PAGE = 500
+OUTAGE_SECONDS = 15.0
 GAP = "log.gap"
 TERMINAL = frozenset({"run.finished", "run.failed"})
 
@@ -186,7 +190,7 @@ class EventLog:
                 changed = topic.changed
                 batch = topic.following(after)
                 if batch is None:
-                    reply = await self._read(keys=names, args=[run_id or "", after, PAGE])
+                    reply = await self._page(names, run_id or "", after)
                     after, trimmed, end = (word.decode() for word in reply[:3])
                     if trimmed and position(after) < position(trimmed):
                         yield gap(after=after, trimmed=trimmed)
@@ -207,6 +211,17 @@ class EventLog:
 
     async def delete(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
         await self._redis.delete(*self._names(tenant, thread_id))
+
+    async def _page(self, names: Sequence[str], run_id: str, after: str) -> Any:
+        """Read on, over an outage of Redis that a restart would cause."""
+        deadline = time.monotonic() + OUTAGE_SECONDS
+        while True:
+            try:
+                return await self._read(keys=names, args=[run_id, after, PAGE])
+            except (RedisConnectionError, RedisTimeoutError):
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.25)
 
     @property
     def followed(self) -> int:

@@ -326,6 +326,7 @@ async def test_a_run_outlives_the_death_of_redis(tmp_path: Path) -> None:
             run, waiting = await house.ask(), await house.ask()
             await held.begun.wait()
             await redis.waitaof(1, 0, 2000)
+            reader = asyncio.create_task(house.told(run.run_id))
             assert server.pid is not None
             os.kill(server.pid, signal.SIGKILL)
             await server.wait()
@@ -334,6 +335,7 @@ async def test_a_run_outlives_the_death_of_redis(tmp_path: Path) -> None:
             held.let_go.set()
             async with asyncio.timeout(15):
                 ended = [await house.runs.wait(r.run_id) for r in (run, waiting)]
+            assert (await reader)[-1] == "run.finished"
     assert [record.status for record in ended] == [RunStatus.SUCCESS] * 2
     await redis.aclose()
     await successor.close()
