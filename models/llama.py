@@ -10,8 +10,10 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections import deque
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -23,6 +25,8 @@ _CHILD = Path(__file__).with_name("llama_child.py")
 _MAGIC = b"GGUF"
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _STOP_SECONDS = 1.0
+_REVIVE_SECONDS = 0.5
+_STEADY_SECONDS = 60.0
 
 
 def usable_cores() -> int:
@@ -43,7 +47,8 @@ class LlamaServer:
 
     ``context`` is tokens per slot and ``slots`` how many requests run at once; further ones
     wait. ``threads`` defaults to the usable cores, sixteen at most. Requests carry ``api_key``
-    as bearer, so that other users of the machine cannot use it.
+    as bearer, so that other users of the machine cannot use it. A process that dies is started
+    again at the same address.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class LlamaServer:
         self._address: str | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._stderr: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._last_words: deque[str] = deque(maxlen=20)
 
     @property
@@ -110,6 +116,19 @@ class LlamaServer:
         hold it.
         """
         await asyncio.to_thread(self._check_file)
+        await self._open()
+        self._watch = asyncio.create_task(self._revive(), name="llama watch")
+
+    async def close(self) -> None:
+        """End the process; replies in hand are cut off. Safe to call twice."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+        await self._end()
+        self._address = None
+
+    async def _open(self) -> None:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
@@ -127,20 +146,18 @@ class LlamaServer:
                 self._address = await self._greet(process)
                 await self._until_ready(self._address)
         except TimeoutError as error:
-            await self.close()
+            await self._end()
             raise WeightsError(
                 f"the local model {self._model.name} was not ready after "
                 f"{self._start_seconds:.0f} s: the machine is too slow or too busy; use a remote "
                 "model (COUNTERPOINT_MODEL_URL)"
             ) from error
         except BaseException:
-            await self.close()
+            await self._end()
             raise
 
-    async def close(self) -> None:
-        """End the process; replies in hand are cut off. Safe to call twice."""
+    async def _end(self) -> None:
         process, self._process = self._process, None
-        self._address = None
         if process is None:
             return
         if process.stdin is not None:
@@ -157,6 +174,30 @@ class LlamaServer:
         if self._stderr is not None:
             await self._stderr
             self._stderr = None
+
+    async def _revive(self) -> None:
+        """Start the process again whenever it ends by itself, ever more slowly."""
+        pause = _REVIVE_SECONDS
+        while self._process is not None:
+            process, began = self._process, time.monotonic()
+            code = await process.wait()
+            logger.error("the local model's process ended by itself (%s); starting again", code)
+            await self._end()
+            if time.monotonic() - began > _STEADY_SECONDS:
+                pause = _REVIVE_SECONDS
+            pause = await self._again(pause)
+
+    async def _again(self, pause: float) -> float:
+        """Start until it starts; returns how long to wait before the next start."""
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _STEADY_SECONDS)
+            try:
+                await self._open()
+            except WeightsError:
+                logger.exception("the local model does not start again")
+            else:
+                return pause
 
     def _check_file(self) -> None:
         pull = "run `counterpoint models pull`"
@@ -181,7 +222,7 @@ class LlamaServer:
         order = {
             "model": str(self._model),
             "alias": self._name,
-            "port": self._port,
+            "port": self._port or (urlsplit(self._address).port if self._address else 0),
             "api_key": self._api_key,
             "context": self._context,
             "slots": self._slots,
@@ -199,10 +240,15 @@ class LlamaServer:
         code = await process.wait()
         if self._stderr is not None:
             await self._stderr
-        raise WeightsError(self._why(code))
+        raise WeightsError(self._why(code, answer.get("error", "")))
 
-    def _why(self, code: int) -> str:
+    def _why(self, code: int, error: str) -> str:
         name = self._model.name
+        if "libgomp" in error:
+            return (
+                "the local model needs the system library libgomp.so.1: install it "
+                "(Debian: `apt-get install libgomp1`, Fedora: `dnf install libgomp`)"
+            )
         if code == -signal.SIGKILL:
             return (
                 f"the system ended the local model {name} while it loaded, most likely for lack "

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from models import llama
 from models.artifacts import WeightsError
 from models.llama import LlamaServer, usable_cores
 
@@ -64,6 +65,22 @@ async def test_a_cut_file_is_refused_by_the_loader_with_its_reason(tmp_path: Pat
     with pytest.raises(WeightsError, match=r"cut\.gguf cannot be loaded .*delete it"):
         await server.start()
     assert not server.alive
+
+
+async def test_a_missing_system_library_is_named_with_the_package_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slim images lack it, and the loader's own words say nothing of packages."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    child = tmp_path / "child.py"
+    child.write_text(
+        "import json\n"
+        "print(json.dumps({'error': 'libgomp.so.1: cannot open shared object file'}))\n"
+    )
+    monkeypatch.setattr(llama, "_CHILD", child)
+    with pytest.raises(WeightsError, match="apt-get install libgomp1"):
+        await LlamaServer(path).start()
 
 
 async def test_a_load_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
@@ -156,6 +173,38 @@ async def test_it_answers_by_schema_keeps_the_prefix_and_frees_its_port(
     assert time.monotonic() - before < 2.0
     assert _port_is_free(url)
     assert not server.alive
+
+
+@pytest.mark.local_model
+@pytest.mark.timeout(180)
+async def test_a_process_that_dies_is_started_again_at_the_same_address(
+    small_chat_model: Path,
+) -> None:
+    server = LlamaServer(small_chat_model, context=1024, slots=1)
+    await server.start()
+    url = server.base_url
+    try:
+        (child,) = await asyncio.to_thread(_children)
+        os.kill(child, signal.SIGKILL)
+        async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                try:
+                    answer = await client.get(
+                        f"{url}/models", headers={"authorization": f"Bearer {server.api_key}"}
+                    )
+                    if answer.status_code == httpx.codes.OK and child not in _children():
+                        break
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+        assert server.base_url == url
+    finally:
+        await server.close()
+    assert _port_is_free(url)
+
+
+def _children() -> list[int]:
+    found = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return [int(pid) for pid in found]
 
 
 @pytest.mark.local_model
