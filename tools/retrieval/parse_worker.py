@@ -13,9 +13,9 @@ import resource
 import signal
 import sys
 import traceback
-from dataclasses import asdict
 from typing import Any
 
+from tools.retrieval.documents import Kind, Parsed, Section
 from tools.retrieval.errors import ParseError
 from tools.retrieval.parse import Limits, parse
 from tools.retrieval.sniff import Format
@@ -36,33 +36,72 @@ def main() -> None:
         data = requests.read(request["bytes"])
         # Ends a parse whose parent is gone and can no longer end it.
         signal.alarm(int(limits.seconds) + _GRACE_SECONDS)
-        reply = json.dumps(_answer(request, data, limits=limits)).encode("utf-8")
+        reply = _answer(request, data, limits=limits)
         signal.alarm(0)
         replies.write(b'{"bytes": %d}\n' % len(reply))
         replies.write(reply)
         replies.flush()
 
 
-def _answer(request: dict[str, Any], data: bytes, *, limits: Limits) -> dict[str, Any]:
+def _answer(request: dict[str, Any], data: bytes, *, limits: Limits) -> bytes:
     name = request["name"]
     wanted = Format(request["format"]) if request["format"] else None
     try:
-        return {"parsed": asdict(parse(data, name=name, limits=limits, format=wanted))}
+        parsed = parse(data, name=name, limits=limits, format=wanted)
+        return json.dumps({"parsed": to_json(parsed)}).encode("utf-8")
     except ParseError as error:
-        return {"error": type(error).__name__, "message": str(error)}
+        failure = {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
-        return {
+        failure = {
             "error": "TooLarge",
             "message": f"{name}: reading it takes more than {limits.max_memory / 1e9:.1f} GB"
             " of memory; split it",
         }
     except Exception as error:  # noqa: BLE001 - the loop's edge: one document must not end it
-        return {
+        failure = {
             "error": "DamagedDocument",
             "message": f"{name}: cannot be read ({type(error).__name__}); get a good copy"
             " and ingest it",
             "traceback": traceback.format_exc(),
         }
+    return json.dumps(failure).encode("utf-8")
+
+
+def to_json(parsed: Parsed) -> dict[str, Any]:
+    """A document for the wire; a section's text travels as its place in the whole."""
+    return {
+        "title": parsed.title,
+        "text": parsed.text,
+        "sections": [
+            [one.start, len(one.text), list(one.heading_path), one.page, one.kind]
+            for one in parsed.sections
+        ],
+        "media_type": parsed.media_type,
+        "pages": parsed.pages,
+        "pages_without_text": list(parsed.pages_without_text),
+    }
+
+
+def from_json(data: dict[str, Any]) -> Parsed:
+    """The document that ``to_json`` was given."""
+    text = data["text"]
+    return Parsed(
+        title=data["title"],
+        text=text,
+        sections=tuple(
+            Section(
+                text=text[start : start + length],
+                start=start,
+                heading_path=tuple(heading_path),
+                page=page,
+                kind=Kind(kind),
+            )
+            for start, length, heading_path, page, kind in data["sections"]
+        ),
+        media_type=data["media_type"],
+        pages=data["pages"],
+        pages_without_text=tuple(data["pages_without_text"]),
+    )
 
 
 def _confine(limits: Limits) -> None:

@@ -14,9 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tools.retrieval.documents import Kind, Parsed, Section
+from tools.retrieval.documents import Parsed
 from tools.retrieval.errors import PARSE_ERRORS, DamagedDocument, ParseTimeout
 from tools.retrieval.parse import Limits, check_size
+from tools.retrieval.parse_worker import from_json
 from tools.retrieval.sniff import Format
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,11 @@ class SandboxedParser:
         """The text of ``data``. Raises ParseError."""
         check_size(data, name=name, limits=self._limits)
         async with self._free:
+            reply = await self._reply(data, name=name, format=format)
+        return _parsed(reply, name=name)
+
+    async def _reply(self, data: bytes, *, name: str, format: Format | None) -> dict[str, Any]:  # noqa: A002
+        while True:
             if self._closed:
                 raise RuntimeError("the parser is closed")
             worker = self._idle.pop() if self._idle else await _Worker.start(self._limits)
@@ -49,6 +55,7 @@ class SandboxedParser:
                 async with asyncio.timeout(self._limits.seconds):
                     reply = await worker.ask(data, name=name, format=format)
                 healthy = worker.asked < _FILES_PER_WORKER
+                return reply
             except TimeoutError:
                 raise ParseTimeout(
                     f"{name}: not read within {self._limits.seconds:g} s; split it or save it"
@@ -56,15 +63,16 @@ class SandboxedParser:
                 ) from None
             except (asyncio.IncompleteReadError, OSError, ValueError):
                 how = await worker.ending()
-                raise DamagedDocument(
-                    f"{name}: crashed the parser ({how}); get a good copy and ingest it"
-                ) from None
+                # A used worker may have died of something else: the document gets a fresh one.
+                if worker.asked == 1:
+                    raise DamagedDocument(
+                        f"{name}: crashed the parser ({how}); get a good copy and ingest it"
+                    ) from None
             finally:
                 if healthy and not self._closed:
                     self._idle.append(worker)
                 else:
                     await worker.kill()
-        return _parsed(reply, name=name)
 
     async def close(self) -> None:
         """End the workers."""
@@ -144,22 +152,4 @@ def _parsed(reply: dict[str, Any], *, name: str) -> Parsed:
         if "traceback" in reply:
             logger.warning("%s: the parser failed\n%s", name, reply["traceback"])
         raise PARSE_ERRORS[reply["error"]](reply["message"])
-    parsed = reply["parsed"]
-    sections = tuple(
-        Section(
-            text=section["text"],
-            start=section["start"],
-            heading_path=tuple(section["heading_path"]),
-            page=section["page"],
-            kind=Kind(section["kind"]),
-        )
-        for section in parsed["sections"]
-    )
-    return Parsed(
-        title=parsed["title"],
-        text=parsed["text"],
-        sections=sections,
-        media_type=parsed["media_type"],
-        pages=parsed["pages"],
-        pages_without_text=tuple(parsed["pages_without_text"]),
-    )
+    return from_json(reply["parsed"])

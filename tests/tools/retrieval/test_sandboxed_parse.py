@@ -1,0 +1,201 @@
+"""Parsing in a process that can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.tools.retrieval.making import PAGE, pdf, word
+from tools.retrieval.errors import NeedsOcr, ParseError, ParseTimeout, TooLarge
+from tools.retrieval.parse import InlineParser, Limits
+from tools.retrieval.sandboxed_parse import SandboxedParser
+from tools.retrieval.sniff import Format
+
+
+@pytest.fixture
+async def parser() -> AsyncIterator[SandboxedParser]:
+    opened = SandboxedParser()
+    yield opened
+    await opened.close()
+
+
+def workers() -> list[int]:
+    """The process ids of this process's children that parse."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text(encoding="ascii").split():
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+            if b"tools.retrieval.parse_worker" in command:
+                found.append(int(child))
+    return found
+
+
+def environment_of(process: int) -> bytes:
+    return Path(f"/proc/{process}/environ").read_bytes()
+
+
+async def test_the_worker_gives_what_parsing_here_gives(parser: SandboxedParser) -> None:
+    for data, name in (
+        (pdf("One.", "", "Three."), "a.pdf"),
+        (word(), "a.docx"),
+        (PAGE.encode(), "a.html"),
+        (b"# Head\n\nBody \xc3\xa9.", "a.md"),
+    ):
+        assert await parser.parse(data, name=name) == await InlineParser().parse(data, name=name)
+    forced = await parser.parse(b"# Head", name="a", format=Format.MARKDOWN)
+    assert forced.title == "Head"
+
+
+async def test_one_worker_serves_many_files_and_survives_bad_ones(parser: SandboxedParser) -> None:
+    await parser.parse(b"One.", name="a.txt")
+    before = workers()
+    with pytest.raises(NeedsOcr, match=r"^scan\.pdf: "):
+        await parser.parse(pdf(""), name="scan.pdf")
+    await parser.parse(b"Two.", name="a.txt")
+    assert workers() == before
+    assert len(before) == 1
+
+
+async def test_files_at_once_wait_for_the_worker(parser: SandboxedParser) -> None:
+    texts = [f"Text {number}." for number in range(8)]
+    found = await asyncio.gather(*(parser.parse(text.encode(), name="a.txt") for text in texts))
+    assert [one.text for one in found] == texts
+    assert len(workers()) == 1
+
+
+async def test_a_file_over_the_time_limit_is_told_and_its_worker_is_gone() -> None:
+    parser = SandboxedParser(limits=Limits(seconds=0.01))
+    with pytest.raises(ParseTimeout, match=r"^slow\.txt: not read within 0\.01 s; split it"):
+        await parser.parse(b"Text.", name="slow.txt")
+    assert workers() == []
+    await parser.close()
+
+
+async def test_a_caller_who_gives_up_leaves_no_worker_behind(parser: SandboxedParser) -> None:
+    await parser.parse(b"One.", name="a.txt")
+    [worker] = workers()
+    os.kill(worker, signal.SIGSTOP)
+    waiting = asyncio.create_task(parser.parse(b"Two.", name="a.txt"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert workers() == []
+    assert (await parser.parse(b"Three.", name="a.txt")).text == "Three."
+
+
+async def test_a_worker_that_died_in_between_is_replaced(parser: SandboxedParser) -> None:
+    await parser.parse(b"One.", name="a.txt")
+    [worker] = workers()
+    os.kill(worker, signal.SIGKILL)
+    assert (await parser.parse(b"Two.", name="a.txt")).text == "Two."
+    assert workers() != [worker]
+
+
+async def test_a_file_that_crashes_its_worker_is_named() -> None:
+    # With so little memory the worker cannot even read its request.
+    parser = SandboxedParser(limits=Limits(max_memory=1_000_000))
+    with pytest.raises(ParseError, match=r"^a\.txt: "):
+        await parser.parse(b"x" * 1_000_000, name="a.txt")
+    assert workers() == []
+    await parser.close()
+
+
+async def test_a_file_that_needs_too_much_memory_is_told() -> None:
+    parser = SandboxedParser(limits=Limits(max_memory=400_000_000))
+    with pytest.raises(TooLarge, match=r"^big\.txt: reading it takes more than 0\.4 GB"):
+        await parser.parse("wörter ".encode() * 9_000_000, name="big.txt")
+    assert (await parser.parse(b"Small.", name="a.txt")).text == "Small."
+    await parser.close()
+
+
+async def test_the_worker_sees_nothing_of_the_environment(
+    parser: SandboxedParser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERPOINT_MODEL_KEY", "secret")
+    await parser.parse(b"One.", name="a.txt")
+    [worker] = workers()
+    environment = environment_of(worker)
+    assert {entry.partition(b"=")[0] for entry in environment.split(b"\0") if entry} == {
+        b"PATH",
+        b"LANG",
+        b"PYTHONPATH",
+    }
+
+
+async def test_closing_ends_the_workers(parser: SandboxedParser) -> None:
+    await parser.parse(b"One.", name="a.txt")
+    await parser.close()
+    assert workers() == []
+    with pytest.raises(RuntimeError, match="closed"):
+        await parser.parse(b"Two.", name="a.txt")
+
+
+# What each awkward document leads to: the error, or words that its text must hold.
+AWKWARD: dict[str, str | tuple[str, ...]] = {
+    "two_column_paper.pdf": ("retrieval can be practically implemented using dense",),
+    "paper_with_table.pdf": ("Layout",),
+    "scanned_no_text.pdf": "NeedsOcr",
+    "scan_with_ocr_layer.pdf": (),
+    "ocr_rotated_90.pdf": "NeedsOcr",
+    "table_borderless_invoice.pdf": ("SKU-8847", "$4,287.50"),
+    "table_nics.pdf": ("Alabama",),
+    "encrypted_user_password.pdf": "EncryptedDocument",
+    "encrypted_empty_password.pdf": (),
+    "copy_protected.pdf": (),
+    "malformed.pdf": (),
+    "empty_0bytes.pdf": "EmptyDocument",
+    "with_attachment.pdf": (),
+    "arabic_rtl.pdf": (),
+    "shareholder_letter.pdf": ("shareholders",),
+    "docx_tables.docx": ("| Header Col 1 | Header Col 2 |", "| d | e, f; g&t, h; | i |"),
+    "docx_header_footer.docx": ("Main document", "First header para"),
+    "docx_with_comments.docx": ("AutoGen",),
+    "docx_equations.docx": ("=",),
+    "html_huge_10k.html": ("| --- |", "Galaxy Gaming"),
+    "html_wikipedia.html": ("Mallard landing in approach",),
+    "html_blog.html": ("TL;DR", "Experiment Setup"),
+    "html_cp1252.html": ("15,50 €", "très chaud", "niño"),
+    "html_scripts.html": ("Russian Offensive Campaign Assessment",),
+    "html_pre.htm": (),
+    "text_utf16le.txt": (),
+    "text_utf32.txt": (),
+    "text_whitespace_only.txt": "EmptyDocument",
+    "text_many_languages.txt": ("Alle Menschen sind frei",),
+    "text_latin1.txt": (),
+    "markdown_code.md": ("```",),
+    "markdown_table.md": ("|",),
+    "markdown_lang.md": (),
+    "corrupt_truncated.pdf": "DamagedDocument",
+    "corrupt_garbage.pdf": "DamagedDocument",
+    "mislabelled_docx.txt": ("| Header Col 1 | Header Col 2 |",),
+    "corrupt_docx.docx": "DamagedDocument",
+    "zipbomb_60MB.docx": "TooLarge",
+    "long_report_619p.pdf": (),
+    "text_war_and_peace.txt": ("Well, Prince, so Genoa and Lucca",),
+}
+
+
+async def test_every_awkward_document_leads_to_what_it_should(
+    parser: SandboxedParser, awkward: Path
+) -> None:
+    listed = {one["file"] for one in json.loads((awkward / "MANIFEST.json").read_text("utf-8"))}
+    assert listed == set(AWKWARD)
+    for name, expected in AWKWARD.items():
+        data = (awkward / name).read_bytes()
+        if isinstance(expected, str):
+            with pytest.raises(ParseError, match=f"^{name}: ") as raised:
+                await parser.parse(data, name=name)
+            assert raised.type.__name__ == expected, name
+        else:
+            parsed = await parser.parse(data, name=name)
+            assert parsed.text.strip(), name
+            for words in expected:
+                assert words in " ".join(parsed.text.split()), (name, words)
+    assert len(workers()) == 1
