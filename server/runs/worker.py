@@ -74,6 +74,7 @@ class RunWorker:
         self._interrupted: set[str] = set()
         self._returned: set[str] = set()
         self._idle = asyncio.Event()
+        self._idle.set()
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._reaper = Reaper(
@@ -113,6 +114,10 @@ class RunWorker:
             except (RedisError, OSError) as error:
                 # They are stored as pending: the next worker's reaper queues them.
                 _log.warning("%d runs could not be given back: %s", len(self._returned), error)
+
+    async def idle(self) -> None:
+        """Wait until no run is being worked on."""
+        await self._idle.wait()
 
     async def advance(self, run_id: str) -> None:
         """One delivery of a run id: at most one attempt."""

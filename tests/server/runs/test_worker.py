@@ -256,7 +256,10 @@ async def test_a_run_that_lost_its_worker_three_times_is_not_begun_again(house: 
     assert healthy.status is RunStatus.SUCCESS
 
 
-async def test_a_killed_process_loses_no_run(house: House, redis_url: str, keys: Keys) -> None:
+@pytest.mark.parametrize("died_while", ["working", "taking the run"])
+async def test_a_killed_process_loses_no_run(
+    house: House, redis_url: str, keys: Keys, died_while: str
+) -> None:
     program = """
         import asyncio, sys
         from graphs.event_log import EventLog
@@ -268,10 +271,16 @@ async def test_a_killed_process_loses_no_run(house: House, redis_url: str, keys:
         async def work(record, emit):
             print(record.run_id, flush=True)
             await asyncio.Event().wait()
-        async def main(url, prefix):
+        async def take(run_id):
+            print(run_id, flush=True)
+            await asyncio.Event().wait()
+        async def main(url, prefix, died_while):
             redis, keys = open_redis(url), Keys(prefix=prefix)
             records, log = RunRecords(redis, keys), EventLog(redis, keys)
             async with RunQueue(url, keys) as queue:
+                if died_while == "taking the run":
+                    event = asyncio.Event
+                    await queue.serve(take, concurrency=1, ready=event(), stop=event())
                 async with RunWorker(records=records, log=log, queue=queue, executor=work):
                     await asyncio.Event().wait()
         asyncio.run(main(*sys.argv[1:]))
@@ -282,6 +291,7 @@ async def test_a_killed_process_loses_no_run(house: House, redis_url: str, keys:
         textwrap.dedent(program),
         redis_url,
         keys.prefix,
+        died_while,
         stdout=asyncio.subprocess.PIPE,
     )
     run = await house.ask()
@@ -290,10 +300,24 @@ async def test_a_killed_process_loses_no_run(house: House, redis_url: str, keys:
         assert (await process.stdout.readline()).decode().strip() == run.run_id
     process.kill()
     await process.wait()
-    assert (await house.records.get(run.run_id)).status is RunStatus.RUNNING
+    lost = await house.records.get(run.run_id)
+    assert lost.status is (RunStatus.RUNNING if died_while == "working" else RunStatus.PENDING)
     async with house.worker(answer_at_once):
         record = await house.ended(run.run_id)
-    assert (record.status, record.attempts) == (RunStatus.SUCCESS, 2)
+    assert (record.status, record.attempts) == (RunStatus.SUCCESS, lost.attempts + 1)
+
+
+async def test_a_worker_that_was_overtaken_writes_no_end(house: House) -> None:
+    held = Held()
+    async with house.worker(held) as worker:
+        run = await house.ask()
+        await held.begun.wait()
+        await house.records.claim(run.run_id)
+        held.let_go.set()
+        async with asyncio.timeout(5):
+            await worker.idle()
+        record = await house.records.get(run.run_id)
+        assert (record.status, record.token, record.result) == (RunStatus.RUNNING, 2, None)
 
 
 async def test_a_run_that_is_delivered_twice_is_worked_on_once(house: House) -> None:
