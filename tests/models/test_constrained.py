@@ -114,7 +114,7 @@ def test_references_are_replaced_where_they_stand() -> None:
 def test_the_choices_are_written_in_few_words_after_the_agents_own() -> None:
     request = Constrained().request([SystemMessage("You research."), HumanMessage("Hi")], TOOLS)
     system = str(request.messages[0].text)
-    assert system.startswith("You research.\n\nReply with one JSON object, one of:\n")
+    assert system.startswith("You research.\n\nReply with one JSON object on one line, one of:\n")
     assert '{"action": "search_documents", "args": {"query": ..., "limit": ...}}' in system
     assert "query (string): What to look for." in system
     assert "limit (integer, optional)" in system
