@@ -162,7 +162,8 @@ def _pieces(text: str, start: int, end: int, *, max_chars: int) -> Iterator[tupl
         if piece.strip():
             yield start, start + len(piece.rstrip())
         start += cut
-        start += len(text[start:end]) - len(text[start:end].lstrip())
+        while start < end and text[start].isspace():
+            start += 1
     if start < end:
         yield start, end
 

@@ -24,24 +24,38 @@ from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
 
 T = TypeVar("T")
 _FLUSH_SECONDS = 30.0
+# The engine maps its files: a write to a full disk kills the process instead of failing.
+SPARE_BYTES = 128_000_000
 
 
 class EdgeStore:
     """A PassageStore on qdrant-edge. All calls into the engine run on one thread of its own."""
 
     def __init__(
-        self, shard: qdrant.EdgeShard, *, thread: ThreadPoolExecutor, lock: int, path: Path
+        self,
+        shard: qdrant.EdgeShard,
+        *,
+        thread: ThreadPoolExecutor,
+        lock: int,
+        path: Path,
+        spare_bytes: int,
     ) -> None:
         self._shard = shard
         self._thread = thread
         self._lock = lock
         self._path = path
+        self._spare_bytes = spare_bytes
         self._closed = False
         self._flushed = time.monotonic()
 
     @classmethod
-    async def open(cls, path: Path, *, embedder: str, dimension: int) -> EdgeStore:
+    async def open(
+        cls, path: Path, *, embedder: str, dimension: int, spare_bytes: int = SPARE_BYTES
+    ) -> EdgeStore:
         """Open or create the store in the folder ``path``.
+
+        Writing is refused where less than ``spare_bytes`` are free on the disk, and opening
+        where less than half of that is.
 
         Raises StoreBusy if another process has it, StoreMismatch if it was made with another
         embedder, StoreDamaged if its files cannot be read.
@@ -49,12 +63,18 @@ class EdgeStore:
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passage-store")
         loop = asyncio.get_running_loop()
         try:
-            opened = functools.partial(_open, path, embedder=embedder, dimension=dimension)
+            opened = functools.partial(
+                _open,
+                path,
+                embedder=embedder,
+                dimension=dimension,
+                spare_bytes=spare_bytes // 2,
+            )
             shard, lock = await loop.run_in_executor(thread, opened)
         except BaseException:
             thread.shutdown(wait=False)
             raise
-        return cls(shard, thread=thread, lock=lock, path=path)
+        return cls(shard, thread=thread, lock=lock, path=path, spare_bytes=spare_bytes)
 
     async def upsert_document(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
         """Write a version, show it, remove the older ones."""
@@ -73,8 +93,12 @@ class EdgeStore:
                 )
                 for passage in passages[start : start + store.WRITE_BATCH]
             ]
-            await self._run(functools.partial(self._shard.update, _ops.upsert_points(points)))
+            await self._run(functools.partial(self._write, points))
         await self._run(functools.partial(self._show, version))
+
+    def _write(self, points: list[qdrant.Point]) -> None:
+        _check_disk(self._path, spare_bytes=self._spare_bytes)
+        self._shard.update(_ops.upsert_points(points))
 
     def _show(self, version: DocumentVersion) -> None:
         scope = Scope(tenant=version.tenant, collection=version.collection)
@@ -219,10 +243,16 @@ class EdgeStore:
 _ops = qdrant.UpdateOperation
 
 
-def _open(path: Path, *, embedder: str, dimension: int) -> tuple[qdrant.EdgeShard, int]:
-    path.mkdir(parents=True, exist_ok=True)
-    lock = _lock(path / "lock", path=path)
+def _open(
+    path: Path, *, embedder: str, dimension: int, spare_bytes: int
+) -> tuple[qdrant.EdgeShard, int]:
     try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = _lock(path / "lock", path=path)
+    except OSError as error:
+        raise _store_error(error, path=path) from error
+    try:
+        _check_disk(path, spare_bytes=spare_bytes)
         _check_meta(path, embedder=embedder, dimension=dimension)
         shard = path / "shard"
         if not shard.exists():
@@ -234,6 +264,15 @@ def _open(path: Path, *, embedder: str, dimension: int) -> tuple[qdrant.EdgeShar
     except Exception as error:
         os.close(lock)
         raise _store_error(error, path=path) from error
+
+
+def _check_disk(path: Path, *, spare_bytes: int) -> None:
+    free = shutil.disk_usage(path).free
+    if free < spare_bytes:
+        raise StoreError(
+            f"{path}: the disk is full ({free // 1_000_000} MB left, {spare_bytes // 1_000_000}"
+            " MB needed); free some space and try again"
+        )
 
 
 def _lock(lock_path: Path, *, path: Path) -> int:

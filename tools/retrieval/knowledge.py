@@ -27,7 +27,7 @@ from tools.retrieval.store import Candidate, PassageStore, Scope
 # Raised whenever parsing or chunking gives other passages for the same bytes.
 PASSAGES_VERSION = 1
 CANDIDATES = 100
-EMBED_BATCH = 16
+EMBED_BATCH = 32
 LIST_PAGE = 1_000
 
 
@@ -90,6 +90,7 @@ class Knowledge:
         name, so that the same file replaces itself. ``progress`` is told the passages embedded
         and their total. Raises ParseError for a document that cannot be read, StoreError.
         """
+        name, title = _storable(name), None if title is None else _storable(title)
         scope = Scope(tenant=tenant, collection=collection)
         document_id = document_id or default_document_id(collection=collection, name=name)
         sha256 = _version_hash(data, name=name, title=title, metadata=metadata, format=format)
@@ -164,6 +165,7 @@ class Knowledge:
 
         ``method`` and ``k`` say how the two searches become one list (`fusion.fuse`).
         """
+        query = _storable(query)
         if not query.strip() or limit < 1:
             return []
         conditions = filtering.conditions(filters)
@@ -229,6 +231,11 @@ class Knowledge:
     def _lock(self, *key: str) -> asyncio.Lock:
         # Kept only as long as somebody holds or awaits it.
         return self._locks.setdefault(key, asyncio.Lock())
+
+
+def _storable(text: str) -> str:
+    # A file name that is not UTF-8 reaches Python with surrogates, which no store takes.
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def default_document_id(*, collection: str, name: str) -> str:

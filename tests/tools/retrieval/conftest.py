@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -37,7 +38,8 @@ OPENERS: dict[str, Callable[[Path], Awaitable[PassageStore]]] = {
 def folder() -> Iterator[Path]:
     """An empty folder, in memory where there is one: the engine waits for the disk a lot."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as path:
+    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2_000_000_000
+    with tempfile.TemporaryDirectory(dir=memory if roomy else None) as path:
         yield Path(path)
 
 

@@ -134,6 +134,12 @@ async def test_filters_narrow_the_search(knowledge: Knowledge) -> None:
         await knowledge.search("holiday", tenant="acme", collection="hr", filters={"year": {}})
 
 
+async def test_a_file_name_that_is_not_utf8_does_no_harm(knowledge: Knowledge) -> None:
+    await ingest(knowledge, name="caf\udce9.md")
+    [hit] = await knowledge.search("holiday \udce9", tenant="acme", collection="hr", limit=1)
+    assert hit.source == "caf?.md"
+
+
 async def test_a_deleted_document_is_not_found_again(knowledge: Knowledge) -> None:
     ingested = await ingest(knowledge)
     assert await knowledge.delete(ingested.document_id, tenant="acme", collection="hr")

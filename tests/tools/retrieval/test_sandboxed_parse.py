@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -127,6 +129,35 @@ async def test_the_worker_sees_nothing_of_the_environment(
         b"LANG",
         b"PYTHONPATH",
     }
+
+
+async def test_a_worker_does_not_outlive_its_parent() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import asyncio; from tests.tools.retrieval import test_sandboxed_parse as tests;"
+        "asyncio.run(tests.parse_and_wait())",
+        cwd=Path(__file__).parents[3],
+        env={"PATH": os.defpath},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(10):
+        worker = os.pidfd_open(int(await process.stdout.readline()))
+        process.kill()
+        await process.wait()
+    ended, _, _ = await asyncio.to_thread(select.select, [worker], [], [], 5)
+    os.close(worker)
+    assert ended
+
+
+async def parse_and_wait() -> None:
+    """What the killed parent runs: its worker is stopped, so that no end of stdin reaches it."""
+    await SandboxedParser().parse(b"One.", name="a.txt")
+    [worker] = workers()
+    os.kill(worker, signal.SIGSTOP)
+    print(worker, flush=True)
+    await asyncio.Event().wait()
 
 
 async def test_closing_ends_the_workers(parser: SandboxedParser) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -279,6 +281,18 @@ async def test_a_half_made_edge_store_is_made_anew(folder: Path) -> None:
     (folder / "shard.new" / "junk").write_text("x", encoding="utf-8")
     store = await open_edge(folder)
     await put(store, "leave", "Holiday is 30 days.")
+    await store.close()
+
+
+async def test_a_full_disk_is_told_before_the_engine_dies_of_it(folder: Path) -> None:
+    about: Any = {"embedder": EMBEDDER.name, "dimension": EMBEDDER.dimension}
+    free = shutil.disk_usage(folder).free
+    with pytest.raises(StoreError, match=r"the disk is full .* free some space"):
+        await EdgeStore.open(folder, **about, spare_bytes=free * 4)
+    store = await EdgeStore.open(folder, **about, spare_bytes=free + free // 2)
+    with pytest.raises(StoreError, match=r"the disk is full .* free some space"):
+        await put(store, "leave", "Holiday is 30 days.")
+    assert await find(store, "holiday") == {}
     await store.close()
 
 
