@@ -1,1 +1,1 @@
-"""Who does it: coordinator, researcher, coder, critic, each a prompt, tools, a model role and limits."""
+"""Who does it: coordinator, researcher, coder, critic, each a prompt, tools, a role and limits."""

@@ -65,6 +65,11 @@ class ChatModel(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def plain(self) -> bool:
+        """Whether it follows no tool template, so that free words serve it better than a schema."""
+        ...
+
     async def call(
         self,
         messages: Sequence[BaseMessage],
@@ -144,6 +149,10 @@ class EndpointModel:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def plain(self) -> bool:
+        return isinstance(self._dialect, Constrained)
 
     def speaking(self, dialect: Dialect) -> EndpointModel:
         """This model with another dialect, on the same connections."""

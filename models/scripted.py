@@ -96,6 +96,7 @@ class ScriptedModel:
     steps: Sequence[Scripted]
     name: str = "scripted"
     price: float = 0.0
+    plain: bool = False
     asked: list[Asked] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,33 @@
+"""The researcher: finds what the documents say, and says so when they do not."""
+
+from __future__ import annotations
+
+import re
+
+from agents.agent import Agent, Move, NotFound, Say, read_prompt
+from models.registry import Role
+
+NAME = "researcher"
+_NOT_FOUND = re.compile(r"\bNOT[ _]FOUND\b")
+
+
+def read(text: str) -> Move:
+    """What the researcher's words mean: an answer, or that the passages do not hold it."""
+    text = text.strip()
+    if not text or _NOT_FOUND.search(text):
+        return NotFound()
+    return Say(text=text)
+
+
+def build() -> Agent:
+    return Agent(
+        name=NAME,
+        description="finds facts in the documents",
+        prompt=read_prompt(NAME),
+        role=Role.WORKER,
+        read=read,
+        tools=("search_documents",),
+        opening="search_documents",
+        max_steps=4,
+        max_tokens=300,
+    )

@@ -1,0 +1,107 @@
+"""What a reader gets: the draft with numbered sources, or honest words without one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphs import evidence
+from graphs.events import Source
+from graphs.state import Finding
+from guardrails import citations, grounding
+
+_PARTIAL = "I had to stop before I was done ({reason})."
+_REASONS = {
+    "max_steps": "the limit of steps was reached",
+    "max_tokens": "the limit of tokens was reached",
+    "max_cost": "the limit of cost was reached",
+    "max_seconds": "the time limit was reached",
+}
+_NOT_FOUND = "The documents do not say that. I looked for an answer to “{question}” and found none."
+_EMPTY = "There are no documents to answer from yet; ingest some first."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    """An answer ready to be sent; ``code`` is what computed it, empty where nothing did."""
+
+    text: str
+    sources: tuple[Source, ...]
+    code: str = ""
+
+
+def draft_of(finding: Finding) -> str:
+    """A single finding as a draft: a computed one always states its result."""
+    text, output = finding["text"], finding["output"].strip()
+    if not output:
+        return text
+    missing = grounding.numbers(output) - grounding.numbers(text)
+    return text if not missing else f"{text}\n{output}"
+
+
+def without_claims(draft: str, claims: Sequence[str]) -> str:
+    """The draft without the sentences that are not supported."""
+    unsupported = set(claims)
+    return " ".join(
+        sentence for sentence in grounding.sentences(draft) if sentence not in unsupported
+    )
+
+
+def compose(
+    *, draft: str, question: str, findings: Sequence[Finding], stop_reason: str
+) -> Composed:
+    """The final text and its sources, by what the run came to."""
+    code = next((finding["code"] for finding in reversed(findings) if finding["output"]), "")
+    if stop_reason in _REASONS:
+        return _partial(draft, findings, reason=_REASONS[stop_reason], code=code)
+    if not draft:
+        found_any = any(finding["sources"] for finding in findings)
+        text = _NOT_FOUND.format(question=question) if found_any or not findings else _EMPTY
+        return Composed(text=text, sources=())
+    passages = _passages(findings)
+    if not passages:
+        return Composed(text=citations.without_marks(draft), sources=(), code=code)
+    text, used = citations.cite(draft, [str(passage["text"]) for passage in passages])
+    if not used and code:
+        # The result is new, but the facts that the code states come from somewhere.
+        used = _behind_code(code, passages)
+        text += "".join(f" [{number}]" for number in range(1, len(used) + 1))
+    elif code:
+        used = [*used, *(index for index in _behind_code(code, passages) if index not in used)]
+    sources = tuple(
+        evidence.source(passages[index], number=number) for number, index in enumerate(used, 1)
+    )
+    return Composed(text=text, sources=sources, code=code)
+
+
+def _partial(draft: str, findings: Sequence[Finding], *, reason: str, code: str) -> Composed:
+    """What is known so far, marked as stopped and why."""
+    lead = _PARTIAL.format(reason=reason)
+    known = draft or " ".join(finding["text"] for finding in findings if finding["text"])
+    passages = _passages(findings)
+    if known:
+        text, used = citations.cite(known, [str(passage["text"]) for passage in passages])
+        text = f"{lead} What I have so far: {text}"
+    else:
+        used = list(range(min(3, len(passages))))
+        text = (
+            f"{lead} The passages that fit the question best are listed as sources."
+            if used
+            else f"{lead} Nothing was found so far."
+        )
+    sources = tuple(
+        evidence.source(passages[index], number=number) for number, index in enumerate(used, 1)
+    )
+    return Composed(text=text, sources=sources, code=code)
+
+
+def _passages(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    last = max((finding["round"] for finding in findings), default=0)
+    now = [finding["sources"] for finding in findings if finding["round"] == last]
+    before = [finding["sources"] for finding in findings if finding["round"] != last]
+    return evidence.merge(evidence.interleave(now), evidence.interleave(before))
+
+
+def _behind_code(code: str, passages: Sequence[dict[str, object]]) -> list[int]:
+    """The passage that shares most numbers with the code, then one that adds to it."""
+    return citations.supporting(code, [str(passage["text"]) for passage in passages])

@@ -1,0 +1,100 @@
+"""What a run of the team is given: models, tools, policy, limits; handed down, never imported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from agents import agent as agent_module
+from graphs import events
+from guardrails import limits, policy
+from models.attempts import TokenUsage
+from models.chat import ChatModel
+from models.registry import Role
+from tools.tool import Tool
+
+Emit = Callable[[events.RunEvent], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamContext:
+    """Everything that one run may use; ``agent`` is ``team``, or one agent to run alone."""
+
+    run_id: str
+    thread_id: str
+    tenant: str
+    collection: str
+    agent: str
+    agents: Mapping[str, agent_module.Agent]
+    models: Mapping[Role, ChatModel]
+    tools: Mapping[str, Tool]
+    rules: Sequence[policy.Rule]
+    ledger: limits.Ledger
+    max_rounds: int = 2
+
+    def model_for(self, agent: agent_module.Agent) -> ChatModel:
+        return self.models[agent.role]
+
+
+class LedgerGate:
+    """Takes each provider attempt of one agent through the run's ledger, and tells of it."""
+
+    def __init__(self, ledger: limits.Ledger, *, agent: str, task_id: str, emit: Emit) -> None:
+        self._ledger = ledger
+        self._agent = agent
+        self._task_id = task_id
+        self._emit = emit
+        self._reservation: limits.Reservation | None = None
+
+    async def reserve(
+        self, model: str, *, input_tokens: int, max_output_tokens: int, max_cost: float
+    ) -> None:
+        """Raises guardrails.limits.LimitExceededError when the worst case does not fit."""
+        del model
+        self._reservation = self._ledger.reserve(
+            tokens=input_tokens + max_output_tokens, cost=max_cost
+        )
+
+    async def settle(
+        self, model: str, *, usage: TokenUsage, cost: float, seconds: float, ok: bool
+    ) -> None:
+        if self._reservation is None:
+            raise RuntimeError("settled without a reservation")
+        self._ledger.settle(
+            self._reservation,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cost=cost,
+        )
+        self._reservation = None
+        self._emit(
+            events.ModelCalled(
+                agent=self._agent,
+                task_id=self._task_id,
+                model=model,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                cost=cost,
+                seconds=seconds,
+                ok=ok,
+            )
+        )
+
+
+def usage_of(spent: limits.Spent) -> events.Usage:
+    """The ledger's count in the shape that events carry."""
+    return events.Usage(
+        steps=spent.steps,
+        model_calls=spent.model_calls,
+        tool_calls=spent.tool_calls,
+        input_tokens=spent.input_tokens,
+        output_tokens=spent.output_tokens,
+        cost=spent.cost,
+        seconds=spent.seconds,
+    )
+
+
+def now() -> float:
+    """Wall clock, seconds; survives a resume on another process, unlike a monotonic one."""
+    return time.time()

@@ -1,0 +1,95 @@
+"""The critic at work: deterministic checks, then a model's judgement, into one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langchain_core.messages import HumanMessage
+from langgraph.runtime import Runtime
+
+from agents import critic
+from graphs import evidence
+from graphs.context import TeamContext
+from graphs.loop import gate_for, in_time, opening_messages
+from graphs.state import Finding
+from guardrails import citations, grounding
+from models.errors import MalformedStep
+
+_MOST_PASSAGES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicted:
+    """Whether a draft holds, and each claim that does not."""
+
+    supported: bool
+    problems: tuple[grounding.Problem, ...] = ()
+
+
+async def judge(
+    draft: str, *, question: str, findings: Sequence[Finding], runtime: Runtime[TeamContext]
+) -> Verdicted:
+    """The verdict on a draft. Raises LimitExceededError.
+
+    A number has to come from a passage, the question or a computation; the words that make the
+    question special have to occur in what was found, or the model critic is asked.
+    """
+    context = runtime.context
+    passages = evidence.interleave([finding["sources"] for finding in findings])
+    texts = [str(passage["text"]) for passage in passages]
+    computed = [finding["output"] for finding in findings if finding["output"]]
+    stated = [*texts, *map(evidence.place, passages)]
+    loose = grounding.ungrounded_claims(
+        citations.without_marks(draft), [*stated, *computed, question]
+    )
+    if loose:
+        return Verdicted(supported=False, problems=tuple(loose))
+    if computed or not passages:
+        return Verdicted(supported=True)
+    _, used = citations.cite(draft, texts)
+    chosen = [passages[index] for index in used[:_MOST_PASSAGES]] or passages[:1]
+    judged = await _ask(draft, question=question, passages=chosen, runtime=runtime)
+    if judged is None or judged.supported:
+        return Verdicted(supported=True)
+    missing = grounding.missing_words(question, stated)
+    if not missing and context.models[context.agents[critic.NAME].role].plain:
+        # Measured: a small critic is wrong about as often as it is right; alone it decides nothing.
+        return Verdicted(supported=True)
+    reason = judged.reason or f"nothing found speaks of {', '.join(missing)}"
+    return Verdicted(
+        supported=False,
+        problems=tuple(
+            grounding.Problem(claim=sentence, reason=reason)
+            for sentence in grounding.sentences(draft)
+        ),
+    )
+
+
+async def _ask(
+    draft: str,
+    *,
+    question: str,
+    passages: Sequence[evidence.Passage],
+    runtime: Runtime[TeamContext],
+) -> critic.Judgement | None:
+    """The model critic's judgement; None where it could not be read."""
+    context = runtime.context
+    agent = context.agents[critic.NAME]
+    context.ledger.step()
+    shown = evidence.fit(passages, characters=agent.evidence)
+    text = "\n\n".join(f"{evidence.place(passage)}\n{passage['text']}" for passage in shown)
+    answer = citations.without_marks(draft)
+    prompt = f"Passage: {text}\nQuestion: {question}\nAnswer: {answer}"
+    async with in_time(context.ledger):
+        try:
+            reply = await context.model_for(agent).call(
+                [*opening_messages(agent), HumanMessage(prompt)],
+                answer=critic.Judgement,
+                max_tokens=agent.max_tokens,
+                gate=gate_for(runtime, agent=agent.name, task_id=""),
+                agent=agent.name,
+            )
+        except MalformedStep:
+            return None
+    return critic.Judgement.model_validate(reply.answer)

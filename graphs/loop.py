@@ -1,0 +1,376 @@
+"""The agent loop that every role shares: think (model), check (policy, repeats), act (tool).
+
+Three nodes of the one flat graph. A branch travels in `Send`, so that several agents work side by
+side and each step is a checkpoint. Nothing here knows what a role is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Send
+from pydantic import ValidationError
+
+from agents import agent as agent_module
+from graphs import events
+from graphs.context import LedgerGate, TeamContext, now
+from graphs.evidence import fit, interleave, merge, numbered
+from graphs.state import Branch, Finding, Task, Wanted
+from guardrails import limits, policy
+from models.chat import Reply
+from models.errors import MalformedStep
+from tools.tool import ToolContext, ToolError, ToolResult
+
+THINK, CHECK, ACT, GATHER = "think", "check", "act", "gather"
+_SUMMARY = 160
+_SEARCH_TOKENS = 120
+_OTHER_WORDS = (
+    "These passages do not answer it. Search once more, in other words: synonyms, the name of the "
+    "rule, what a document would call it."
+)
+
+
+def branch_for(task: Task, *, briefing: str = "", round_number: int = 0) -> Branch:
+    """A branch that has done nothing yet."""
+    return Branch(
+        task=task,
+        briefing=briefing,
+        history=[],
+        evidence=[],
+        calls=[],
+        done=[],
+        code="",
+        output="",
+        steps=0,
+        looking=False,
+        retried=False,
+        round=round_number,
+        started=now(),
+    )
+
+
+async def think(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
+    """One thought of one agent: a tool call, a result, or that there is none."""
+    context = runtime.context
+    agent = context.agents[branch["task"]["agent"]]
+    if not branch["steps"] and not branch["done"]:
+        task = branch["task"]
+        emit(
+            runtime,
+            events.AgentStarted(
+                agent=agent.name, task_id=task["id"], instruction=task["instruction"]
+            ),
+        )
+        if agent.opening in agent.tools and agent.opening in context.tools:
+            return _to(CHECK, branch, calls=_opening(agent.opening, task["queries"]))
+    if branch["steps"] >= agent.max_steps:
+        return _finish(branch, runtime, text="", found=False)
+    try:
+        context.ledger.step()
+        reply = await _ask(agent, branch, runtime)
+    except limits.LimitExceededError as reached:
+        return _stop(branch, runtime, reached)
+    except MalformedStep:
+        return _finish(branch, runtime, text="", found=False)
+    branch = _with(branch, steps=branch["steps"] + 1, looking=False)
+    text = reply.message.text.strip()
+    if reply.message.tool_calls:
+        wanted = [
+            _native(call, plain=context.model_for(agent).plain) for call in reply.message.tool_calls
+        ]
+        if not context.model_for(agent).plain:
+            branch = _with(branch, history=[*branch["history"], reply.message])
+        return _to(CHECK, branch, calls=wanted)
+    match agent.read(text):
+        case agent_module.Say(text=said):
+            return _finish(branch, runtime, text=said, found=True)
+        case agent_module.Call(tool=tool, args=args):
+            if branch["output"]:
+                # It was asked for words and wrote code again: the output stands for itself.
+                return _finish(branch, runtime, text=branch["output"].strip(), found=True)
+            history = [*branch["history"], AIMessage(text)]
+            return _to(CHECK, branch, calls=[_wanted(tool, dict(args))], history=history)
+        case agent_module.NotFound():
+            if branch["retried"] or agent.opening is None or agent.opening not in context.tools:
+                return _finish(branch, runtime, text="", found=False)
+            return _to(THINK, branch, looking=True, retried=True)
+
+
+async def check(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Which of the wanted calls may run: the policy first, then whether it was done before."""
+    context = runtime.context
+    agent = context.agents[branch["task"]["agent"]]
+    allowed: list[Wanted] = []
+    history, done = list(branch["history"]), list(branch["done"])
+    for call in branch["calls"]:
+        verdict = policy.decide(context.rules, agent=agent.name, tool=call["name"])
+        if call["name"] not in agent.tools or call["name"] not in context.tools:
+            refusal = f"{agent.name} has no tool {call['name']}"
+        elif not verdict.allowed:
+            refusal = f"{call['name']} was refused: {verdict.reason}"
+        elif _key(call) in done:
+            refusal = "This was done before with the same arguments; go on from its result."
+        else:
+            allowed.append(call)
+            done.append(_key(call))
+            continue
+        history.append(_told(call, refusal))
+    return _to(
+        ACT if allowed else THINK, branch, calls=allowed, history=history, done=done or ["nothing"]
+    )
+
+
+async def act(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Run the allowed calls side by side; a failure is told to the model, not to the run."""
+    agent = runtime.context.agents[branch["task"]["agent"]]
+    try:
+        results = await asyncio.gather(*(_run(call, branch, runtime) for call in branch["calls"]))
+    except limits.LimitExceededError as reached:
+        return _stop(branch, runtime, reached)
+    found = interleave([result.evidence for result in results])
+    known = {passage["chunk_id"] for passage in branch["evidence"]}
+    if branch["retried"] and found and all(one["chunk_id"] in known for one in found):
+        return _finish(branch, runtime, text="", found=False)
+    evidence = fit(
+        merge(branch["evidence"], found, first=branch["retried"]), characters=agent.evidence
+    )
+    history = list(branch["history"])
+    code, output = branch["code"], branch["output"]
+    for call, result in zip(branch["calls"], results, strict=True):
+        if "code" in result.data:
+            code = str(result.data["code"])
+            output = str(result.data.get("stdout") or "") if result.ok else ""
+        if call["native"]:
+            history.append(_told(call, numbered(evidence) if result.evidence else result.content))
+        elif not result.evidence and not call["opening"]:
+            history.append(_told(call, _in_words(result)))
+    return _to(
+        THINK, branch, calls=[], history=history, evidence=evidence, code=code, output=output
+    )
+
+
+async def _ask(agent: agent_module.Agent, branch: Branch, runtime: Runtime[TeamContext]) -> Reply:
+    context = runtime.context
+    model = context.model_for(agent)
+    offered = [context.tools[name].schema() for name in agent.tools if name in context.tools]
+    messages = _messages(agent, branch)
+    if branch["looking"]:
+        messages.append(HumanMessage(_OTHER_WORDS))
+        offered = [tool for tool in offered if tool["function"]["name"] == agent.opening]
+    elif model.plain:
+        # Measured: a small model reads far better in free words than inside a JSON schema.
+        offered = []
+    async with in_time(context.ledger):
+        return await model.call(
+            messages,
+            tools=offered,
+            tool_choice="required" if branch["looking"] else "auto",
+            max_tokens=_SEARCH_TOKENS if branch["looking"] and model.plain else agent.max_tokens,
+            gate=gate_for(runtime, agent=agent.name, task_id=branch["task"]["id"]),
+            agent=agent.name,
+        )
+
+
+def _messages(agent: agent_module.Agent, branch: Branch) -> list[AnyMessage]:
+    """The constant part first, so that the server's prefix cache serves it."""
+    parts = []
+    if branch["evidence"]:
+        parts.append(f"Passages:\n{numbered(branch['evidence'])}")
+    if branch["briefing"]:
+        parts.append(branch["briefing"])
+    parts.append(f"Question: {branch['task']['instruction']}")
+    return [*opening_messages(agent), HumanMessage("\n\n".join(parts)), *branch["history"]]
+
+
+def opening_messages(agent: agent_module.Agent) -> list[AnyMessage]:
+    """An agent's system text and its examples."""
+    messages: list[AnyMessage] = [SystemMessage(agent.prompt.system)]
+    for asked, answered in agent.prompt.examples:
+        messages += [HumanMessage(asked), AIMessage(answered)]
+    return messages
+
+
+async def _run(call: Wanted, branch: Branch, runtime: Runtime[TeamContext]) -> ToolResult:
+    context = runtime.context
+    tool = context.tools[call["name"]]
+    task_id, agent = branch["task"]["id"], branch["task"]["agent"]
+    context.ledger.tool_call()
+    emit(
+        runtime,
+        events.ToolStarted(
+            agent=agent, task_id=task_id, call_id=call["id"], tool=tool.name, args=call["args"]
+        ),
+    )
+    started = now()
+    try:
+        arguments = tool.parameters.model_validate(call["args"])
+        async with in_time(context.ledger):
+            result = await tool.call(
+                arguments,
+                ToolContext(
+                    tenant=context.tenant,
+                    collection=context.collection,
+                    run_id=context.run_id,
+                    call_id=call["id"],
+                ),
+            )
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in problem["loc"]) or "arguments"
+        result = ToolResult(content=f"{tool.name}: {where}: {problem['msg']}", ok=False)
+    except ToolError as error:
+        result = ToolResult(content=str(error), ok=False)
+    emit(
+        runtime,
+        events.ToolFinished(
+            agent=agent,
+            task_id=task_id,
+            call_id=call["id"],
+            tool=tool.name,
+            ok=result.ok,
+            summary=_summary(result),
+            seconds=now() - started,
+        ),
+    )
+    return result
+
+
+@asynccontextmanager
+async def in_time(ledger: limits.Ledger) -> AsyncIterator[None]:
+    """Ends what runs longer than the run may still be active. Raises LimitExceededError."""
+    left = ledger.seconds_left
+    try:
+        async with asyncio.timeout(left) as timer:
+            yield
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        raise limits.LimitExceededError(
+            limits.Limit.SECONDS, used=ledger.spent.seconds, maximum=ledger.limits.seconds
+        ) from None
+
+
+def emit(runtime: Runtime[TeamContext], event: events.RunEvent) -> None:
+    """Tell the world of one event."""
+    runtime.stream_writer(event.model_dump(mode="json"))
+
+
+def gate_for(runtime: Runtime[TeamContext], *, agent: str, task_id: str) -> LedgerGate:
+    """The way of one model call through the run's ledger."""
+    return LedgerGate(
+        runtime.context.ledger,
+        agent=agent,
+        task_id=task_id,
+        emit=lambda event: emit(runtime, event),
+    )
+
+
+def _finish(
+    branch: Branch, runtime: Runtime[TeamContext], *, text: str, found: bool, stop: str = ""
+) -> Command[str]:
+    task = branch["task"]
+    finding = Finding(
+        task_id=task["id"],
+        agent=task["agent"],
+        instruction=task["instruction"],
+        text=text,
+        found=found,
+        sources=branch["evidence"],
+        code=branch["code"],
+        output=branch["output"],
+        round=branch["round"],
+    )
+    emit(
+        runtime,
+        events.AgentFinished(
+            agent=task["agent"],
+            task_id=task["id"],
+            summary=_clip(text) if found else "found nothing that answers it",
+            seconds=max(0.0, now() - branch["started"]),
+        ),
+    )
+    update: dict[str, Any] = {"findings": [finding]}
+    if stop:
+        update["stop_reason"] = stop
+    return Command(update=update, goto=GATHER)
+
+
+def _stop(
+    branch: Branch, runtime: Runtime[TeamContext], reached: limits.LimitExceededError
+) -> Command[str]:
+    tell_limit(runtime, reached)
+    return _finish(branch, runtime, text="", found=False, stop=reached.limit.value)
+
+
+def tell_limit(runtime: Runtime[TeamContext], reached: limits.LimitExceededError) -> None:
+    """Tell the world which limit ended the work."""
+    emit(
+        runtime,
+        events.LimitReached(limit=reached.limit.value, used=reached.used, maximum=reached.maximum),
+    )
+
+
+def _with(branch: Branch, **changes: Any) -> Branch:
+    return {**branch, **changes}  # type: ignore[typeddict-item]
+
+
+def _to(node: str, branch: Branch, **changes: Any) -> Command[str]:
+    return Command(goto=Send(node, _with(branch, **changes)))
+
+
+def _opening(tool: str, queries: Sequence[str]) -> list[Wanted]:
+    return [_wanted(tool, {"query": query[:200]}, opening=True) for query in queries]
+
+
+def _wanted(name: str, args: dict[str, Any], *, opening: bool = False) -> Wanted:
+    return Wanted(
+        id=f"call_{uuid.uuid4().hex}", name=name, args=args, native=False, opening=opening
+    )
+
+
+def _native(call: Any, *, plain: bool) -> Wanted:
+    return Wanted(
+        id=call["id"] or f"call_{uuid.uuid4().hex}",
+        name=call["name"],
+        args=call["args"],
+        native=not plain,
+        opening=False,
+    )
+
+
+def _key(call: Wanted) -> str:
+    return f"{call['name']} {orjson.dumps(call['args'], option=orjson.OPT_SORT_KEYS).decode()}"
+
+
+def _told(call: Wanted, text: str) -> AnyMessage:
+    if call["native"]:
+        return ToolMessage(text, tool_call_id=call["id"])
+    return HumanMessage(text)
+
+
+def _in_words(result: ToolResult) -> str:
+    if result.ok:
+        return (
+            f"The program printed:\n{result.content}\n\n"
+            "Now answer the question with this result, in one sentence without code."
+        )
+    return f"That failed:\n{result.content}\n\nCorrect it."
+
+
+def _summary(result: ToolResult) -> str:
+    if result.evidence:
+        titles = dict.fromkeys(str(passage["title"]) for passage in result.evidence)
+        return _clip(f"{len(result.evidence)} passages: {', '.join(titles)}")
+    return _clip(result.content)
+
+
+def _clip(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _SUMMARY else f"{text[: _SUMMARY - 1]}…"

@@ -1,0 +1,290 @@
+"""The team as one flat graph: coordinate, agents at work, write, criticise, finish.
+
+Calls of one run: a plan, then each task's own loop, then one to write where there are several
+findings, one to criticise. Small talk costs one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Send
+
+from agents import coder, coordinator, critic, researcher
+from graphs import answers, events, judging
+from graphs.context import TeamContext, usage_of
+from graphs.loop import (
+    ACT,
+    CHECK,
+    GATHER,
+    THINK,
+    act,
+    branch_for,
+    check,
+    emit,
+    gate_for,
+    in_time,
+    opening_messages,
+    tell_limit,
+    think,
+)
+from graphs.state import Branch, Finding, Task, TeamState
+from guardrails import grounding, limits
+from models.errors import MalformedStep
+
+COORDINATE, WRITE, CRITICISE, FINISH = "coordinate", "write", "criticise", "finish"
+TEAM = "team"
+ANSWERED, ASKED_BACK, NOT_FOUND = "answered", "asked_back", "not_found"
+_TURNS = 6
+_TURN_LENGTH = 800
+_NOTHING = "I have nothing to answer yet. What would you like to know?"
+
+
+def build(checkpointer: BaseCheckpointSaver[str] | None = None) -> CompiledStateGraph[Any, Any]:
+    """The compiled graph ``team``; runs are given a TeamContext."""
+    graph = StateGraph(TeamState, context_schema=TeamContext)
+    graph.add_node(COORDINATE, coordinate)
+    graph.add_node(THINK, think, input_schema=Branch)
+    graph.add_node(CHECK, check, input_schema=Branch)
+    graph.add_node(ACT, act, input_schema=Branch)
+    graph.add_node(GATHER, gather)
+    graph.add_node(WRITE, write)
+    graph.add_node(CRITICISE, criticise)
+    graph.add_node(FINISH, finish)
+    graph.add_edge(START, COORDINATE)
+    return graph.compile(checkpointer=checkpointer, name=TEAM)
+
+
+async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Decide what happens with the last message; what the critic sent back goes out again."""
+    context = runtime.context
+    question = _last_question(state["messages"])
+    fresh: dict[str, Any] = {
+        "findings": None,
+        "verdict": {},
+        "cited": [],
+        "draft": "",
+        "tasks": [],
+        "round": 0,
+        "stop_reason": "",
+        "task": question,
+    }
+    if not question:
+        return Command(update={**fresh, "draft": _NOTHING, "stop_reason": ASKED_BACK}, goto=FINISH)
+    if context.agent in (researcher.NAME, coder.NAME, critic.NAME):
+        # Asked alone, the critic holds the message itself against what can be found.
+        voice = critic.CHECKER if context.agent == critic.NAME else context.agent
+        tasks = [_task(voice, question, [question])]
+        return _send({**fresh, "tasks": tasks}, tasks)
+    try:
+        context.ledger.step()
+        plan = await _plan(state, runtime)
+    except limits.LimitExceededError as reached:
+        tell_limit(runtime, reached)
+        return Command(update={**fresh, "stop_reason": reached.limit.value}, goto=FINISH)
+    if plan.move == "reply" and plan.text:
+        return Command(update={**fresh, "draft": plan.text, "stop_reason": ANSWERED}, goto=FINISH)
+    question, tasks = _tasks(plan, question=question, alone=_is_first(state["messages"]))
+    return _send({**fresh, "task": question, "tasks": tasks}, tasks)
+
+
+async def _plan(state: TeamState, runtime: Runtime[TeamContext]) -> coordinator.Plan:
+    """One model call; a reply that cannot be read means research, the usual case."""
+    context = runtime.context
+    agent = context.agents[coordinator.NAME]
+    async with in_time(context.ledger):
+        try:
+            reply = await context.model_for(agent).call(
+                [*opening_messages(agent), *_conversation(state["messages"])],
+                answer=coordinator.Plan,
+                max_tokens=agent.max_tokens,
+                gate=gate_for(runtime, agent=agent.name, task_id=""),
+                agent=agent.name,
+            )
+        except MalformedStep:
+            return coordinator.Plan(move="research")
+    return coordinator.Plan.model_validate(reply.answer)
+
+
+def _tasks(plan: coordinator.Plan, *, question: str, alone: bool) -> tuple[str, list[Task]]:
+    """The question as it stands by itself, and the tasks that answer it.
+
+    The user's own words are kept where they stand alone. One agent looks for all parts of a
+    question, since one part is often needed to understand the other.
+    """
+    asked = [task.strip() for task in plan.tasks if task.strip()]
+    if not alone and asked:
+        question = " ".join(asked)
+    queries = list(dict.fromkeys([question, *asked])) if len(asked) > 1 else [question]
+    # Without a number of the user's own there is nothing to work out.
+    calculates = plan.move == "calculate" and bool(grounding.numbers(question))
+    return question, [_task(coder.NAME if calculates else researcher.NAME, question, queries)]
+
+
+async def gather(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Wait for all tasks of this round; then hand on what they found."""
+    context = runtime.context
+    here = _findings(state)
+    if len(here) < len(state["tasks"]):
+        return Command()
+    if state.get("stop_reason"):
+        return Command(goto=FINISH)
+    found = [finding for finding in here if finding["found"]]
+    if not found and context.agent == TEAM and any(f["agent"] == coder.NAME for f in here):
+        # The code led nowhere: what the documents say is still worth knowing.
+        tasks = [
+            _task(researcher.NAME, task["instruction"], task["queries"]) for task in state["tasks"]
+        ]
+        return _send(
+            {"tasks": tasks, "round": state["round"] + 1}, tasks, round_number=state["round"] + 1
+        )
+    if not found:
+        return Command(update={"stop_reason": NOT_FOUND}, goto=FINISH)
+    return Command(goto=WRITE)
+
+
+async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Make one draft of the findings; a single finding is the draft already."""
+    context = runtime.context
+    found = [finding for finding in _findings(state) if finding["found"]]
+    if len(found) == 1:
+        draft = answers.draft_of(found[0])
+    else:
+        agent = context.agents[coordinator.WRITER]
+        listed = "\n".join(f"- {finding['instruction']} {finding['text']}" for finding in found)
+        try:
+            context.ledger.step()
+            async with in_time(context.ledger):
+                reply = await context.model_for(agent).call(
+                    [
+                        *opening_messages(agent),
+                        HumanMessage(f"Findings:\n{listed}\n\nQuestion: {state['task']}"),
+                    ],
+                    max_tokens=agent.max_tokens,
+                    gate=gate_for(runtime, agent=agent.name, task_id=""),
+                    agent=agent.name,
+                )
+        except limits.LimitExceededError as reached:
+            tell_limit(runtime, reached)
+            return Command(update={"stop_reason": reached.limit.value}, goto=FINISH)
+        draft = reply.message.text.strip() or "\n".join(finding["text"] for finding in found)
+    goto = CRITICISE if context.agent == TEAM else FINISH
+    return Command(update={"draft": draft}, goto=goto)
+
+
+async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Hold the draft against the evidence: what can be counted first, then the model critic."""
+    context = runtime.context
+    findings = [finding for finding in _findings(state) if finding["found"]]
+    try:
+        verdict = await judging.judge(
+            state["draft"], question=state["task"], findings=findings, runtime=runtime
+        )
+    except limits.LimitExceededError as reached:
+        tell_limit(runtime, reached)
+        return Command(update={"stop_reason": reached.limit.value}, goto=FINISH)
+    problems = [f"{problem.claim}: {problem.reason}" for problem in verdict.problems]
+    emit(runtime, events.Verdict(supported=verdict.supported, problems=problems))
+    update: dict[str, Any] = {"verdict": {"supported": verdict.supported, "problems": problems}}
+    if verdict.supported:
+        return Command(update={**update, "stop_reason": ANSWERED}, goto=FINISH)
+    if state["round"] + 1 < context.max_rounds:
+        number = state["round"] + 1
+        tasks = [
+            _task(task["agent"], task["instruction"], task["queries"]) for task in state["tasks"]
+        ]
+        briefing = "A first answer did not hold: " + "; ".join(problems)
+        return _send(
+            {**update, "tasks": tasks, "round": number},
+            tasks,
+            briefing=briefing,
+            round_number=number,
+        )
+    kept = answers.without_claims(state["draft"], [problem.claim for problem in verdict.problems])
+    if not kept:
+        return Command(update={**update, "draft": "", "stop_reason": NOT_FOUND}, goto=FINISH)
+    return Command(update={**update, "draft": kept, "stop_reason": ANSWERED}, goto=FINISH)
+
+
+async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
+    """The answer as a message, with its sources and what it cost; no model is asked."""
+    context = runtime.context
+    findings = list(state.get("findings") or [])
+    composed = answers.compose(
+        draft=state.get("draft", ""),
+        question=state.get("task", ""),
+        findings=findings,
+        stop_reason=state.get("stop_reason") or ANSWERED,
+    )
+    usage = usage_of(context.ledger.spent)
+    message = AIMessage(
+        composed.text,
+        id=f"answer-{context.run_id}",
+        name=TEAM if context.agent == TEAM else context.agent,
+        additional_kwargs={
+            "sources": [source.model_dump(mode="json") for source in composed.sources],
+            "stop_reason": state.get("stop_reason") or ANSWERED,
+            "usage": usage.model_dump(mode="json"),
+            "code": composed.code,
+        },
+    )
+    return Command(
+        update={
+            "messages": [message],
+            "draft": composed.text,
+            "cited": [source.model_dump(mode="json") for source in composed.sources],
+        }
+    )
+
+
+def _send(
+    update: dict[str, Any], tasks: list[Task], *, briefing: str = "", round_number: int = 0
+) -> Command[str]:
+    branches = [
+        Send(THINK, branch_for(task, briefing=briefing, round_number=round_number))
+        for task in tasks
+    ]
+    return Command(update=update, goto=branches)
+
+
+def _task(agent: str, instruction: str, queries: list[str]) -> Task:
+    return Task(id=uuid.uuid4().hex[:12], agent=agent, instruction=instruction, queries=queries)
+
+
+def _findings(state: TeamState) -> list[Finding]:
+    """What this round's tasks have brought so far."""
+    ids = {task["id"] for task in state["tasks"]}
+    return [finding for finding in state.get("findings") or [] if finding["task_id"] in ids]
+
+
+def _last_question(messages: list[AnyMessage]) -> str:
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage):
+            return message.text.strip()
+    return ""
+
+
+def _is_first(messages: list[AnyMessage]) -> bool:
+    return sum(isinstance(message, HumanMessage) for message in messages) == 1
+
+
+def _conversation(messages: list[AnyMessage]) -> list[AnyMessage]:
+    """The last turns, clipped: a thread's whole history is not sent to each agent."""
+    turns = [m for m in messages if isinstance(m, (HumanMessage, AIMessage)) and m.text.strip()]
+    last = turns[-_TURNS:]
+    while last and not isinstance(last[0], HumanMessage):
+        last = last[1:]
+    clipped: list[AnyMessage] = []
+    for message in last:
+        text = message.text.strip()[:_TURN_LENGTH]
+        clipped.append(HumanMessage(text) if isinstance(message, HumanMessage) else AIMessage(text))
+    return clipped
+
+
+__all__ = ["ANSWERED", "ASKED_BACK", "NOT_FOUND", "TEAM", "build"]

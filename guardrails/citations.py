@@ -1,0 +1,119 @@
+"""Which passage stands behind which sentence: the model's own marks, or the words they share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from guardrails import grounding
+
+_MARK = re.compile(r"\s*\[(\d+(?:\s*,\s*\d+)*)\]")
+_LEAD = re.compile(
+    r"^(?:according to\s+|as stated in\s+)?(?:the\s+)?passages?\s*,?\s*"
+    r"(?:(?:states?|says?|mentions?|specif(?:y|ies))\s+(?:that\s+)?)?(?=\w)",
+    re.IGNORECASE,
+)
+
+
+def marks(text: str) -> list[int]:
+    """The passage numbers that a text names, each once, in order."""
+    found = [int(part) for group in _MARK.findall(text) for part in group.split(",")]
+    return list(dict.fromkeys(found))
+
+
+def without_marks(text: str) -> str:
+    """The text without its citation marks."""
+    return _MARK.sub("", text).strip()
+
+
+def supporting(sentence: str, passages: Sequence[str], *, most: int = 2) -> list[int]:
+    """Indices of the passages that a sentence rests on, best first.
+
+    Greedy: the passage that shares most with the sentence, numbers counting thrice, then one that
+    adds a number which the chosen ones lack. Empty where nothing is shared.
+    """
+    figures = grounding.numbers(sentence)
+    stems = {grounding.stem(word) for word in grounding.content_words(sentence)}
+    shared = []
+    for text in passages:
+        words = {grounding.stem(word) for word in grounding.words(text)}
+        shared.append((figures & grounding.numbers(text), stems & words))
+    chosen: list[int] = []
+    have: frozenset[object] = frozenset()
+    while len(chosen) < most:
+        best, best_score = -1, 0
+        for index, (common, words_in_common) in enumerate(shared):
+            if index in chosen or (chosen and not common - have):
+                continue
+            score = 3 * len(common - have) + len(words_in_common)
+            if score > best_score:
+                best, best_score = index, score
+        if best < 0 or (not chosen and best_score < 2):
+            break
+        chosen.append(best)
+        have |= shared[best][0]
+        if figures <= have:
+            break
+    return chosen
+
+
+def cite(text: str, passages: Sequence[str]) -> tuple[str, list[int]]:
+    """The text with a mark behind each sentence that rests on a passage, and the passages used.
+
+    Marks are renumbered from 1 in the order of the returned indices. A mark of the model's own is
+    kept where it names a passage that shares something with its sentence, otherwise replaced.
+    """
+    used: list[int] = []
+    lines = []
+    for line in text.splitlines() or [""]:
+        written = []
+        for sentence in grounding.sentences(_marks_inside(line)):
+            bare = _without_lead(without_marks(sentence))
+            behind = supporting(bare, passages)
+            own = [n - 1 for n in marks(sentence) if 1 <= n <= len(passages)]
+            named = [index for index in own if _shares(bare, passages[index])]
+            if named and not (behind and _adds_number(bare, passages, named, behind)):
+                behind = named[:2]
+            for index in behind:
+                if index not in used:
+                    used.append(index)
+            numbers = "".join(f"[{used.index(index) + 1}]" for index in behind)
+            written.append(_attach(bare, numbers))
+        lines.append(" ".join(written))
+    return "\n".join(lines).strip(), used
+
+
+def _without_lead(sentence: str) -> str:
+    """`The passage states that it is` becomes `It is`: readers see sources, not passages."""
+    bare = _LEAD.sub("", sentence)
+    return bare[:1].upper() + bare[1:] if bare != sentence else sentence
+
+
+def _marks_inside(line: str) -> str:
+    """Marks that follow the full stop belong to the sentence before them."""
+    return re.sub(r"([.!?。！？])((?:\s*\[\d+(?:\s*,\s*\d+)*\])+)", r"\2\1", line)
+
+
+def _attach(sentence: str, numbers: str) -> str:
+    if not numbers:
+        return sentence
+    if sentence and sentence[-1] in ".!?。！？":
+        return f"{sentence[:-1].rstrip()} {numbers}{sentence[-1]}"
+    return f"{sentence} {numbers}"
+
+
+def _shares(sentence: str, passage: str) -> bool:
+    if grounding.numbers(sentence) & grounding.numbers(passage):
+        return True
+    words = {grounding.stem(word) for word in grounding.words(passage)}
+    return any(grounding.stem(word) in words for word in grounding.content_words(sentence))
+
+
+def _adds_number(
+    sentence: str, passages: Sequence[str], named: Sequence[int], behind: Sequence[int]
+) -> bool:
+    """Whether the found passages state a number of the sentence that the named ones do not."""
+    figures = grounding.numbers(sentence)
+    stated = set().union(*(grounding.numbers(passages[index]) for index in named))
+    found = set().union(*(grounding.numbers(passages[index]) for index in behind))
+    return bool(figures & (found - stated))

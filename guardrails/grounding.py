@@ -1,0 +1,156 @@
+"""Deterministic checks of an answer against its evidence; they stand beside the model critic.
+
+A small critic agrees with everything, so what can be counted is counted: does every number come
+from somewhere, do the words that make the question special occur in what was found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+_NUMBER = re.compile(r"(?<![\w.])\d{1,3}(?:[,\u00a0\u202f]\d{3})+(?:\.\d+)?(?!\w)|\d+(?:\.\d+)?")
+_CITATION = re.compile(r"\[\d+(?:\s*,\s*\d+)*\]")
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?", re.UNICODE)
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=\S)|\n+")
+
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_WORD_VALUES = {word: value for value, word in enumerate(_UNITS)}
+_WORD_VALUES |= {word: 10 * (index + 2) for index, word in enumerate(_TENS)}
+_WORD_VALUES |= {"hundred": 100, "thousand": 1000}
+
+_STOP_WORDS = frozenset(
+    """a about above after again against all also always am an and any anyone anything are as ask
+    at available be because been before being below between both but by call can cannot cost could
+    day days did do does doing done down during each either else enough ever every few find first
+    for from further get gets give given gives go goes going good got had happen happens has have
+    having he help her here hers him his hour hours how i if in into is it its itself just keep know
+    last least less let like long longer look made make makes many may maybe me might mine month
+    months more most much must my myself need needs never new next no nor not nothing now of off
+    often on once one only or other others our ours out over own per person please put receive
+    receives same say says see send set she should show since so some someone something start still
+    such take takes tell than that the their theirs them then there these they thing things think
+    this those through time times to today together tomorrow too total under until up upon us use
+    used using very via want wants was way we week weeks well were what when where whether which
+    while who whole whom whose why will with within without work would year years yes yesterday yet
+    you your yours company employee employees document documents handbook policy policies rule rules
+    anybody everybody somebody answer question exactly allowed amount value number maximum minimum
+    """.split()
+)
+
+
+def numbers(text: str) -> frozenset[Decimal]:
+    """Every number that a text states, in digits or in small words; citation marks do not count."""
+    text = _CITATION.sub(" ", text)
+    found: set[Decimal] = set()
+    for match in _NUMBER.finditer(text):
+        digits = re.sub(r"[,\u00a0\u202f]", "", match.group())
+        try:
+            found.add(Decimal(digits).normalize())
+        except InvalidOperation:
+            continue
+    spoken = iter([*(word.lower() for word in words(text)), ""])
+    word = next(spoken)
+    while word:
+        following = next(spoken, "")
+        value = _WORD_VALUES.get(word)
+        unit = _WORD_VALUES.get(following, 0)
+        if value is not None and word in _TENS and 0 < unit < 10:
+            value, following = value + unit, next(spoken, "")
+        if value is not None:
+            found.add(Decimal(value).normalize())
+        word = following
+    return frozenset(found)
+
+
+def unsupported_numbers(answer: str, supports: Iterable[str]) -> list[str]:
+    """Numbers of ``answer`` that none of ``supports`` states, in ascending order."""
+    known: set[Decimal] = set()
+    for support in supports:
+        known |= numbers(support)
+    return [f"{value:f}" for value in sorted(numbers(answer) - known)]
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, as they stand."""
+    return _WORD.findall(text)
+
+
+def stem(word: str) -> str:
+    """A crude English stem: enough to match `refunds`, `refunded` and `refund`."""
+    word = word.lower().removesuffix("'s").removesuffix("’s")
+    for suffix in (
+        "ations",
+        "ation",
+        "ments",
+        "ment",
+        "ings",
+        "ing",
+        "ies",
+        "ied",
+        "ed",
+        "es",
+        "ers",
+        "er",
+        "ly",
+        "s",
+        "e",
+        "y",
+    ):
+        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+            word = word[: -len(suffix)]
+            break
+    if len(word) > 3 and word[-1] == word[-2]:
+        word = word[:-1]
+    return word
+
+
+def content_words(text: str) -> list[str]:
+    """The words that make a question special, in order, each stem once."""
+    seen: set[str] = set()
+    kept = []
+    for word in words(text):
+        lowered = word.lower()
+        if lowered in _STOP_WORDS or len(lowered) < 3:
+            continue
+        root = stem(lowered)
+        if root not in seen:
+            seen.add(root)
+            kept.append(word)
+    return kept
+
+
+def missing_words(question: str, evidence: Iterable[str]) -> list[str]:
+    """Content words of ``question`` whose stem occurs nowhere in ``evidence``."""
+    roots = {stem(word) for text in evidence for word in words(text)}
+    return [word for word in content_words(question) if stem(word) not in roots]
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences or lines of an answer, without their surrounding space."""
+    return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One claim that does not hold, and why, in words for the next draft and for people."""
+
+    claim: str
+    reason: str
+
+
+def ungrounded_claims(draft: str, supports: Sequence[str]) -> list[Problem]:
+    """Sentences of ``draft`` with a number that no support states."""
+    problems = []
+    for sentence in sentences(draft):
+        loose = unsupported_numbers(sentence, supports)
+        if loose:
+            stated = ", ".join(loose)
+            problems.append(Problem(claim=sentence, reason=f"nothing found states {stated}"))
+    return problems
