@@ -1,0 +1,65 @@
+"""Deterministic grounding: numbers and rare words."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardrails import grounding
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1,234.50 EUR", {"1234.5"}),
+        ("thirty-one days", {"31"}),
+        ("within fourteen days [2]", {"14"}),
+        ("99.95% uptime, 12 500 users", {"99.95", "12", "500"}),
+        ("12\u00a0500 users", {"12500"}),
+        ("on 2026-03-05", {"2026", "3", "5"}),
+        ("no number", set()),
+    ],
+)
+def test_numbers_are_read_in_digits_and_in_small_words(text: str, expected: set[str]) -> None:
+    assert grounding.numbers(text) == {Decimal(value) for value in expected}
+
+
+def test_a_number_that_nobody_stated_is_named() -> None:
+    assert grounding.unsupported_numbers("30 days or 45", ["within 45 days"]) == ["30"]
+    assert grounding.unsupported_numbers("forty-five days", ["within 45 days"]) == []
+
+
+def test_only_the_sentence_with_the_loose_number_is_a_problem() -> None:
+    draft = "Plans can be returned within 45 days [1]. A fee of 12 EUR applies."
+    problems = grounding.ungrounded_claims(draft, ["45 days"])
+    assert [problem.claim for problem in problems] == ["A fee of 12 EUR applies."]
+    assert "12" in problems[0].reason
+
+
+def test_the_word_that_makes_a_question_special_is_missed() -> None:
+    evidence = ["Everybody has 28 days of paid leave.", "Leave for a wedding: 2 days"]
+    assert grounding.missing_words("How many weeks of parental leave do I get?", evidence) == [
+        "parental"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("refunds", "refunded"), ("cancel", "cancellation"), ("plans", "plan"), ("policy", "policies")],
+)
+def test_forms_of_one_word_share_a_stem(one: str, other: str) -> None:
+    assert grounding.stem(one) == grounding.stem(other)
+
+
+@given(st.integers(0, 10**9))
+def test_a_number_with_separators_is_the_same_number(value: int) -> None:
+    assert grounding.numbers(f"it is {value:,} EUR") == grounding.numbers(f"it is {value} EUR")
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_a_text_supports_itself_whatever_it_says(text: str, other: str) -> None:
+    assert grounding.unsupported_numbers(text, [other, text]) == []
+    assert grounding.missing_words(text, [text]) == []
