@@ -10,6 +10,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -56,9 +57,9 @@ def branch_for(task: Task, *, briefing: str = "", round_number: int = 0) -> Bran
     )
 
 
-async def think(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
+async def think(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
     """One thought of one agent: a tool call, a result, or that there is none."""
-    context = runtime.context
+    branch, context = state, runtime.context
     agent = context.agents[branch["task"]["agent"]]
     if not branch["steps"] and not branch["done"]:
         task = branch["task"]
@@ -69,7 +70,7 @@ async def think(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
             ),
         )
         if agent.opening in agent.tools and agent.opening in context.tools:
-            return _to(CHECK, branch, calls=_opening(agent.opening, task["queries"]))
+            return _to(runtime, CHECK, branch, calls=_opening(agent.opening, task["queries"]))
     if branch["steps"] >= agent.max_steps:
         return _finish(branch, runtime, text="", found=False)
     try:
@@ -87,7 +88,7 @@ async def think(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
         ]
         if not context.model_for(agent).plain:
             branch = _with(branch, history=[*branch["history"], reply.message])
-        return _to(CHECK, branch, calls=wanted)
+        return _to(runtime, CHECK, branch, calls=wanted)
     match agent.read(text):
         case agent_module.Say(text=said):
             return _finish(branch, runtime, text=said, found=True)
@@ -96,16 +97,16 @@ async def think(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
                 # It was asked for words and wrote code again: the output stands for itself.
                 return _finish(branch, runtime, text=branch["output"].strip(), found=True)
             history = [*branch["history"], AIMessage(text)]
-            return _to(CHECK, branch, calls=[_wanted(tool, dict(args))], history=history)
+            return _to(runtime, CHECK, branch, calls=[_wanted(tool, dict(args))], history=history)
         case agent_module.NotFound():
             if branch["retried"] or agent.opening is None or agent.opening not in context.tools:
                 return _finish(branch, runtime, text="", found=False)
-            return _to(THINK, branch, looking=True, retried=True)
+            return _to(runtime, THINK, branch, looking=True, retried=True)
 
 
-async def check(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
+async def check(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
     """Which of the wanted calls may run: the policy first, then whether it was done before."""
-    context = runtime.context
+    branch, context = state, runtime.context
     agent = context.agents[branch["task"]["agent"]]
     allowed: list[Wanted] = []
     history, done = list(branch["history"]), list(branch["done"])
@@ -123,12 +124,18 @@ async def check(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
             continue
         history.append(_told(call, refusal))
     return _to(
-        ACT if allowed else THINK, branch, calls=allowed, history=history, done=done or ["nothing"]
+        runtime,
+        ACT if allowed else THINK,
+        branch,
+        calls=allowed,
+        history=history,
+        done=done or ["nothing"],
     )
 
 
-async def act(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
+async def act(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
     """Run the allowed calls side by side; a failure is told to the model, not to the run."""
+    branch = state
     agent = runtime.context.agents[branch["task"]["agent"]]
     try:
         results = await asyncio.gather(*(_run(call, branch, runtime) for call in branch["calls"]))
@@ -152,7 +159,14 @@ async def act(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
         elif not result.evidence and not call["opening"]:
             history.append(_told(call, _in_words(result)))
     return _to(
-        THINK, branch, calls=[], history=history, evidence=evidence, code=code, output=output
+        runtime,
+        THINK,
+        branch,
+        calls=[],
+        history=history,
+        evidence=evidence,
+        code=code,
+        output=output,
     )
 
 
@@ -296,7 +310,7 @@ def _finish(
             seconds=max(0.0, now() - branch["started"]),
         ),
     )
-    update: dict[str, Any] = {"findings": [finding]}
+    update: dict[str, Any] = {"findings": [finding], **spending(runtime)}
     if stop:
         update["stop_reason"] = stop
     return Command(update=update, goto=GATHER)
@@ -321,8 +335,13 @@ def _with(branch: Branch, **changes: Any) -> Branch:
     return {**branch, **changes}  # type: ignore[typeddict-item]
 
 
-def _to(node: str, branch: Branch, **changes: Any) -> Command[str]:
-    return Command(goto=Send(node, _with(branch, **changes)))
+def _to(runtime: Runtime[TeamContext], node: str, branch: Branch, **changes: Any) -> Command[str]:
+    return Command(update=spending(runtime), goto=Send(node, _with(branch, **changes)))
+
+
+def spending(runtime: Runtime[TeamContext]) -> dict[str, Any]:
+    """The ledger's count as a state update: a resumed run goes on with it."""
+    return {"spent": asdict(runtime.context.ledger.spent)}
 
 
 def _opening(tool: str, queries: Sequence[str]) -> list[Wanted]:

@@ -16,6 +16,13 @@ def extend(old: list[Any] | None, new: list[Any] | None) -> list[Any]:
     return [] if new is None else [*(old or []), *new]
 
 
+def furthest(old: dict[str, float] | None, new: dict[str, float] | None) -> dict[str, float]:
+    """What was spent only grows, in whatever order branches report it; ``None`` starts anew."""
+    if new is None:
+        return {}
+    return {name: max(value, (old or {}).get(name, 0)) for name, value in new.items()}
+
+
 class Task(TypedDict):
     """One piece of work for one agent; ``queries`` are what an opening search looks for."""
 
@@ -84,3 +91,4 @@ class TeamState(TypedDict, total=False):
     verdict: dict[str, Any]
     round: int
     stop_reason: str
+    spent: Annotated[dict[str, float], furthest]

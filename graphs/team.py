@@ -31,6 +31,7 @@ from graphs.loop import (
     gate_for,
     in_time,
     opening_messages,
+    spending,
     tell_limit,
     think,
 )
@@ -81,7 +82,7 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         # Asked alone, the critic holds the message itself against what can be found.
         voice = critic.CHECKER if context.agent == critic.NAME else context.agent
         tasks = [_task(voice, question, [question])]
-        return _send({**fresh, "tasks": tasks}, tasks)
+        return _send(runtime, {**fresh, "tasks": tasks}, tasks)
     try:
         context.ledger.step()
         plan = await _plan(state, runtime)
@@ -91,7 +92,7 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
     if plan.move == "reply" and plan.text:
         return Command(update={**fresh, "draft": plan.text, "stop_reason": ANSWERED}, goto=FINISH)
     question, tasks = _tasks(plan, question=question, alone=_is_first(state["messages"]))
-    return _send({**fresh, "task": question, "tasks": tasks}, tasks)
+    return _send(runtime, {**fresh, "task": question, "tasks": tasks}, tasks)
 
 
 async def _plan(state: TeamState, runtime: Runtime[TeamContext]) -> coordinator.Plan:
@@ -142,7 +143,10 @@ async def gather(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
             _task(researcher.NAME, task["instruction"], task["queries"]) for task in state["tasks"]
         ]
         return _send(
-            {"tasks": tasks, "round": state["round"] + 1}, tasks, round_number=state["round"] + 1
+            runtime,
+            {"tasks": tasks, "round": state["round"] + 1},
+            tasks,
+            round_number=state["round"] + 1,
         )
     if not found:
         return Command(update={"stop_reason": NOT_FOUND}, goto=FINISH)
@@ -175,7 +179,7 @@ async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]
             return Command(update={"stop_reason": reached.limit.value}, goto=FINISH)
         draft = reply.message.text.strip() or "\n".join(finding["text"] for finding in found)
     goto = CRITICISE if context.agent == TEAM else FINISH
-    return Command(update={"draft": draft}, goto=goto)
+    return Command(update={"draft": draft, **spending(runtime)}, goto=goto)
 
 
 async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
@@ -191,7 +195,10 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
         return Command(update={"stop_reason": reached.limit.value}, goto=FINISH)
     problems = [f"{problem.claim}: {problem.reason}" for problem in verdict.problems]
     emit(runtime, events.Verdict(supported=verdict.supported, problems=problems))
-    update: dict[str, Any] = {"verdict": {"supported": verdict.supported, "problems": problems}}
+    update: dict[str, Any] = {
+        "verdict": {"supported": verdict.supported, "problems": problems},
+        **spending(runtime),
+    }
     if verdict.supported:
         return Command(update={**update, "stop_reason": ANSWERED}, goto=FINISH)
     if state["round"] + 1 < context.max_rounds:
@@ -201,6 +208,7 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
         ]
         briefing = "A first answer did not hold: " + "; ".join(problems)
         return _send(
+            runtime,
             {**update, "tasks": tasks, "round": number},
             tasks,
             briefing=briefing,
@@ -244,13 +252,18 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
 
 
 def _send(
-    update: dict[str, Any], tasks: list[Task], *, briefing: str = "", round_number: int = 0
+    runtime: Runtime[TeamContext],
+    update: dict[str, Any],
+    tasks: list[Task],
+    *,
+    briefing: str = "",
+    round_number: int = 0,
 ) -> Command[str]:
     branches = [
         Send(THINK, branch_for(task, briefing=briefing, round_number=round_number))
         for task in tasks
     ]
-    return Command(update=update, goto=branches)
+    return Command(update={**update, **spending(runtime)}, goto=branches)
 
 
 def _task(agent: str, instruction: str, queries: list[str]) -> Task:

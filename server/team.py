@@ -57,7 +57,10 @@ class TeamExecutor:
             "recursion_limit": _RECURSION,
         }
         snapshot = await self._graph.aget_state(config)
-        resumes = bool(snapshot.next) and snapshot.values.get("run_id") == record.run_id
+        begun = snapshot.values.get("run_id") == record.run_id
+        if begun and not snapshot.next:
+            return _finished(snapshot.values, usage=usage_of(_spent(snapshot.values)))
+        resumes = begun
         before = _spent(snapshot.values) if resumes else limits.Spent()
         ledger = limits.Ledger(
             _limits(self._limits, record.limits), clock=time.monotonic, spent=before
@@ -81,6 +84,7 @@ class TeamExecutor:
             else {
                 "messages": [_message(message) for message in record.messages],
                 "run_id": record.run_id,
+                "spent": None,
             }
         )
         try:
