@@ -65,7 +65,7 @@ class Stuck(ScriptedModel):
         super().__post_init__()
         self.reached = asyncio.Event()
 
-    async def call(self, messages: Sequence[Any], **options: Any) -> Reply:  # type: ignore[override]
+    async def call(self, messages: Sequence[Any], **options: Any) -> Reply:
         if options.get("agent") == "researcher":
             self.reached.set()
             await asyncio.Event().wait()

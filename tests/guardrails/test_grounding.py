@@ -48,7 +48,12 @@ def test_the_word_that_makes_a_question_special_is_missed() -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("refunds", "refunded"), ("cancel", "cancellation"), ("plans", "plan"), ("policy", "policies")],
+    [
+        ("refunds", "refunded"),
+        ("cancel", "cancellation"),
+        ("plans", "plan"),
+        ("policy", "policies"),
+    ],
 )
 def test_forms_of_one_word_share_a_stem(one: str, other: str) -> None:
     assert grounding.stem(one) == grounding.stem(other)
