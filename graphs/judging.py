@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 from agents import critic
 from graphs import evidence
 from graphs.context import TeamContext
-from graphs.loop import gate_for, in_time, opening_messages
+from graphs.node import gate_for, in_time, opening_messages
 from graphs.state import Finding
 from guardrails import citations, grounding
 from models.errors import MalformedStep

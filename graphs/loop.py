@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 from pydantic import ValidationError
 
 from agents import agent as agent_module
 from graphs import events
-from graphs.context import LedgerGate, TeamContext, now
+from graphs.context import TeamContext, now
 from graphs.evidence import fit, interleave, merge, numbered
+from graphs.node import emit, gate_for, in_time, opening_messages, spending, tell_limit
 from graphs.state import Branch, Finding, Task, Wanted
 from guardrails import limits, policy
 from models.chat import Reply
@@ -209,14 +208,6 @@ def _messages(agent: agent_module.Agent, branch: Branch) -> list[AnyMessage]:
     return [*opening_messages(agent), HumanMessage("\n\n".join(parts)), *branch["history"]]
 
 
-def opening_messages(agent: agent_module.Agent) -> list[AnyMessage]:
-    """An agent's system text and its examples."""
-    messages: list[AnyMessage] = [SystemMessage(agent.prompt.system)]
-    for asked, answered in agent.prompt.examples:
-        messages += [HumanMessage(asked), AIMessage(answered)]
-    return messages
-
-
 async def _run(call: Wanted, branch: Branch, runtime: Runtime[TeamContext]) -> ToolResult:
     context = runtime.context
     tool = context.tools[call["name"]]
@@ -262,36 +253,6 @@ async def _run(call: Wanted, branch: Branch, runtime: Runtime[TeamContext]) -> T
     return result
 
 
-@asynccontextmanager
-async def in_time(ledger: limits.Ledger) -> AsyncIterator[None]:
-    """Ends what runs longer than the run may still be active. Raises LimitExceededError."""
-    left = ledger.seconds_left
-    try:
-        async with asyncio.timeout(left) as timer:
-            yield
-    except TimeoutError:
-        if not timer.expired():
-            raise
-        raise limits.LimitExceededError(
-            limits.Limit.SECONDS, used=ledger.spent.seconds, maximum=ledger.limits.seconds
-        ) from None
-
-
-def emit(runtime: Runtime[TeamContext], event: events.RunEvent) -> None:
-    """Tell the world of one event."""
-    runtime.stream_writer(event.model_dump(mode="json"))
-
-
-def gate_for(runtime: Runtime[TeamContext], *, agent: str, task_id: str) -> LedgerGate:
-    """The way of one model call through the run's ledger."""
-    return LedgerGate(
-        runtime.context.ledger,
-        agent=agent,
-        task_id=task_id,
-        emit=lambda event: emit(runtime, event),
-    )
-
-
 def _finish(
     branch: Branch, runtime: Runtime[TeamContext], *, text: str, found: bool, stop: str = ""
 ) -> Command[str]:
@@ -329,25 +290,12 @@ def _stop(
     return _finish(branch, runtime, text="", found=False, stop=reached.limit.value)
 
 
-def tell_limit(runtime: Runtime[TeamContext], reached: limits.LimitExceededError) -> None:
-    """Tell the world which limit ended the work."""
-    emit(
-        runtime,
-        events.LimitReached(limit=reached.limit.value, used=reached.used, maximum=reached.maximum),
-    )
-
-
 def _with(branch: Branch, **changes: Any) -> Branch:
     return {**branch, **changes}  # type: ignore[typeddict-item]
 
 
 def _to(runtime: Runtime[TeamContext], node: str, branch: Branch, **changes: Any) -> Command[str]:
     return Command(update=spending(runtime), goto=Send(node, _with(branch, **changes)))
-
-
-def spending(runtime: Runtime[TeamContext]) -> dict[str, Any]:
-    """The ledger's count as a state update: a resumed run goes on with it."""
-    return {"spent": asdict(runtime.context.ledger.spent)}
 
 
 def _opening(tool: str, queries: Sequence[str]) -> list[Wanted]:

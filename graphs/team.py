@@ -19,22 +19,8 @@ from langgraph.types import Command, Send
 from agents import coder, coordinator, critic, researcher
 from graphs import answers, events, judging
 from graphs.context import TeamContext, usage_of
-from graphs.loop import (
-    ACT,
-    CHECK,
-    GATHER,
-    THINK,
-    act,
-    branch_for,
-    check,
-    emit,
-    gate_for,
-    in_time,
-    opening_messages,
-    spending,
-    tell_limit,
-    think,
-)
+from graphs.loop import ACT, CHECK, GATHER, THINK, act, branch_for, check, think
+from graphs.node import emit, gate_for, in_time, opening_messages, spending, tell_limit
 from graphs.state import Branch, Finding, Task, TeamState
 from guardrails import grounding, limits
 from models.errors import MalformedStep

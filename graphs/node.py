@@ -1,0 +1,68 @@
+"""What every node of the team's graph does: tell, count, keep within the time, open a prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+from langgraph.runtime import Runtime
+
+from agents import agent as agent_module
+from graphs import events
+from graphs.context import LedgerGate, TeamContext
+from guardrails import limits
+
+
+@asynccontextmanager
+async def in_time(ledger: limits.Ledger) -> AsyncIterator[None]:
+    """Ends what runs longer than the run may still be active. Raises LimitExceededError."""
+    left = ledger.seconds_left
+    try:
+        async with asyncio.timeout(left) as timer:
+            yield
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        raise limits.LimitExceededError(
+            limits.Limit.SECONDS, used=ledger.spent.seconds, maximum=ledger.limits.seconds
+        ) from None
+
+
+def emit(runtime: Runtime[TeamContext], event: events.RunEvent) -> None:
+    """Tell the world of one event."""
+    runtime.stream_writer(event.model_dump(mode="json"))
+
+
+def gate_for(runtime: Runtime[TeamContext], *, agent: str, task_id: str) -> LedgerGate:
+    """The way of one model call through the run's ledger."""
+    return LedgerGate(
+        runtime.context.ledger,
+        agent=agent,
+        task_id=task_id,
+        emit=lambda event: emit(runtime, event),
+    )
+
+
+def tell_limit(runtime: Runtime[TeamContext], reached: limits.LimitExceededError) -> None:
+    """Tell the world which limit ended the work."""
+    emit(
+        runtime,
+        events.LimitReached(limit=reached.limit.value, used=reached.used, maximum=reached.maximum),
+    )
+
+
+def spending(runtime: Runtime[TeamContext]) -> dict[str, Any]:
+    """The ledger's count as a state update: a resumed run goes on with it."""
+    return {"spent": asdict(runtime.context.ledger.spent)}
+
+
+def opening_messages(agent: agent_module.Agent) -> list[AnyMessage]:
+    """An agent's system text and its examples."""
+    messages: list[AnyMessage] = [SystemMessage(agent.prompt.system)]
+    for asked, answered in agent.prompt.examples:
+        messages += [HumanMessage(asked), AIMessage(answered)]
+    return messages
