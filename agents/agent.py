@@ -67,7 +67,7 @@ class Agent:
     opening: str | None = None
     max_steps: int = 4
     max_tokens: int = 400
-    evidence: int = 3_200
+    evidence: int = 2_600
 
 
 def read_prompt(name: str) -> Prompt:

@@ -10,6 +10,9 @@ from tools.retrieval.errors import RetrievalError
 from tools.retrieval.knowledge import Knowledge
 from tools.tool import Effect, Tool, ToolContext, ToolError, ToolResult
 
+# Measured: small models misread passages that are much longer than a chunk.
+_LONGEST = 1_200
+
 
 class SearchDocuments(BaseModel):
     """Arguments of ``search_documents``."""
@@ -39,7 +42,7 @@ def search_documents(knowledge: Knowledge, *, limit: int = 5) -> Tool:
                 return ToolResult(content=_nothing(arguments.query, context, empty=empty))
         except RetrievalError as error:
             raise ToolError(f"The search failed: {error}") from error
-        hits = merge_neighbours(hits)
+        hits = merge_neighbours(hits, longest=_LONGEST)
         return ToolResult(
             content="\n\n".join(_numbered(number, hit) for number, hit in enumerate(hits, 1)),
             evidence=tuple(hit.to_json() for hit in hits),

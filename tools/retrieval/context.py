@@ -8,11 +8,12 @@ from dataclasses import replace
 from tools.retrieval.documents import Hit
 
 
-def merge_neighbours(hits: Sequence[Hit]) -> list[Hit]:
+def merge_neighbours(hits: Sequence[Hit], *, longest: int | None = None) -> list[Hit]:
     """Hits that overlap under one heading on one page joined into one, at the better's place.
 
     The joined hit keeps the chunk id and the scores of the best of its parts. Passages of
-    different headings or pages never overlap, and stay apart so that each cites its own place.
+    different headings or pages never overlap, and stay apart so that each cites its own place; so
+    do passages that would together be longer than ``longest`` characters.
     """
     places: dict[tuple[object, ...], list[int]] = {}
     for place, hit in enumerate(hits):
@@ -22,7 +23,10 @@ def merge_neighbours(hits: Sequence[Hit]) -> list[Hit]:
         members.sort(key=lambda place: hits[place].span)
         best, current = members[0], hits[members[0]]
         for place in members[1:]:
-            if hits[place].span[0] <= current.span[1]:
+            end = max(current.span[1], hits[place].span[1])
+            if hits[place].span[0] <= current.span[1] and (
+                longest is None or end - current.span[0] <= longest
+            ):
                 current = _joined(current, hits[place])
                 best = min(best, place)
             else:

@@ -38,6 +38,11 @@ def test_overlapping_neighbours_become_one_without_the_repetition() -> None:
     assert merged.scores.fused == 1.0
 
 
+def test_neighbours_that_would_be_too_long_together_stay_apart() -> None:
+    assert len(merge_neighbours(hits_of(RULES, 2, 1), longest=1_000)) == 2
+    assert len(merge_neighbours(hits_of(RULES, 2, 1), longest=10_000)) == 1
+
+
 def test_apart_hits_stay_in_their_order() -> None:
     hits = hits_of(RULES, 3, 0)
     assert merge_neighbours(hits) == hits
