@@ -70,3 +70,7 @@ class Keys:
     def checkpoint_run(self, run_id: str) -> str:
         """Set: ids of the threads that hold checkpoints of a run."""
         return f"{self.prefix}checkpoint:run:{_safe(run_id)}"
+
+    def model_tools(self, digest: str) -> str:
+        """String: how a model calls tools, as found out; by the SHA-256 of its URL and name."""
+        return f"{self.prefix}model-tools:{_safe(digest)}"

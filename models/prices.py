@@ -1,4 +1,4 @@
-"""What tokens cost, in US dollars: configured, zero for one's own machine, or genai-prices."""
+"""What tokens cost, in US dollars: configured, zero inside one's own house, or genai-prices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import genai_prices
 
 from models.errors import UnknownPrice
-from models.registry import ModelSpec, is_loopback
+from models.registry import ModelSpec, is_private
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +24,11 @@ class Price:
 def price_of(spec: ModelSpec) -> Price:
     """The price of a model; raises ``UnknownPrice``.
 
-    A model on this machine costs nothing unless the configuration says otherwise.
+    A model at a private or loopback address costs nothing unless the configuration says otherwise.
     """
     if spec.input_price is not None and spec.output_price is not None:
         return Price(input=spec.input_price, output=spec.output_price)
-    if spec.local or is_loopback(spec.url):
+    if spec.local or is_private(spec.url):
         return Price(input=spec.input_price or 0.0, output=spec.output_price or 0.0)
     # The dearest tier within the context window: a budget must never be undercounted.
     tiers = [_published(spec, tokens=tokens) for tokens in (1_000, spec.context)]

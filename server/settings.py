@@ -113,6 +113,9 @@ class Settings(BaseSettings):
         description="SHA-256 (hex) of each key that callers may present as bearer or `x-api-key`; "
         "required beyond loopback. JSON list in the environment",
     )
+    api_key: SecretStr | None = Field(
+        default=None, description="Key that our own commands present to a server"
+    )
     redis_url: str | None = Field(
         default=None, description="Redis 7.2+ or Valkey 8; absent: one of our own"
     )

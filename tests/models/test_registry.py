@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import SecretStr
 
@@ -51,8 +53,9 @@ def test_a_key_is_not_shown() -> None:
     assert "sk-hidden" not in repr(Registry.of_one(spec))
 
 
-def test_a_model_on_this_machine_costs_nothing() -> None:
-    assert price_of(LOCAL) == Price(input=0.0, output=0.0)
+@pytest.mark.parametrize("url", [LOCAL.url, "http://vllm:8000/v1", "http://10.0.0.5:8000/v1"])
+def test_a_model_inside_the_house_costs_nothing(url: str) -> None:
+    assert price_of(replace(LOCAL, url=url, local=False)) == Price(input=0.0, output=0.0)
 
 
 def test_a_published_price_is_known() -> None:
