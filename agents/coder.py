@@ -32,6 +32,6 @@ def build() -> Agent:
         tools=("run_python", "search_documents"),
         opening="search_documents",
         max_steps=5,
-        max_tokens=500,
-        evidence=2_600,
+        max_tokens=400,
+        evidence=2_000,
     )

@@ -10,6 +10,7 @@ from models.registry import Role
 
 NAME = "critic"
 CHECKER = "checker"
+READER = "reader"
 
 
 class Judgement(BaseModel):
@@ -45,4 +46,18 @@ def checker() -> Agent:
         opening="search_documents",
         max_steps=3,
         max_tokens=300,
+    )
+
+
+def reader() -> Agent:
+    """The critic of a model too small to judge: it reads the cited passages anew, blind."""
+    return Agent(
+        name=NAME,
+        description="reads the cited passages a second time, without the draft",
+        prompt=read_prompt(researcher.NAME),
+        role=Role.CRITIC,
+        read=researcher.read,
+        max_steps=1,
+        max_tokens=120,
+        evidence=2_400,
     )

@@ -8,6 +8,7 @@ from agents.agent import Agent, Move, NotFound, Say, read_prompt
 from models.registry import Role
 
 NAME = "researcher"
+GATHERER = "gatherer"
 _NOT_FOUND = re.compile(r"\bNOT[ _]FOUND\b")
 
 
@@ -30,4 +31,20 @@ def build() -> Agent:
         opening="search_documents",
         max_steps=4,
         max_tokens=300,
+    )
+
+
+def gatherer() -> Agent:
+    """The researcher preparing a calculation: it lists facts, and leaves the sums to the coder."""
+    return Agent(
+        name=NAME,
+        description="lists the facts that a calculation needs",
+        prompt=read_prompt(GATHERER),
+        role=Role.WORKER,
+        read=read,
+        tools=("search_documents",),
+        opening="search_documents",
+        max_steps=4,
+        max_tokens=220,
+        evidence=2_000,
     )

@@ -14,4 +14,9 @@ def build() -> dict[str, Agent]:
 
 def voices() -> dict[str, Agent]:
     """Further prompts of the same agents, used inside the graph only."""
-    return {coordinator.WRITER: coordinator.writer(), critic.CHECKER: critic.checker()}
+    return {
+        coordinator.WRITER: coordinator.writer(),
+        researcher.GATHERER: researcher.gatherer(),
+        critic.CHECKER: critic.checker(),
+        critic.READER: critic.reader(),
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agents import coder
 from graphs import evidence
 from graphs.events import Source
 from graphs.state import Finding
@@ -18,6 +19,8 @@ _REASONS = {
     "max_seconds": "the time limit was reached",
 }
 _NOT_FOUND = "The documents do not say that. I looked for an answer to “{question}” and found none."
+_NOT_COMPUTED = "The result could not be calculated from that."
+_PART_MISSING = "The documents do not answer: {part}"
 _EMPTY = "There are no documents to answer from yet; ingest some first."
 
 
@@ -37,6 +40,35 @@ def draft_of(finding: Finding) -> str:
         return text
     missing = grounding.numbers(output) - grounding.numbers(text)
     return text if not missing else f"{text}\n{output}"
+
+
+def joined(findings: Sequence[Finding]) -> str | None:
+    """The draft where no writer is needed: a computed result, or a single finding; else None.
+
+    What was not found among several is said.
+    """
+    found = [finding for finding in findings if finding["found"]]
+    computed = [finding for finding in found if finding["output"].strip()]
+    if computed:
+        return draft_of(computed[-1])
+    if len(found) != 1:
+        return None
+    return " ".join([found[0]["text"], *(_missing(one) for one in findings if not one["found"])])
+
+
+def _missing(finding: Finding) -> str:
+    if finding["agent"] == coder.NAME:
+        return _NOT_COMPUTED
+    return _PART_MISSING.format(part=finding["instruction"])
+
+
+def for_writer(findings: Sequence[Finding], *, question: str) -> str:
+    """The findings as a writer reads them."""
+    lines = [
+        f"- {one['instruction']} {one['text'] if one['found'] else 'The documents do not say.'}"
+        for one in findings
+    ]
+    return "Findings:\n" + "\n".join(lines) + f"\n\nQuestion: {question}"
 
 
 def without_claims(draft: str, claims: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from langchain_core.messages import HumanMessage
 from langgraph.runtime import Runtime
 
+from agents import agent as agent_module
 from agents import critic
 from graphs import evidence
 from graphs.context import TeamContext
@@ -49,14 +50,21 @@ async def judge(
         return Verdicted(supported=True)
     _, used = citations.cite(draft, texts)
     chosen = [passages[index] for index in used[:_MOST_PASSAGES]] or passages[:1]
+    if context.models[context.agents[critic.NAME].role].plain:
+        if any(finding["round"] > 0 for finding in findings):
+            # Two readings against one: the second draft stands.
+            return Verdicted(supported=True)
+        best = evidence.merge(passages[:1], chosen[:1])
+        return await _read_again(
+            draft, question=question, passages=best, stated=stated, runtime=runtime
+        )
     judged = await _ask(draft, question=question, passages=chosen, runtime=runtime)
     if judged is None or judged.supported:
         return Verdicted(supported=True)
-    missing = grounding.missing_words(question, stated)
-    if not missing and context.models[context.agents[critic.NAME].role].plain:
-        # Measured: a small critic is wrong about as often as it is right; alone it decides nothing.
-        return Verdicted(supported=True)
-    reason = judged.reason or f"nothing found speaks of {', '.join(missing)}"
+    return _refused(draft, judged.reason)
+
+
+def _refused(draft: str, reason: str) -> Verdicted:
     return Verdicted(
         supported=False,
         problems=tuple(
@@ -64,6 +72,45 @@ async def judge(
             for sentence in grounding.sentences(draft)
         ),
     )
+
+
+async def _read_again(
+    draft: str,
+    *,
+    question: str,
+    passages: Sequence[evidence.Passage],
+    stated: Sequence[str],
+    runtime: Runtime[TeamContext],
+) -> Verdicted:
+    """A second, blind reading of the best and the cited passage; other numbers disagree.
+
+    Measured: a small critic that is shown the draft agrees with everything.
+    """
+    context = runtime.context
+    agent = context.agents[critic.READER]
+    context.ledger.step()
+    shown = evidence.fit(passages, characters=agent.evidence)
+    asked = f"Question: {question}"
+    prompt = f"{asked}\n\nPassages:\n{evidence.numbered(shown)}\n\n{asked}"
+    async with in_time(context.ledger):
+        reply = await context.model_for(agent).call(
+            [*opening_messages(agent), HumanMessage(prompt)],
+            max_tokens=agent.max_tokens,
+            gate=gate_for(runtime, agent=agent.name, task_id=""),
+            agent=agent.name,
+        )
+    move = agent.read(reply.message.text)
+    if not isinstance(move, agent_module.Say):
+        missing = grounding.missing_words(question, stated)
+        if missing:
+            return _refused(draft, f"nothing found speaks of {', '.join(missing)}")
+        return Verdicted(supported=True)
+    known = grounding.numbers(question)
+    first = grounding.numbers(citations.without_marks(draft)) - known
+    second = grounding.numbers(citations.without_marks(move.text)) - known
+    if first and second and not first & second:
+        return _refused(draft, f"a second reading says: {citations.without_marks(move.text)}")
+    return Verdicted(supported=True)
 
 
 async def _ask(

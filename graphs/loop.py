@@ -68,7 +68,7 @@ async def think(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
                 agent=agent.name, task_id=task["id"], instruction=task["instruction"]
             ),
         )
-        if agent.opening in agent.tools and agent.opening in context.tools:
+        if task["queries"] and agent.opening in agent.tools and agent.opening in context.tools:
             return _to(runtime, CHECK, branch, calls=_opening(agent.opening, task["queries"]))
     if branch["steps"] >= agent.max_steps:
         return _finish(branch, runtime, text="", found=False)
@@ -98,7 +98,8 @@ async def think(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
             history = [*branch["history"], AIMessage(text)]
             return _to(runtime, CHECK, branch, calls=[_wanted(tool, dict(args))], history=history)
         case agent_module.NotFound():
-            if branch["retried"] or agent.opening is None or agent.opening not in context.tools:
+            searches = agent.opening in context.tools and bool(branch["task"]["queries"])
+            if branch["retried"] or not searches:
                 return _finish(branch, runtime, text="", found=False)
             return _to(runtime, THINK, branch, looking=True, retried=True)
 

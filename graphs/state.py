@@ -24,12 +24,17 @@ def furthest(old: dict[str, float] | None, new: dict[str, float] | None) -> dict
 
 
 class Task(TypedDict):
-    """One piece of work for one agent; ``queries`` are what an opening search looks for."""
+    """One piece of work for one agent.
+
+    ``queries`` are what an opening search looks for; none, no search. A ``wave`` starts when the
+    one before it has brought its findings, and is told them.
+    """
 
     id: str
     agent: str
     instruction: str
     queries: list[str]
+    wave: int
 
 
 class Wanted(TypedDict):
@@ -90,5 +95,6 @@ class TeamState(TypedDict, total=False):
     cited: list[dict[str, Any]]
     verdict: dict[str, Any]
     round: int
+    wave: int
     stop_reason: str
     spent: Annotated[dict[str, float], furthest]

@@ -6,8 +6,7 @@ findings, one to criticise. Small talk costs one.
 
 from __future__ import annotations
 
-import uuid
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -17,12 +16,12 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from agents import coder, coordinator, critic, researcher
-from graphs import answers, events, judging
+from graphs import answers, events, judging, planning
 from graphs.context import TeamContext, usage_of
 from graphs.loop import ACT, CHECK, GATHER, THINK, act, branch_for, check, think
 from graphs.node import emit, gate_for, in_time, opening_messages, spending, tell_limit
 from graphs.state import Branch, Finding, Task, TeamState
-from guardrails import grounding, limits
+from guardrails import limits
 from models.errors import MalformedStep
 
 COORDINATE, WRITE, CRITICISE, FINISH = "coordinate", "write", "criticise", "finish"
@@ -59,6 +58,7 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         "draft": "",
         "tasks": [],
         "round": 0,
+        "wave": 0,
         "stop_reason": "",
         "task": question,
     }
@@ -67,8 +67,10 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
     if context.agent in (researcher.NAME, coder.NAME, critic.NAME):
         # Asked alone, the critic holds the message itself against what can be found.
         voice = critic.CHECKER if context.agent == critic.NAME else context.agent
-        tasks = [_task(voice, question, [question])]
-        return _send(runtime, {**fresh, "tasks": tasks}, tasks)
+        tasks = [planning.task(voice, question, [question])]
+        return _send(
+            runtime, {**fresh, "tasks": tasks}, tasks, state=cast("TeamState", {**state, **fresh})
+        )
     try:
         context.ledger.step()
         plan = await _plan(state, runtime)
@@ -77,8 +79,10 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         return Command(update={**fresh, "stop_reason": reached.limit.value}, goto=FINISH)
     if plan.move == "reply" and plan.text:
         return Command(update={**fresh, "draft": plan.text, "stop_reason": ANSWERED}, goto=FINISH)
-    question, tasks = _tasks(plan, question=question, alone=_is_first(state["messages"]))
-    return _send(runtime, {**fresh, "task": question, "tasks": tasks}, tasks)
+    question, tasks = planning.tasks_of(plan, question=question, alone=_is_first(state["messages"]))
+    fresh |= {"task": question, "tasks": tasks}
+    first = [task for task in tasks if task["wave"] == 0]
+    return _send(runtime, fresh, first, state=cast("TeamState", {**state, **fresh}))
 
 
 async def _plan(state: TeamState, runtime: Runtime[TeamContext]) -> coordinator.Plan:
@@ -99,62 +103,41 @@ async def _plan(state: TeamState, runtime: Runtime[TeamContext]) -> coordinator.
     return coordinator.Plan.model_validate(reply.answer)
 
 
-def _tasks(plan: coordinator.Plan, *, question: str, alone: bool) -> tuple[str, list[Task]]:
-    """The question as it stands by itself, and the tasks that answer it.
-
-    The user's own words are kept where they stand alone. One agent looks for all parts of a
-    question, since one part is often needed to understand the other.
-    """
-    asked = [task.strip() for task in plan.tasks if task.strip()]
-    if not alone and asked:
-        question = " ".join(asked)
-    queries = list(dict.fromkeys([question, *asked])) if len(asked) > 1 else [question]
-    # Without a number of the user's own there is nothing to work out.
-    calculates = plan.move == "calculate" and bool(grounding.numbers(question))
-    return question, [_task(coder.NAME if calculates else researcher.NAME, question, queries)]
-
-
 async def gather(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
-    """Wait for all tasks of this round; then hand on what they found."""
-    context = runtime.context
+    """Wait for all tasks of a wave; then start the next one, or hand on what was found."""
     here = _findings(state)
-    if len(here) < len(state["tasks"]):
+    done = {finding["task_id"] for finding in here}
+    left = [task for task in state["tasks"] if task["id"] not in done]
+    if any(task["wave"] <= state["wave"] for task in left):
         return Command()
     if state.get("stop_reason"):
         return Command(goto=FINISH)
     found = [finding for finding in here if finding["found"]]
-    if not found and context.agent == TEAM and any(f["agent"] == coder.NAME for f in here):
-        # The code led nowhere: what the documents say is still worth knowing.
-        tasks = [
-            _task(researcher.NAME, task["instruction"], task["queries"]) for task in state["tasks"]
-        ]
-        return _send(
-            runtime,
-            {"tasks": tasks, "round": state["round"] + 1},
-            tasks,
-            round_number=state["round"] + 1,
-        )
+    following = [task for task in left if task["wave"] == state["wave"] + 1]
+    if following:
+        return _send(runtime, {"wave": state["wave"] + 1}, following, state=state)
     if not found:
         return Command(update={"stop_reason": NOT_FOUND}, goto=FINISH)
     return Command(goto=WRITE)
 
 
 async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
-    """Make one draft of the findings; a single finding is the draft already."""
+    """Make one draft of the findings; what needs no words of its own asks no model."""
     context = runtime.context
-    found = [finding for finding in _findings(state) if finding["found"]]
-    if len(found) == 1:
-        draft = answers.draft_of(found[0])
-    else:
-        agent = context.agents[coordinator.WRITER]
-        listed = "\n".join(f"- {finding['instruction']} {finding['text']}" for finding in found)
+    here = _findings(state)
+    agent = context.agents[coordinator.WRITER]
+    draft = answers.joined(here)
+    if draft is None and context.model_for(agent).plain:
+        # Measured: a small writer loses numbers; the findings read well one after another.
+        draft = " ".join(finding["text"] for finding in here if finding["found"])
+    if draft is None:
         try:
             context.ledger.step()
             async with in_time(context.ledger):
                 reply = await context.model_for(agent).call(
                     [
                         *opening_messages(agent),
-                        HumanMessage(f"Findings:\n{listed}\n\nQuestion: {state['task']}"),
+                        HumanMessage(answers.for_writer(here, question=state["task"])),
                     ],
                     max_tokens=agent.max_tokens,
                     gate=gate_for(runtime, agent=agent.name, task_id=""),
@@ -163,7 +146,7 @@ async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]
         except limits.LimitExceededError as reached:
             tell_limit(runtime, reached)
             return Command(update={"stop_reason": reached.limit.value}, goto=FINISH)
-        draft = reply.message.text.strip() or "\n".join(finding["text"] for finding in found)
+        draft = reply.message.text.strip()
     goto = CRITICISE if context.agent == TEAM else FINISH
     return Command(update={"draft": draft, **spending(runtime)}, goto=goto)
 
@@ -188,18 +171,10 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
     if verdict.supported:
         return Command(update={**update, "stop_reason": ANSWERED}, goto=FINISH)
     if state["round"] + 1 < context.max_rounds:
-        number = state["round"] + 1
-        tasks = [
-            _task(task["agent"], task["instruction"], task["queries"]) for task in state["tasks"]
-        ]
-        briefing = "A first answer did not hold: " + "; ".join(problems)
-        return _send(
-            runtime,
-            {**update, "tasks": tasks, "round": number},
-            tasks,
-            briefing=briefing,
-            round_number=number,
-        )
+        tasks = planning.again(state["tasks"])
+        first = [task for task in tasks if task["wave"] == 0]
+        started = {**update, "tasks": tasks, "round": state["round"] + 1, "wave": 0}
+        return _send(runtime, started, first, state=cast("TeamState", {**state, **started}))
     kept = answers.without_claims(state["draft"], [problem.claim for problem in verdict.problems])
     if not kept:
         return Command(update={**update, "draft": "", "stop_reason": NOT_FOUND}, goto=FINISH)
@@ -242,18 +217,21 @@ def _send(
     update: dict[str, Any],
     tasks: list[Task],
     *,
-    briefing: str = "",
-    round_number: int = 0,
+    state: TeamState,
 ) -> Command[str]:
-    branches = [
-        Send(THINK, branch_for(task, briefing=briefing, round_number=round_number))
-        for task in tasks
-    ]
+    """Start tasks side by side, each told what it needs to know of what came before."""
+    findings = _findings(state)
+    objections = (state.get("verdict") or {}).get("problems") or []
+    branches = []
+    for task in tasks:
+        parts = [planning.briefing(task, findings, question=state["task"])]
+        if objections:
+            parts.append("A first answer did not hold: " + "; ".join(objections))
+        branch = branch_for(
+            task, briefing="\n".join(filter(None, parts)), round_number=state["round"]
+        )
+        branches.append(Send(THINK, branch))
     return Command(update={**update, **spending(runtime)}, goto=branches)
-
-
-def _task(agent: str, instruction: str, queries: list[str]) -> Task:
-    return Task(id=uuid.uuid4().hex[:12], agent=agent, instruction=instruction, queries=queries)
 
 
 def _findings(state: TeamState) -> list[Finding]:

@@ -1,0 +1,81 @@
+"""From the coordinator's plan to tasks in waves. Pure."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from agents import coder, coordinator, researcher
+from graphs.state import Finding, Task
+from guardrails import grounding
+
+_REFERS_BACK = re.compile(
+    r"\b(?:it|its|they|them|their|that|this|those|these|there|then|the same|such)\b", re.IGNORECASE
+)
+
+
+def task(agent: str, instruction: str, queries: list[str], *, wave: int = 0) -> Task:
+    """A task with an id of its own."""
+    return Task(
+        id=uuid.uuid4().hex[:12], agent=agent, instruction=instruction, queries=queries, wave=wave
+    )
+
+
+def tasks_of(plan: coordinator.Plan, *, question: str, alone: bool) -> tuple[str, list[Task]]:
+    """The question as it stands by itself, and the tasks that answer it.
+
+    The user's own words are kept where they stand alone. A part that refers back to another
+    ("and what does that cost?") waits for it; parts that do not are worked on side by side.
+    """
+    asked = list(dict.fromkeys(part.strip() for part in plan.tasks if part.strip()))
+    if not alone and asked:
+        question = " ".join(asked)
+    # Without a number of the user's own there is nothing to work out.
+    if plan.move == "calculate" and grounding.numbers(question):
+        queries = list(dict.fromkeys([question, *asked]))
+        return question, [
+            task(researcher.GATHERER, question, queries),
+            task(coder.NAME, question, [], wave=1),
+        ]
+    if len(asked) < 2:
+        return question, [task(researcher.NAME, question, [question])]
+    tasks: list[Task] = []
+    wave = 0
+    for part in asked:
+        if tasks and _REFERS_BACK.search(part):
+            wave += 1
+        tasks.append(task(researcher.NAME, part, [part, question], wave=wave))
+    return question, tasks
+
+
+def again(tasks: list[Task]) -> list[Task]:
+    """The same tasks anew, for another round."""
+    return [
+        task(one["agent"], one["instruction"], one["queries"], wave=one["wave"]) for one in tasks
+    ]
+
+
+def briefing(one: Task, findings: list[Finding], *, question: str) -> str:
+    """What a later task is told of the earlier ones."""
+    known = [finding for finding in findings if finding["found"]]
+    if one["agent"] == coder.NAME:
+        facts = "\n".join(_stated(finding) for finding in known)
+        return f"Facts:\n{facts}" if facts else ""
+    parts = []
+    if one["instruction"] != question:
+        parts.append(f"It is part of this question: {question}")
+    if known:
+        parts.append("Known so far: " + " ".join(finding["text"] for finding in known))
+    return "\n".join(parts)
+
+
+def _stated(finding: Finding) -> str:
+    """The lines of a finding whose numbers stand in its passages: a sum of its own is no fact."""
+    texts = [str(passage["text"]) for passage in finding["sources"]]
+    lines = [line for line in finding["text"].splitlines() if line.strip()]
+    kept = [
+        line
+        for line in lines
+        if not grounding.unsupported_numbers(line, [*texts, finding["instruction"]])
+    ]
+    return "\n".join(line if line.startswith("-") else f"- {line}" for line in kept or lines)
