@@ -9,6 +9,7 @@ import os
 from asyncio.subprocess import PIPE, Process
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tools.sandbox import arguments, memory
 from tools.sandbox.interpreter import Interpreter
@@ -98,6 +99,10 @@ async def launch(
             block_fd=block_read,
         )
         options_fd = ours.memory_file(arguments.packed(options))
+        # Not said where it stays the same: uvloop does not know these words.
+        identity: dict[str, Any] = (
+            {} if user is None else {"user": user, "group": user, "extra_groups": []}
+        )
         try:
             process = await asyncio.create_subprocess_exec(
                 str(parts.bwrap),
@@ -113,9 +118,7 @@ async def launch(
                 env={},
                 pass_fds=(*theirs, options_fd),
                 start_new_session=True,
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
+                **identity,
             )
         except OSError as error:
             raise SandboxError(f"cannot start {parts.bwrap}: {error}") from error

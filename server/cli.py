@@ -1,0 +1,153 @@
+"""The command line: `counterpoint`. Commands are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from server.commands.options import Invocation, debug
+from server.exits import CommandFailed, Exit
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A command: where it is defined, and its line in the help, which imports none of them."""
+
+    module: str
+    help: str
+    name: str = "command"
+
+
+COMMANDS = {
+    "up": _Entry(module="up", help="Start Counterpoint: API, worker and all that they need."),
+    "ask": _Entry(module="ask", help="Ask the team a question, and see it at work."),
+    "ingest": _Entry(module="ingest", help="Make files and folders searchable."),
+    "search": _Entry(module="search", help="Search the documents, without any model."),
+    "documents": _Entry(module="documents", help="List and delete documents.", name="group"),
+    "doctor": _Entry(module="doctor", help="Check each part, and say how to mend it."),
+    "key": _Entry(module="key", help="Make an API key and its hash."),
+    "models": _Entry(module="models", help="Weights that run on this machine.", name="group"),
+    "sandbox": _Entry(module="sandbox", help="Run code as the coder would.", name="group"),
+}
+
+
+class _Commands(click.Group):
+    """Loads a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f"server.commands.{entry.module}")
+        command: click.Command = getattr(module, entry.name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="counterpoint", prog_name="counterpoint")
+@debug
+def group() -> None:
+    """A self-hosted team of LLM agents that answers from your documents, with sources."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and end the process with its exit code (``server.exits.Exit``)."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; whatever it raises becomes a line for people and an exit code."""
+    invocation = Invocation()
+    try:
+        ended: Any = group.main(
+            args=list(arguments), prog_name="counterpoint", standalone_mode=False, obj=invocation
+        )
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left; Python would complain of it again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except Exception as error:  # noqa: BLE001 - the edge of the program
+        return _told(error, invocation=invocation)
+    return int(ended) if isinstance(ended, int) else Exit.OK
+
+
+def _told(error: Exception, *, invocation: Invocation) -> int:
+    if invocation.debug:
+        traceback.print_exception(error)
+    code = error.code if isinstance(error, CommandFailed) else _foreseen(error)
+    if code is not None:
+        for line in str(error).splitlines():
+            click.echo(f"error: {line}", err=True)
+        return code
+    where = _logged(error, invocation=invocation)
+    click.echo(
+        f"error: something failed that should not ({type(error).__name__}: {error}); {where}",
+        err=True,
+    )
+    return Exit.FAILED
+
+
+def _foreseen(error: Exception) -> Exit | None:
+    """The exit code of an error whose message is for people; None for any other."""
+    # Late, because each is a part of something heavy.
+    from redis.exceptions import ConnectionError as RedisConnectionError
+
+    from models.errors import ModelError
+    from server.lock import DataFolderBusy, DataFolderUnusable
+    from server.redis_check import RedisUnusable
+    from server.redis_server import RedisServerError
+    from server.serve import ListenError
+    from server.settings import ConfigurationError
+    from tools.retrieval.errors import RetrievalError
+
+    match error:
+        case ConfigurationError() | ListenError() | DataFolderBusy() | DataFolderUnusable():
+            return Exit.USAGE
+        case (
+            ModelError()
+            | RedisServerError()
+            | RedisUnusable()
+            | RetrievalError()
+            | RedisConnectionError()
+        ):
+            return Exit.UNAVAILABLE
+        case _:
+            return None
+
+
+def _logged(error: Exception, *, invocation: Invocation) -> str:
+    import logging
+
+    from server import logs
+
+    if invocation.data_dir is None or not invocation.data_dir.is_dir():
+        return "run it again with --debug to see where"
+    try:
+        path = logs.configure(invocation.data_dir)
+    except OSError:
+        return "run it again with --debug to see where"
+    logging.getLogger(__name__).error("a command failed", exc_info=error)
+    return f"the log says where: {path}"
+
+
+if __name__ == "__main__":
+    main()

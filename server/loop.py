@@ -1,0 +1,38 @@
+"""The event loop of a command: Ctrl-C and SIGTERM cancel it, so that it closes what it opened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+from server.exits import CommandFailed, Exit
+
+T = TypeVar("T")
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a command to its end. A second signal cuts its closing short.
+
+    Raises CommandFailed with ``Exit.INTERRUPTED`` when a signal ended it.
+    """
+    # As root, children change their user, which uvloop cannot do.
+    fast = os.geteuid() != 0
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if fast else None) as runner:
+        try:
+            return runner.run(_watched(main))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            raise CommandFailed("stopped", code=Exit.INTERRUPTED) from None
+
+
+async def _watched(main: Coroutine[Any, Any, T]) -> T:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    return await main
