@@ -87,12 +87,15 @@ async def open_house(
 ) -> AsyncIterator[House]:
     """All parts as the settings say, with what is missing fetched.
 
-    ``models`` and ``embedder`` stand in for those of the settings. Raises ConfigurationError,
+    ``models`` and ``embedder`` stand in for those of the settings. Without ``worker`` no run is
+    advanced here, and neither chat models nor sandbox are opened. Raises ConfigurationError,
     DataFolderBusy, DataFolderUnusable, RedisServerError, RedisUnusable, ModelError (WeightsError
     among them) and StoreError, each a line for people.
     """
     if settings.knowledge_url is not None:
         raise ConfigurationError("knowledge_url: this version cannot use it yet; unset it")
+    if not worker:
+        models = models or {}
     registry = None if models is not None else house_models.configured(settings)
     async with AsyncExitStack() as stack:
         stack.enter_context(lock.owned(settings.data_dir))
@@ -108,7 +111,7 @@ async def open_house(
         llama, knowledge, sandbox = await _together(
             build.llama() if serve_local else _nothing(),
             build.knowledge(embedder),
-            build.sandbox(),
+            build.sandbox() if worker else _no_code(),
         )
         if models is None:
             if llama is not None:
@@ -314,6 +317,10 @@ def _coding(sandbox: Sandbox | Unavailable) -> Tool:
 
 async def _nothing() -> None:
     return None
+
+
+async def _no_code() -> Unavailable:
+    return Unavailable(reason="this process advances no runs", remedy="start `counterpoint up`")
 
 
 async def _together(*work: Any) -> Any:

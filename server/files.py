@@ -1,0 +1,72 @@
+"""The files under the paths of a command, each with the name that its source is shown under."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class NothingToRead(Exception):  # noqa: N818 - it says what is wrong
+    """A path that is missing, or a folder without files; the message names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A file on disk and its name among documents, such as ``handbook/leave.docx``."""
+
+    path: Path
+    name: str
+
+
+def collect(paths: Iterable[Path]) -> list[File]:
+    """Every file under the paths, once, in order. Raises NothingToRead.
+
+    Hidden files and what a link leads to outside of its folder are left out. Two files of one
+    name keep apart by as much of their paths as is needed.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        root = path.absolute()
+        if not root.exists():
+            raise NothingToRead(f"{path} does not exist; check the path")
+        if root.is_dir():
+            files = sorted(_walk(root.resolve()))
+            if not files:
+                raise NothingToRead(
+                    f"{path} holds no files (hidden ones do not count); put documents there"
+                )
+            root = root.resolve()
+            for file in files:
+                found.setdefault(file, root.parent)
+        else:
+            found.setdefault(root.resolve(), root.resolve().parent)
+    return _named(found)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = Path(folder) / name
+            if name.startswith(".") or (
+                path.is_symlink() and not path.resolve().is_relative_to(root)
+            ):
+                continue
+            # A pipe or a device would never end.
+            if path.is_file():
+                yield path
+
+
+def _named(found: dict[Path, Path]) -> list[File]:
+    names: dict[str, list[Path]] = {}
+    for path, above in found.items():
+        names.setdefault(path.relative_to(above).as_posix(), []).append(path)
+    files = []
+    for path, above in found.items():
+        name = path.relative_to(above).as_posix()
+        if len(names[name]) > 1:
+            name = path.as_posix().lstrip("/")
+        files.append(File(path=path, name=name))
+    return files
