@@ -33,13 +33,34 @@ class Composed:
     code: str = ""
 
 
-def draft_of(finding: Finding) -> str:
-    """A single finding as a draft: a computed one always states its result."""
-    text, output = finding["text"], finding["output"].strip()
-    if not output:
-        return text
-    missing = grounding.numbers(output) - grounding.numbers(text)
-    return text if not missing else f"{text}\n{output}"
+def draft_of(finding: Finding, *, findings: Sequence[Finding]) -> str:
+    """A computed finding as a draft: how it was worked out, as far as that is grounded, and what
+    the program printed. The model's own words stay where they state the result.
+    """
+    output = " ".join(finding["output"].split())
+    words = finding["text"].strip()
+    if grounding.numbers(output) and grounding.numbers(output) <= grounding.numbers(words):
+        return words
+    supports = [str(passage["text"]) for one in findings for passage in one["sources"]]
+    supports += [finding["instruction"], output]
+    loose = {problem.claim for problem in grounding.ungrounded_claims(words, supports)}
+    kept = [sentence for sentence in grounding.sentences(words) if sentence not in loose]
+    return " ".join([*kept, f"The result is {output.rstrip('.')}."])
+
+
+def without_repetitions(draft: str) -> str:
+    """The draft without sentences that state only what an earlier one has stated."""
+    kept: list[str] = []
+    for sentence in grounding.sentences(draft):
+        before = " ".join(kept)
+        figures = grounding.numbers(sentence)
+        if figures and figures <= grounding.numbers(before):
+            said = {grounding.stem(word) for word in grounding.words(before)}
+            new = [w for w in grounding.content_words(sentence) if grounding.stem(w) not in said]
+            if not new:
+                continue
+        kept.append(sentence)
+    return " ".join(kept)
 
 
 def joined(findings: Sequence[Finding]) -> str | None:
@@ -50,7 +71,7 @@ def joined(findings: Sequence[Finding]) -> str | None:
     found = [finding for finding in findings if finding["found"]]
     computed = [finding for finding in found if finding["output"].strip()]
     if computed:
-        return draft_of(computed[-1])
+        return draft_of(computed[-1], findings=findings)
     if len(found) != 1:
         return None
     return " ".join([found[0]["text"], *(_missing(one) for one in findings if not one["found"])])
@@ -97,7 +118,7 @@ def compose(
     if not used and code:
         # The result is new, but the facts that the code states come from somewhere.
         used = _behind_code(code, passages)
-        text += "".join(f" [{number}]" for number in range(1, len(used) + 1))
+        text = citations.attach(text, "".join(f"[{n}]" for n in range(1, len(used) + 1)))
     elif code:
         used = [*used, *(index for index in _behind_code(code, passages) if index not in used)]
     sources = tuple(

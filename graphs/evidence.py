@@ -31,11 +31,13 @@ def _each_once(row: Iterable[Passage]) -> Iterable[Passage]:
     return {passage["chunk_id"]: passage for passage in row}.values()
 
 
-def fit(passages: Sequence[Passage], *, characters: int) -> list[dict[str, Any]]:
-    """The first passages whose text fits; the first one always stays."""
+def fit(
+    passages: Sequence[Passage], *, characters: int, most: int | None = None
+) -> list[dict[str, Any]]:
+    """The first passages whose text fits, ``most`` at the most; the first one always stays."""
     kept: list[dict[str, Any]] = []
     used = 0
-    for passage in passages:
+    for passage in passages[:most]:
         used += len(passage["text"])
         if kept and used > characters:
             break

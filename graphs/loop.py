@@ -18,18 +18,19 @@ from langgraph.types import Command, Send
 from pydantic import ValidationError
 
 from agents import agent as agent_module
-from graphs import events
+from graphs import events, evidence
 from graphs.context import TeamContext, now
-from graphs.evidence import fit, interleave, merge, numbered
 from graphs.node import emit, gate_for, in_time, opening_messages, spending, tell_limit
 from graphs.state import Branch, Finding, Task, Wanted
-from guardrails import limits, policy
+from guardrails import grounding, limits, policy
 from models.chat import Reply
 from models.errors import MalformedStep
 from tools.tool import ToolContext, ToolError, ToolResult
 
 THINK, CHECK, ACT, GATHER = "think", "check", "act", "gather"
 _SUMMARY = 160
+_PLAIN_PASSAGES = 3
+_LARGER = 4
 _SEARCH_TOKENS = 120
 _OTHER_WORDS = (
     "These passages do not answer it. Search once more, in other words: synonyms, the name of the "
@@ -141,21 +142,26 @@ async def act(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
         results = await asyncio.gather(*(_run(call, branch, runtime) for call in branch["calls"]))
     except limits.LimitExceededError as reached:
         return _stop(branch, runtime, reached)
-    found = interleave([result.evidence for result in results])
-    known = {passage["chunk_id"] for passage in branch["evidence"]}
-    if branch["retried"] and found and all(one["chunk_id"] in known for one in found):
-        return _finish(branch, runtime, text="", found=False)
-    evidence = fit(
-        merge(branch["evidence"], found, first=branch["retried"]), characters=agent.evidence
-    )
-    history = list(branch["history"])
+    found = evidence.interleave([result.evidence for result in results])
     code, output = branch["code"], branch["output"]
-    for call, result in zip(branch["calls"], results, strict=True):
+    for result in results:
         if "code" in result.data:
             code = str(result.data["code"])
             output = str(result.data.get("stdout") or "") if result.ok else ""
+    if runtime.context.model_for(agent).plain and output and not branch["output"]:
+        # Measured: asked to put the result into words, a small model retells its examples.
+        worked = _with(branch, code=code, output=output)
+        return _finish(worked, runtime, text=_working(branch), found=True)
+    known = {passage["chunk_id"] for passage in branch["evidence"]}
+    if branch["retried"] and found and all(one["chunk_id"] in known for one in found):
+        return _closer(branch, runtime)
+    passages = evidence.merge(branch["evidence"], found, first=branch["retried"])
+    shown = _shown(passages, branch, runtime=runtime)
+    history = list(branch["history"])
+    for call, result in zip(branch["calls"], results, strict=True):
         if call["native"]:
-            history.append(_told(call, numbered(evidence) if result.evidence else result.content))
+            told = evidence.numbered(shown) if result.evidence else result.content
+            history.append(_told(call, told))
         elif not result.evidence and not call["opening"]:
             history.append(_told(call, _in_words(result)))
     return _to(
@@ -164,10 +170,38 @@ async def act(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
         branch,
         calls=[],
         history=history,
-        evidence=evidence,
+        evidence=shown,
         code=code,
         output=output,
     )
+
+
+def _working(branch: Branch) -> str:
+    """What the agent said before its last program: how it came to the result."""
+    said = next((m.text for m in reversed(branch["history"]) if isinstance(m, AIMessage)), "")
+    return said.partition("```")[0].strip()
+
+
+def _shown(
+    passages: Sequence[evidence.Passage], branch: Branch, *, runtime: Runtime[TeamContext]
+) -> list[dict[str, Any]]:
+    """What goes into the prompt. Measured: a small model reads three passages well, five badly."""
+    agent = runtime.context.agents[branch["task"]["agent"]]
+    if runtime.context.model_for(agent).plain:
+        most = max(_PLAIN_PASSAGES, 2 * len(branch["task"]["queries"]))
+        return evidence.fit(passages, characters=agent.evidence, most=most)
+    return evidence.fit(passages, characters=_LARGER * agent.evidence)
+
+
+def _closer(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Nothing new was found: look at the best passage alone, if it may hold the answer at all.
+
+    A word of the question that stands nowhere in what was found says that it does not.
+    """
+    texts = [f"{evidence.place(one)} {one['text']}" for one in branch["evidence"]]
+    if len(texts) < 2 or grounding.missing_words(branch["task"]["instruction"], texts):
+        return _finish(branch, runtime, text="", found=False)
+    return _to(runtime, THINK, branch, calls=[], evidence=branch["evidence"][:1])
 
 
 async def _ask(agent: agent_module.Agent, branch: Branch, runtime: Runtime[TeamContext]) -> Reply:
@@ -202,7 +236,7 @@ def _messages(agent: agent_module.Agent, branch: Branch) -> list[AnyMessage]:
     parts = []
     if branch["evidence"]:
         parts.append(question)
-        parts.append(f"Passages:\n{numbered(branch['evidence'])}")
+        parts.append(f"Passages:\n{evidence.numbered(branch['evidence'])}")
     if branch["briefing"]:
         parts.append(branch["briefing"])
     parts.append(question)
@@ -212,7 +246,7 @@ def _messages(agent: agent_module.Agent, branch: Branch) -> list[AnyMessage]:
 async def _run(call: Wanted, branch: Branch, runtime: Runtime[TeamContext]) -> ToolResult:
     context = runtime.context
     tool = context.tools[call["name"]]
-    task_id, agent = branch["task"]["id"], branch["task"]["agent"]
+    task_id, agent = branch["task"]["id"], context.agents[branch["task"]["agent"]].name
     context.ledger.tool_call()
     emit(
         runtime,
@@ -272,7 +306,7 @@ def _finish(
     emit(
         runtime,
         events.AgentFinished(
-            agent=task["agent"],
+            agent=runtime.context.agents[task["agent"]].name,
             task_id=task["id"],
             summary=_clip(text) if found else "found nothing that answers it",
             seconds=max(0.0, now() - branch["started"]),

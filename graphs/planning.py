@@ -12,6 +12,22 @@ from guardrails import grounding
 _REFERS_BACK = re.compile(
     r"\b(?:it|its|they|them|their|that|this|those|these|there|then|the same|such)\b", re.IGNORECASE
 )
+_AND_ANOTHER = re.compile(
+    r",?\s+and\s+(?=(?:(?:until|by|for|from|in|at)\s+)?"
+    r"(?:how|what|when|where|which|who|whom|whose|why)\b)",
+    re.IGNORECASE,
+)
+
+
+def parts_of(question: str) -> list[str]:
+    """The questions that one sentence asks ("which plan, and what does it cost?"), in its words.
+
+    What is said before the question belongs to each of them.
+    """
+    *before, asked = grounding.sentences(question) or [""]
+    parts = [part.strip(" ,?") for part in _AND_ANOTHER.split(asked)]
+    lead = "".join(f"{sentence} " for sentence in before)
+    return [f"{lead}{part[:1].upper()}{part[1:]}?" for part in parts if part]
 
 
 def task(agent: str, instruction: str, queries: list[str], *, wave: int = 0) -> Task:
@@ -30,6 +46,9 @@ def tasks_of(plan: coordinator.Plan, *, question: str, alone: bool) -> tuple[str
     asked = list(dict.fromkeys(part.strip() for part in plan.tasks if part.strip()))
     if not alone and asked:
         question = " ".join(asked)
+    if len(parts := parts_of(question)) > 1:
+        # A small model forgets the second half; what the grammar shows is not left to it.
+        asked = parts
     # Without a number of the user's own there is nothing to work out.
     if plan.move == "calculate" and grounding.numbers(question):
         queries = list(dict.fromkeys([question, *asked]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 
 from guardrails import grounding
 
@@ -30,30 +31,30 @@ def supporting(sentence: str, passages: Sequence[str], *, most: int = 2) -> list
     """Indices of the passages that a sentence rests on, best first.
 
     Greedy: the passage that shares most with the sentence, numbers counting thrice, then one that
-    adds a number which the chosen ones lack. Empty where nothing is shared.
+    adds a number or two words which the chosen ones lack. Empty where nothing is shared.
     """
     figures = grounding.numbers(sentence)
     stems = {grounding.stem(word) for word in grounding.content_words(sentence)}
     shared = []
     for text in passages:
         words = {grounding.stem(word) for word in grounding.words(text)}
-        shared.append((figures & grounding.numbers(text), stems & words))
+        shared.append((figures & grounding.numbers(text), frozenset(stems & words)))
     chosen: list[int] = []
-    have: frozenset[object] = frozenset()
+    figures_had: frozenset[Decimal] = frozenset()
+    words_had: frozenset[str] = frozenset()
     while len(chosen) < most:
-        best, best_score = -1, 0
-        for index, (common, words_in_common) in enumerate(shared):
-            if index in chosen or (chosen and not common - have):
+        best, best_score = -1, 1
+        for index, (common, common_words) in enumerate(shared):
+            if index in chosen:
                 continue
-            score = 3 * len(common - have) + len(words_in_common)
+            score = 3 * len(common - figures_had) + len(common_words - words_had)
             if score > best_score:
                 best, best_score = index, score
-        if best < 0 or (not chosen and best_score < 2):
+        if best < 0:
             break
         chosen.append(best)
-        have |= shared[best][0]
-        if figures <= have:
-            break
+        figures_had |= shared[best][0]
+        words_had |= shared[best][1]
     return chosen
 
 
@@ -78,7 +79,7 @@ def cite(text: str, passages: Sequence[str]) -> tuple[str, list[int]]:
                 if index not in used:
                     used.append(index)
             numbers = "".join(f"[{used.index(index) + 1}]" for index in behind)
-            written.append(_attach(bare, numbers))
+            written.append(attach(bare, numbers))
         lines.append(" ".join(written))
     return "\n".join(lines).strip(), used
 
@@ -94,7 +95,8 @@ def _marks_inside(line: str) -> str:
     return re.sub(r"([.!?。！？])((?:\s*\[\d+(?:\s*,\s*\d+)*\])+)", r"\2\1", line)
 
 
-def _attach(sentence: str, numbers: str) -> str:
+def attach(sentence: str, numbers: str) -> str:
+    """The sentence with its marks, which stand before the full stop."""
     if not numbers:
         return sentence
     if sentence and sentence[-1] in ".!?。！？":

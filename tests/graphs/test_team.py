@@ -189,14 +189,13 @@ async def test_a_computation_is_run_in_the_sandbox_and_its_result_stated() -> No
             planned(CALCULATE),
             Scripted(agent="researcher", contains=DIEM, answer=FACTS),
             Scripted(agent="coder", contains=FACTS, answer=f"So:\n```python\n{CODE}\n```"),
-            Scripted(agent="coder", contains="256 EUR", answer="You get 256 EUR."),
         ],
         plain=True,
     ) as model:
         sandbox = ScriptedSandbox([finished("256 EUR\n")])
         house = House(model, sandbox=sandbox, found={"": [passage(DIEM, chunk_id="diem")]})
         outcome = await house.answered("3 days in Austria and 2 in Denmark: how much per diem?")
-    assert outcome.answer == "You get 256 EUR. [1]"
+    assert outcome.answer == "So: The result is 256 EUR [1]."
     assert [source.chunk_id for source in outcome.sources] == ["diem"]
     assert house.events[-1].type == "critic.verdict"
 
@@ -208,7 +207,6 @@ async def test_code_that_fails_is_mended_from_its_error() -> None:
             Scripted(agent="researcher", answer=FACTS),
             Scripted(agent="coder", answer="```python\nprint(x)\n```"),
             Scripted(agent="coder", contains="NameError", answer=f"```python\n{CODE}\n```"),
-            Scripted(agent="coder", contains="256", answer="You get 256 EUR."),
         ],
         plain=True,
     ) as model:
@@ -246,7 +244,6 @@ async def test_a_sum_that_the_facts_do_not_state_is_not_passed_on() -> None:
                 when=lambda asked: FACTS in asked.last and "106" not in asked.last,
                 answer=f"```python\n{CODE}\n```",
             ),
-            Scripted(agent="coder", contains="256", answer="You get 256 EUR."),
         ],
         plain=True,
     ) as model:
