@@ -14,21 +14,20 @@ def merge(
     old: Sequence[Passage], new: Iterable[Passage], *, first: bool = False
 ) -> list[dict[str, Any]]:
     """Each passage once; ``first`` puts the new ones before the old."""
-    known = {passage["chunk_id"] for passage in old}
-    fresh = [dict(passage) for passage in new if passage["chunk_id"] not in known]
     kept = [dict(passage) for passage in old]
-    return [*fresh, *kept] if first else [*kept, *fresh]
+    known = {passage["chunk_id"] for passage in old}
+    fresh: dict[str, dict[str, Any]] = {}
+    for passage in new:
+        if passage["chunk_id"] not in known:
+            fresh.setdefault(passage["chunk_id"], dict(passage))
+    return [*fresh.values(), *kept] if first else [*kept, *fresh.values()]
 
 
 def interleave(lists: Sequence[Sequence[Passage]]) -> list[dict[str, Any]]:
     """The best of each list, then the second of each, and so on; each passage once."""
     longest = max((len(one) for one in lists), default=0)
     rows = ([one[rank] for one in lists if rank < len(one)] for rank in range(longest))
-    return merge([], (passage for row in rows for passage in _each_once(row)))
-
-
-def _each_once(row: Iterable[Passage]) -> Iterable[Passage]:
-    return {passage["chunk_id"]: passage for passage in row}.values()
+    return merge([], (passage for row in rows for passage in row))
 
 
 def fit(
