@@ -48,7 +48,7 @@ async def connect(
     waiting = False
     while True:
         live = lock.announced(settings.data_dir)
-        if live is not None and await _answers(live.url):
+        if live is not None and await answers(live.url):
             async with _at(live.url, key=settings.api_key) as client:
                 yield client
             return
@@ -102,7 +102,8 @@ def _at(url: str, *, key: SecretStr | None) -> httpx.AsyncClient:
     )
 
 
-async def _answers(url: str) -> bool:
+async def answers(url: str) -> bool:
+    """Whether a Counterpoint is ready there."""
     try:
         async with _at(url, key=None) as client:
             return (await client.get("/ok", timeout=_PROBE_SECONDS)).status_code == httpx.codes.OK
@@ -164,7 +165,8 @@ async def succeeded(response: httpx.Response) -> None:
 def lost(error: httpx.HTTPError) -> CommandFailed:
     """The server went away in the middle."""
     return CommandFailed(
-        f"the server went away ({_reason(error)}); see its log, and start it again with `counterpoint up`",
+        f"the server went away ({_reason(error)}); see its log, and start it again with "
+        "`counterpoint up`",
         code=Exit.UNAVAILABLE,
     )
 

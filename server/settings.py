@@ -237,6 +237,14 @@ def _refuse_unknown_variables() -> None:
             )
 
 
+def sources() -> tuple[str, ...]:
+    """Where the configuration comes from: the file that is there, and names of variables."""
+    path = _config_path()
+    named = [name for name in os.environ if name.startswith(PREFIX)]
+    named += [name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if name in os.environ]
+    return (*([str(path.absolute())] if path.exists() else []), *sorted(named))
+
+
 def load(**overrides: Any) -> Settings:
     """Read the configuration; ``None`` among the overrides means "not given".
 
