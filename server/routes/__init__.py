@@ -1,1 +1,1 @@
-"""The HTTP surface: one wire a file."""
+"""What is served over HTTP, one noun a file; `server.app` puts them together."""

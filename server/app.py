@@ -1,0 +1,81 @@
+"""The HTTP surface: routes, gates and errors put together over an open house."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server import auth, body, errors
+from server.routes import documents, health, openai, runs
+from server.serving import Serving
+from server.wire.sse import HEARTBEAT_SECONDS
+
+REQUEST_BYTES = 8_000_000
+# Files of one request together, in largest documents.
+FILES_PER_REQUEST = 4
+
+_log = logging.getLogger(__name__)
+
+
+def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
+    """The app over a house, which whoever opened it closes. ``heartbeat``: seconds in streams."""
+    app = FastAPI(
+        title="Counterpoint",
+        summary="A team of agents that answers from your documents, with sources.",
+        version=health.version("counterpoint"),
+        redoc_url=None,
+    )
+    app.state.serving = house
+    app.state.heartbeat = heartbeat
+    app.state.started = int(time.time())
+    for router in (health.router, openai.router, runs.router, documents.router):
+        app.include_router(router)
+    errors.install(app)
+    largest = house.settings.max_document_bytes
+
+    def limit_for(path: str, media_type: str) -> int:
+        if path == documents.PATH and media_type == body.FILES:
+            return largest * FILES_PER_REQUEST + REQUEST_BYTES
+        if media_type != body.JSON:
+            return 0
+        return largest + REQUEST_BYTES if path == documents.PATH else REQUEST_BYTES
+
+    # The last one added is the first one reached.
+    app.add_middleware(body.BodyGate, limit_for=limit_for)
+    app.add_middleware(
+        auth.Gate, key_hashes=house.settings.api_key_sha256, host=house.settings.host
+    )
+    app.add_middleware(LastResort)
+    return app
+
+
+class LastResort:
+    """Turns what nobody foresaw into a 500 that tells an id, and logs the rest under it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception:
+            name = uuid.uuid4().hex[:12]
+            path = scope.get("path", "")
+            _log.exception("error %s in %s %s", name, scope.get("method", scope["type"]), path)
+            if begun or scope["type"] != "http":
+                raise
+            fault = errors.Fault(
+                f"an error inside the server; its log says more under error {name}"
+            )
+            await errors.answer(fault, path=path)(scope, receive, send)

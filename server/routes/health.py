@@ -1,0 +1,40 @@
+"""Whether the server is there, and what it is."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Any
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["server"])
+
+
+@router.get("/ok")
+@router.get("/", include_in_schema=False)
+async def ok() -> dict[str, bool]:
+    """Answers while the server listens; needs no key."""
+    return {"ok": True}
+
+
+@router.get("/info")
+async def info() -> dict[str, Any]:
+    """Versions, and which optional parts of the wire are served."""
+    return {
+        "version": version("counterpoint"),
+        "langgraph_py_version": version("langgraph"),
+        "flags": {"assistants": False, "crons": False, "langsmith": False},
+        "host": {
+            "kind": "self-hosted",
+            "project_id": None,
+            "revision_id": None,
+            "tenant_id": None,
+        },
+    }
+
+
+def version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"

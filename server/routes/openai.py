@@ -1,0 +1,162 @@
+"""OpenAI's wire: the team and its agents as models, chat completions streamed or at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Header, Request
+from redis.exceptions import RedisError
+from starlette.responses import JSONResponse, Response
+
+from graphs import events
+from server.errors import Invalid, NotFound, RunFault
+from server.runs.records import RunNotFoundError, RunRecord
+from server.serving import Heartbeat, House, Serving
+from server.wire import sse
+from server.wire.chat import COLLECTION, ChatRequest, Completion, model_object
+from server.wire.messages import plain
+
+TEAM_MODEL = "counterpoint"
+CANCEL_SECONDS = 5.0
+
+End = events.RunFinished | events.RunFailed
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+_log = logging.getLogger(__name__)
+
+CollectionHeader = Annotated[
+    str | None, Header(alias="X-Counterpoint-Collection", pattern=COLLECTION)
+]
+
+
+@router.get("/models")
+async def models(request: Request, house: House) -> dict[str, Any]:
+    """The team, and each of its agents by itself."""
+    created = request.app.state.started
+    return {
+        "object": "list",
+        "data": [model_object(name, created=created) for name in model_names(house)],
+    }
+
+
+@router.get("/models/{name}")
+async def model(name: str, request: Request, house: House) -> dict[str, Any]:
+    """One of the models."""
+    _agent(name, house)
+    return model_object(name, created=request.app.state.started)
+
+
+@router.post("/chat/completions", response_model=None)
+async def chat_completions(
+    asked: ChatRequest,
+    request: Request,
+    house: House,
+    heartbeat: Heartbeat,
+    collection: CollectionHeader = None,
+) -> Response:
+    """Ask the team. Its progress comes as `reasoning_content`; a caller who leaves ends the run."""
+    if refused := asked.unsupported():
+        param, why = refused
+        raise Invalid(f"{param}: {why}", param=param, code="unsupported_parameter")
+    agent = _agent(asked.model, house)
+    record = await house.runs.create(
+        messages=plain(asked.messages),
+        agent=agent,
+        collection=asked.collection or collection or house.settings.collection,
+    )
+    completion = Completion(
+        run_id=record.run_id,
+        thread_id=record.thread_id,
+        model=asked.model,
+        created=int(record.created_at.timestamp()) if record.created_at else 0,
+        include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
+    )
+
+    async def cancel() -> None:
+        await _cancel(house, record.run_id)
+
+    headers = {"x-request-id": record.run_id}
+    if asked.stream:
+        frames = _frames(house, record, completion)
+        return sse.EventStream(frames, heartbeat=heartbeat, headers=headers, gone=cancel)
+    waiting = asyncio.create_task(_finish(house, record, completion), name="completion")
+    end = None
+    try:
+        end = await sse.unless_gone(request.receive, waiting)
+    finally:
+        if end is None:
+            await cancel()
+    if end is None:
+        return Response(status_code=499)
+    if isinstance(end, events.RunFailed):
+        raise RunFault(end)
+    return JSONResponse(completion.body(end), headers=headers)
+
+
+def model_names(house: Serving) -> list[str]:
+    return [TEAM_MODEL, *(f"{TEAM_MODEL}-{name}" for name in house.agents)]
+
+
+def _agent(model: str, house: Serving) -> str:
+    """The agent behind a model's name. Raises NotFound."""
+    names = model_names(house)
+    if model not in names:
+        named = model.encode("utf-8", errors="replace").decode()[:100]
+        raise NotFound(
+            f"model: no model {named!r} here; use one of {', '.join(names)}",
+            param="model",
+            code="model_not_found",
+        )
+    return model.removeprefix(TEAM_MODEL).removeprefix("-") or "team"
+
+
+async def _frames(house: Serving, record: RunRecord, completion: Completion) -> sse.Frames:
+    yield sse.frame(completion.opening())
+    try:
+        async with aclosing(cast("Any", house.runs.events(record.run_id))) as entries:
+            async for entry in entries:
+                for chunk in completion.progress(entry.event):
+                    yield sse.frame(chunk)
+        end = await _end(house, record.run_id)
+    except (RedisError, OSError, RunNotFoundError) as error:
+        end = _lost(record.run_id, error)
+    if isinstance(end, events.RunFailed):
+        yield sse.frame(completion.failure(end))
+        return
+    for chunk in completion.ending(end):
+        yield sse.frame(chunk)
+    yield sse.DONE
+
+
+async def _finish(house: Serving, record: RunRecord, completion: Completion) -> End:
+    async with aclosing(cast("Any", house.runs.events(record.run_id))) as entries:
+        async for entry in entries:
+            completion.progress(entry.event)
+    return await _end(house, record.run_id)
+
+
+async def _end(house: Serving, run_id: str) -> End:
+    """A run's end; it is stored before it is told, and the log may have been trimmed."""
+    end = events.EVENT.validate_python((await house.runs.get(run_id)).result)
+    assert isinstance(end, End)
+    return end
+
+
+def _lost(run_id: str, error: Exception) -> events.RunFailed:
+    _log.warning("run %s cannot be followed: %s", run_id, error)
+    return events.RunFailed(
+        error="unavailable",
+        message="The server lost its store and cannot follow the run; try again in a moment.",
+    )
+
+
+async def _cancel(house: Serving, run_id: str) -> None:
+    """End a run that nobody can take up again. Best effort: its limits end it otherwise."""
+    try:
+        async with asyncio.timeout(CANCEL_SECONDS):
+            await house.runs.cancel(run_id)
+    except (RedisError, OSError, RunNotFoundError) as error:
+        _log.warning("run %s was left by its caller and not cancelled: %s", run_id, error)

@@ -1,0 +1,41 @@
+"""What the routes need of the house, and how a handler gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Protocol, cast
+
+from fastapi import Depends, Request
+
+from agents import agent
+from server.runs.service import Runs
+from server.settings import Settings
+from tools.retrieval.knowledge import Knowledge
+
+
+class Serving(Protocol):
+    """The open parts of the house that requests reach."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def runs(self) -> Runs: ...
+
+    @property
+    def knowledge(self) -> Knowledge: ...
+
+    @property
+    def agents(self) -> Mapping[str, agent.Agent]: ...
+
+
+def _serving(request: Request) -> Serving:
+    return cast("Serving", request.app.state.serving)
+
+
+def _heartbeat(request: Request) -> float:
+    return cast("float", request.app.state.heartbeat)
+
+
+House = Annotated[Serving, Depends(_serving)]
+Heartbeat = Annotated[float, Depends(_heartbeat)]

@@ -1,0 +1,1 @@
+"""How events and answers look on each wire, and how messages are read from it."""

@@ -1,0 +1,88 @@
+"""Messages as clients of either wire send them, to the plain ones that a run keeps. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from server.errors import Invalid
+
+Message = dict[str, str]
+
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+    "tool": "tool",
+}
+_TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+SOURCES = "\n\nSources:\n"
+_OWN_SOURCES = re.compile(r"\n\nSources:\n(?:\[\d+\] [^\n]*(?:\n|\Z))+\Z")
+
+
+def plain(messages: Sequence[Any], *, where: str = "messages") -> list[Message]:
+    """``[{"role": "user" | "assistant" | "system", "content": text}]``.
+
+    What a client's own tool gave is data and becomes the user's word, never the system's.
+    Raises Invalid, which names the field.
+    """
+    told = [_plain(message, field=f"{where}.{i}") for i, message in enumerate(messages)]
+    kept = [message for message in told if message is not None]
+    if not kept:
+        raise Invalid(f"{where}: there is nothing to answer; send a user message", param=where)
+    return kept
+
+
+def _plain(message: Any, *, field: str) -> Message | None:
+    if not isinstance(message, Mapping):
+        raise Invalid(f'{field}: not a message; send {{"role", "content"}}', param=field)
+    given = message.get("role", message.get("type"))
+    role = ROLES.get(given) if isinstance(given, str) else None
+    if role is None:
+        name = f"{field}.role"
+        raise Invalid(f"{name}: must be system, developer, user, assistant or tool", param=name)
+    content = message.get("content")
+    if content is None and role == "assistant":
+        # It only called tools of the client's.
+        return None
+    text = _text(content, field=f"{field}.content")
+    match role:
+        case "tool":
+            return {"role": "user", "content": f"A tool gave this result:\n{text}"}
+        case "assistant":
+            # The list of sources that we put under an answer is no part of the conversation.
+            return {"role": role, "content": _OWN_SOURCES.sub("", text)}
+        case _:
+            return {"role": role, "content": text}
+
+
+def _text(content: Any, *, field: str) -> str:
+    if isinstance(content, str):
+        return storable(content)
+    if not isinstance(content, list):
+        raise Invalid(f"{field}: must be text, or a list of text parts", param=field)
+    return "\n".join(_part(part, field=field) for part in content)
+
+
+def _part(part: Any, *, field: str) -> str:
+    if isinstance(part, str):
+        return storable(part)
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    text = part.get(_TEXTS[kind]) if isinstance(kind, str) and kind in _TEXTS else None
+    if isinstance(text, str):
+        return storable(text)
+    named = storable(kind)[:50] if isinstance(kind, str) else "such"
+    raise Invalid(
+        f"{field}: {named} parts are not read here; send text, "
+        "or add the file with POST /documents and ask about it",
+        param=field,
+    )
+
+
+def storable(text: str) -> str:
+    """Text without lone surrogates, which JSON can spell and UTF-8 cannot hold."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")

@@ -1,0 +1,85 @@
+"""A run's events as short lines for people. Pure; what a terminal and a chat window both show."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from graphs import events
+
+LONGEST = 120
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+|\s+")
+
+
+def parsed(event: Mapping[str, Any]) -> events.RunEvent | None:
+    """A logged event as a type; None for one that this version does not know."""
+    try:
+        return events.EVENT.validate_python(event)
+    except ValidationError:
+        return None
+
+
+def progress_line(event: events.RunEvent) -> str | None:
+    """One line without its line end; None for what is no news to a reader."""
+    match event:
+        case events.RunStarted():
+            return f"starting again (attempt {event.attempt})" if event.attempt > 1 else None
+        case events.AgentStarted():
+            return f"{event.agent}: {short(event.instruction)}"
+        case events.AgentFinished():
+            return f"{event.agent}: done, {_seconds(event.seconds)}"
+        case events.ModelCalled():
+            return _model_called(event)
+        case events.ToolStarted():
+            return f"{event.agent}: {_tool_started(event.tool, event.args)}"
+        case events.ToolFinished():
+            failed = "" if event.ok else " failed"
+            summary = short(event.summary) or "done"
+            return f"{event.agent}: {event.tool}{failed}: {summary}, {_seconds(event.seconds)}"
+        case events.Verdict():
+            problems = f": {short('; '.join(event.problems))}" if event.problems else ""
+            return f"critic: {'supported' if event.supported else 'not supported'}{problems}"
+        case events.LimitReached():
+            return f"limit reached: {event.limit}, {event.used:,.6g} of {event.maximum:,.6g}"
+        case events.RunFinished() | events.RunFailed():
+            return None
+
+
+def short(text: str, *, longest: int = LONGEST) -> str:
+    """Text as one printable line, cut at a word."""
+    line = _UNPRINTABLE.sub(" ", text).strip()
+    if len(line) <= longest:
+        return line
+    cut = line[: longest - 1]
+    return (cut.rsplit(" ", 1)[0] if " " in cut[longest // 2 :] else cut).rstrip() + "…"
+
+
+def _model_called(event: events.ModelCalled) -> str:
+    parts = [
+        f"{event.agent}: {event.model}",
+        f"{event.input_tokens} tokens in",
+        f"{event.output_tokens} out",
+        *([f"${event.cost:.4f}"] if event.cost else []),
+        _seconds(event.seconds),
+        *([] if event.ok else ["failed"]),
+    ]
+    return short(", ".join(parts))
+
+
+def _tool_started(tool: str, args: Mapping[str, Any]) -> str:
+    match tool, args:
+        case "search_documents", {"query": str(query)}:
+            return f"searching documents for “{short(query)}”"
+        case "run_python", {"code": str(code)}:
+            lines = len(code.strip().splitlines())
+            return f"running Python, {lines} {'line' if lines == 1 else 'lines'}"
+        case _:
+            return f"{tool} {short(json.dumps(args, ensure_ascii=False))}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s"

@@ -1,0 +1,72 @@
+"""The parts that the HTTP surface stands on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from redis.asyncio import Redis
+
+from graphs.event_log import EventLog
+from graphs.keys import Keys
+from models.embedder import HashedEmbedder
+from server.app import build
+from server.runs.queue import RunQueue
+from server.runs.records import RunRecords
+from server.runs.service import Runs
+from server.runs.worker import RunWorker
+from server.settings import Settings
+from tests.server.surface import Parts, Team
+from tools.retrieval.edge_store import EdgeStore
+from tools.retrieval.knowledge import Knowledge
+from tools.retrieval.parse import InlineParser
+
+EMBEDDER = HashedEmbedder(dimension=64)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder, in memory where there is one: the engine waits for the disk a lot."""
+    memory = Path("/dev/shm")
+    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2_000_000_000
+    with tempfile.TemporaryDirectory(dir=memory if roomy else None) as path:
+        yield Path(path)
+
+
+@pytest.fixture
+async def knowledge(folder: Path) -> AsyncIterator[Knowledge]:
+    store = await EdgeStore.open(folder, embedder=EMBEDDER.name, dimension=EMBEDDER.dimension)
+    yield Knowledge(store, embedder=EMBEDDER, parser=InlineParser())
+    await store.close()
+
+
+@pytest.fixture
+def team() -> Team:
+    return Team()
+
+
+@pytest.fixture
+async def parts(
+    redis: Redis, redis_url: str, keys: Keys, knowledge: Knowledge, team: Team, tmp_path: Path
+) -> AsyncIterator[Parts]:
+    records, log = RunRecords(redis, keys), EventLog(redis, keys)
+    async with RunQueue(redis_url, keys) as queue:
+        runs = Runs(records=records, log=log, queue=queue)
+        async with RunWorker(records=records, log=log, queue=queue, executor=team, grace_seconds=0):
+            yield Parts(
+                settings=Settings(data_dir=tmp_path, max_document_bytes=100_000),
+                runs=runs,
+                knowledge=knowledge,
+                records=records,
+                log=log,
+            )
+
+
+@pytest.fixture
+def app(parts: Parts) -> FastAPI:
+    return build(parts)

@@ -1,0 +1,178 @@
+"""The whole HTTP surface over real parts, with a scripted executor; served or called in process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from openai import AsyncOpenAI
+
+from agents import agent, roster
+from graphs import events
+from graphs.event_log import EventLog
+from server.runs.emitter import Emit
+from server.runs.records import RunRecord, RunRecords
+from server.runs.service import Runs
+from server.runs.worker import Outcome
+from server.settings import Settings
+from tools.retrieval.knowledge import Knowledge
+
+SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the app needs of a house, and what a test looks at behind it."""
+
+    settings: Settings
+    runs: Runs
+    knowledge: Knowledge
+    records: RunRecords
+    log: EventLog
+    agents: Mapping[str, agent.Agent] = field(default_factory=roster.build)
+
+
+SOURCES = [
+    events.Source(
+        number=1,
+        document_id="doc_1",
+        chunk_id="doc_1#0",
+        title="Plans and refunds",
+        source="handbook/plans-and-refunds.md",
+        heading="Money back",
+        text="Annual plans can be returned\nwithin 30 days. " + "The rest is long. " * 20,
+    ),
+    events.Source(
+        number=2,
+        document_id="doc_2",
+        chunk_id="doc_2#3",
+        title="Support guide",
+        source="support-guide.pdf",
+        page=4,
+        text="Ask support.",
+    ),
+]
+USAGE = events.Usage(
+    steps=2, model_calls=2, tool_calls=1, input_tokens=812, output_tokens=31, seconds=4.2
+)
+ANSWER = "You have 30 days to return an annual plan [1]. Support helps [2]."
+
+
+@dataclass
+class Team:
+    """An executor that works by script and notes what it was asked."""
+
+    end: Outcome | None = None
+    hold: bool = False
+    asked: list[RunRecord] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, record: RunRecord, emit: Emit, /) -> Outcome:
+        self.asked.append(record)
+        for event in WORK[:3]:
+            emit(event)
+        self.begun.set()
+        try:
+            if self.hold:
+                await self.let_go.wait()
+        finally:
+            self.ended.set()
+        for event in WORK[3:]:
+            emit(event)
+        return self.end or events.RunFinished(
+            answer=ANSWER, sources=SOURCES, stop_reason="answered", usage=USAGE
+        )
+
+
+WORK: list[events.RunEvent] = [
+    events.AgentStarted(agent="researcher", task_id="1", instruction="Find the\nreturn window"),
+    events.ToolStarted(
+        agent="researcher",
+        task_id="1",
+        call_id="c1",
+        tool="search_documents",
+        args={"query": "annual plan return"},
+    ),
+    events.ToolFinished(
+        agent="researcher",
+        task_id="1",
+        call_id="c1",
+        tool="search_documents",
+        ok=True,
+        summary="5 passages",
+        seconds=0.1,
+    ),
+    events.ModelCalled(
+        agent="researcher",
+        task_id="1",
+        model="local model",
+        input_tokens=812,
+        output_tokens=31,
+        cost=0,
+        seconds=4.2,
+    ),
+    events.Verdict(supported=True),
+]
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    """The app on a free loopback port, by the server that production uses."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off", access_log=False)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+@asynccontextmanager
+async def openai_client(url: str, **options: Any) -> AsyncIterator[AsyncOpenAI]:
+    """The unmodified client."""
+    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="any", timeout=SECONDS, **options) as made:
+        yield made
+
+
+@asynccontextmanager
+async def in_process(app: FastAPI, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without sockets; what the app raises is raised."""
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://127.0.0.1", headers=headers, timeout=SECONDS
+    ) as client:
+        yield client
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """One server-sent event as a client reads it."""
+
+    event: str
+    id: str | None
+    data: str
+
+
+def sent(text: str) -> list[Sent]:
+    """The events of a stream, comments left out."""
+    found = []
+    for block in text.split("\n\n"):
+        lines = [line for line in block.split("\n") if line and not line.startswith(":")]
+        fields = dict(line.split(": ", 1) for line in lines)
+        if fields:
+            found.append(
+                Sent(event=fields.get("event", ""), id=fields.get("id"), data=fields["data"])
+            )
+    return found
