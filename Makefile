@@ -2,31 +2,38 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Wheels only: a machine without a compiler installs everything.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS := constraints.txt
+# Wheels only: a machine without a compiler installs everything.
+WHEELS := --only-binary :all: --no-binary counterpoint -c $(CONSTRAINTS)
 
 .PHONY: install up test check test-full evals bench clean
 
 install: $(VENV)/.installed
 
 $(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Counterpoint needs Python 3.11 to 3.13; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "This Python has no venv; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	@echo "Installing Counterpoint into $(VENV) (about 250 MB to download; once)"
-	$(PIP) install --quiet --upgrade "pip>=25.1"
-	$(PIP) install --only-binary :all: --no-binary counterpoint -c $(CONSTRAINTS) --progress-bar on -e ".[sandbox]"
+	@echo "Installing Counterpoint into $(VENV) (about 230 MB to download, 900 MB on disk; once)"
+	@$(PIP) install --quiet --upgrade "pip>=25.1"
+	@$(PIP) install $(WHEELS) --quiet --progress-bar on -e ".[sandbox]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --quiet --only-binary :all: --no-binary counterpoint -c $(CONSTRAINTS) -e ".[sandbox,dev]"
+	@echo "Installing what tests and checks need"
+	@$(PIP) install $(WHEELS) --quiet -e ".[sandbox,dev]"
 	@touch $@
 
 up: install
 	@exec $(BIN)/counterpoint up $(ARGS)
 
 test: $(VENV)/.installed-dev
+	@$(BIN)/counterpoint models pull embedder
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.installed-dev
@@ -36,10 +43,14 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 test-full: $(VENV)/.installed-dev
+	@$(BIN)/counterpoint models pull embedder chat-small
 	$(BIN)/python -m pytest -m ""
 
 evals: $(VENV)/.installed-dev
-	$(BIN)/python -m evals.first_answer
+	$(BIN)/python -m evals.first_answer --write docs/first-answer.md
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -50,6 +50,7 @@ def branch_for(task: Task, *, briefing: str = "", round_number: int = 0) -> Bran
         code="",
         output="",
         steps=0,
+        focus=False,
         looking=False,
         retried=False,
         round=round_number,
@@ -99,10 +100,7 @@ async def think(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
             history = [*branch["history"], AIMessage(text)]
             return _to(runtime, CHECK, branch, calls=[_wanted(tool, dict(args))], history=history)
         case agent_module.NotFound():
-            searches = agent.opening in context.tools and bool(branch["task"]["queries"])
-            if branch["retried"] or not searches:
-                return _finish(branch, runtime, text="", found=False)
-            return _to(runtime, THINK, branch, looking=True, retried=True)
+            return _not_found(branch, runtime)
 
 
 async def check(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
@@ -154,7 +152,7 @@ async def act(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
         return _finish(worked, runtime, text=_working(branch), found=True)
     known = {passage["chunk_id"] for passage in branch["evidence"]}
     if branch["retried"] and found and all(one["chunk_id"] in known for one in found):
-        return _closer(branch, runtime)
+        return _finish(branch, runtime, text="", found=False)
     passages = evidence.merge(branch["evidence"], found, first=branch["retried"])
     shown = _shown(passages, branch, runtime=runtime)
     history = list(branch["history"])
@@ -193,15 +191,23 @@ def _shown(
     return evidence.fit(passages, characters=_LARGER * agent.evidence)
 
 
-def _closer(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
-    """Nothing new was found: look at the best passage alone, if it may hold the answer at all.
+def _not_found(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Look closer, then elsewhere, then give up; each once.
 
-    A word of the question that stands nowhere in what was found says that it does not.
+    Closer is the best passage alone, for a small model that was lost among several, and only if
+    each word of the question stands somewhere in what was found: otherwise it may be a near miss.
     """
-    texts = [f"{evidence.place(one)} {one['text']}" for one in branch["evidence"]]
-    if len(texts) < 2 or grounding.missing_words(branch["task"]["instruction"], texts):
+    context = runtime.context
+    agent = context.agents[branch["task"]["agent"]]
+    if not branch["focus"] and not branch["retried"] and context.model_for(agent).plain:
+        texts = [f"{evidence.place(one)} {one['text']}" for one in branch["evidence"]]
+        question = branch["task"]["instruction"]
+        if len(texts) > 1 and not grounding.missing_words(question, texts):
+            return _to(runtime, THINK, branch, focus=True)
+    searches = agent.opening in context.tools and bool(branch["task"]["queries"])
+    if branch["retried"] or not searches:
         return _finish(branch, runtime, text="", found=False)
-    return _to(runtime, THINK, branch, calls=[], evidence=branch["evidence"][:1])
+    return _to(runtime, THINK, branch, focus=False, looking=True, retried=True)
 
 
 async def _ask(agent: agent_module.Agent, branch: Branch, runtime: Runtime[TeamContext]) -> Reply:
@@ -234,9 +240,10 @@ def _messages(agent: agent_module.Agent, branch: Branch) -> list[AnyMessage]:
     """
     question = f"Question: {branch['task']['instruction']}"
     parts = []
-    if branch["evidence"]:
+    passages = branch["evidence"][:1] if branch["focus"] else branch["evidence"]
+    if passages:
         parts.append(question)
-        parts.append(f"Passages:\n{evidence.numbered(branch['evidence'])}")
+        parts.append(f"Passages:\n{evidence.numbered(passages)}")
     if branch["briefing"]:
         parts.append(branch["briefing"])
     parts.append(question)

@@ -64,8 +64,8 @@ class Finding(TypedDict):
 class Branch(TypedDict):
     """One agent at work: carried by `Send` from step to step, apart from the team's state.
 
-    ``done`` are the calls made so far, ``looking`` says that the next thought has to be a search
-    in other words, ``retried`` that such a search was made.
+    ``done`` are the calls made so far; ``focus`` shows the best passage alone; ``looking`` says
+    that the next thought has to be a search in other words, ``retried`` that one was made.
     """
 
     task: Task
@@ -77,6 +77,7 @@ class Branch(TypedDict):
     code: str
     output: str
     steps: int
+    focus: bool
     looking: bool
     retried: bool
     round: int

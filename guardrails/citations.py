@@ -10,7 +10,7 @@ from guardrails import grounding
 
 _MARK = re.compile(r"\s*\[(\d+(?:\s*,\s*\d+)*)\]")
 _LEAD = re.compile(
-    r"^(?:according to\s+|as stated in\s+)?(?:the\s+)?passages?\s*,?\s*"
+    r"^(?:according to\s+|as stated in\s+)?(?:the\s+)?(?:first\s+|second\s+|third\s+)?passages?\s*,?\s*"
     r"(?:(?:states?|says?|mentions?|specif(?:y|ies))\s+(?:that\s+)?)?(?=\w)",
     re.IGNORECASE,
 )
