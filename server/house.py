@@ -40,7 +40,6 @@ from tools.retrieval.edge_store import EdgeStore
 from tools.retrieval.knowledge import Knowledge
 from tools.retrieval.parse import Limits as ParseLimits
 from tools.retrieval.sandboxed_parse import SandboxedParser
-from tools.retrieval.server_store import ServerStore
 from tools.retrieval.store import PassageStore
 from tools.run_python import run_python, unavailable
 from tools.sandbox.find import Unavailable, open_sandbox
@@ -269,6 +268,9 @@ class _Building:
     async def _store(self, embedder: Embedder) -> PassageStore:
         settings = self._settings
         if settings.qdrant_url is not None:
+            # Late: its client takes as long to import as half of all the rest.
+            from tools.retrieval.server_store import ServerStore
+
             key = settings.qdrant_key
             return await ServerStore.open(
                 settings.qdrant_url,

@@ -1,0 +1,1 @@
+"""The command line from outside: the real program in a process of its own."""
