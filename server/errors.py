@@ -208,8 +208,7 @@ def _in_words(error: HTTPException, request: Request) -> HTTPException:
         case 404:
             return NotFound(f"nothing is served at {path}; /docs lists what is")
         case 405:
-            allowed = (error.headers or {}).get("allow", "")
-            detail = f"{request.method} is not served at {path}" + (allowed and f"; use {allowed}")
+            detail = f"{request.method} is not served at {path}; /docs lists what is"
             return HTTPException(405, detail, error.headers)
         case 400:
             return Invalid(
