@@ -10,8 +10,9 @@ from guardrails import grounding
 
 _MARK = re.compile(r"\s*\[(\d+(?:\s*,\s*\d+)*)\]")
 _LEAD = re.compile(
-    r"^(?:according to\s+|as stated in\s+)?(?:the\s+)?(?:first\s+|second\s+|third\s+)?passages?\s*,?\s*"
-    r"(?:(?:states?|says?|mentions?|specif(?:y|ies))\s+(?:that\s+)?)?(?=\w)",
+    r"^(?:(?:according to|as stated in)\s*,\s*"
+    r"|(?:according to\s+|as stated in\s+)?(?:the\s+)?(?:first\s+|second\s+|third\s+)?"
+    r"passages?\s*,?\s*(?:(?:states?|says?|mentions?|specif(?:y|ies))\s+(?:that\s+)?)?)(?=\w)",
     re.IGNORECASE,
 )
 

@@ -39,6 +39,11 @@ def test_talk_about_passages_is_left_out() -> None:
     text, _ = citations.cite("The passage [2] states that Austria pays 44 EUR.", PASSAGES)
     assert text == "Austria pays 44 EUR [1]."
 
+    text, _ = citations.cite("According to [2], Austria pays 44 EUR.", PASSAGES)
+    assert text == "Austria pays 44 EUR [1]."
+    text, _ = citations.cite("According to the Business plan, Austria pays 44 EUR.", PASSAGES)
+    assert text == "According to the Business plan, Austria pays 44 EUR [1]."
+
 
 def test_a_sentence_that_rests_on_two_passages_names_both() -> None:
     _, used = citations.cite("You wait 3 working days and receive 62 EUR.", PASSAGES)
