@@ -24,7 +24,7 @@ SECRETLY_HERE = re.compile(r"/work/|/tmp/x\b|\bsubagent\b", re.IGNORECASE)
 
 def tracked(*patterns: str) -> list[Path]:
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],  # noqa: S607
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
         cwd=ROOT,
         capture_output=True,
         text=True,
