@@ -111,7 +111,7 @@ async def _run(house: Serving, *, thread_id: UUID, run_id: UUID) -> RunRecord:
 
 def _modes(asked: Sequence[str] | None) -> frozenset[str]:
     try:
-        return run_stream.modes(None if asked is None else list(asked))
+        return run_stream.modes(run_stream.query_modes(asked))
     except ValueError as error:
         raise Invalid(f"stream_mode: {error}", param="stream_mode") from None
 

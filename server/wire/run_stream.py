@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -81,6 +81,15 @@ def modes(asked: list[str] | None) -> frozenset[str]:
     if unknown := [mode for mode in asked if mode not in MODES]:
         raise ValueError(f"no mode {unknown[0][:50]!r}; use {', '.join(sorted(SERVED))}")
     return SERVED & frozenset(asked)
+
+
+def query_modes(given: Sequence[str] | None) -> list[str] | None:
+    """Modes from a query: repeated, in a comma list or as a JSON list; None for no wish."""
+    found: list[str] = []
+    for value in given or ():
+        words = value.strip().removeprefix("[").removesuffix("]").split(",")
+        found += [word.strip().strip('"') for word in words]
+    return [mode for mode in found if mode] or None
 
 
 def position(last_event_id: str | None) -> str:

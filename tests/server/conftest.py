@@ -46,25 +46,30 @@ async def knowledge(folder: Path) -> AsyncIterator[Knowledge]:
 
 
 @pytest.fixture
-def team() -> Team:
-    return Team()
+async def parts(
+    redis: Redis, redis_url: str, keys: Keys, knowledge: Knowledge, tmp_path: Path
+) -> AsyncIterator[Parts]:
+    """Accepts runs; who wants them worked on asks for the team too."""
+    records, log = RunRecords(redis, keys), EventLog(redis, keys)
+    async with RunQueue(redis_url, keys) as queue:
+        yield Parts(
+            settings=Settings(data_dir=tmp_path, max_document_bytes=100_000),
+            runs=Runs(records=records, log=log, queue=queue),
+            knowledge=knowledge,
+            records=records,
+            log=log,
+            queue=queue,
+        )
 
 
 @pytest.fixture
-async def parts(
-    redis: Redis, redis_url: str, keys: Keys, knowledge: Knowledge, team: Team, tmp_path: Path
-) -> AsyncIterator[Parts]:
-    records, log = RunRecords(redis, keys), EventLog(redis, keys)
-    async with RunQueue(redis_url, keys) as queue:
-        runs = Runs(records=records, log=log, queue=queue)
-        async with RunWorker(records=records, log=log, queue=queue, executor=team, grace_seconds=0):
-            yield Parts(
-                settings=Settings(data_dir=tmp_path, max_document_bytes=100_000),
-                runs=runs,
-                knowledge=knowledge,
-                records=records,
-                log=log,
-            )
+async def team(parts: Parts) -> AsyncIterator[Team]:
+    """At work on every run that is accepted."""
+    made = Team()
+    async with RunWorker(
+        records=parts.records, log=parts.log, queue=parts.queue, executor=made, grace_seconds=0
+    ):
+        yield made
 
 
 @pytest.fixture

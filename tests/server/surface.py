@@ -18,6 +18,7 @@ from agents import agent, roster
 from graphs import events
 from graphs.event_log import EventLog
 from server.runs.emitter import Emit
+from server.runs.queue import RunQueue
 from server.runs.records import RunRecord, RunRecords
 from server.runs.service import Runs
 from server.runs.worker import Outcome
@@ -36,6 +37,7 @@ class Parts:
     knowledge: Knowledge
     records: RunRecords
     log: EventLog
+    queue: RunQueue
     agents: Mapping[str, agent.Agent] = field(default_factory=roster.build)
 
 

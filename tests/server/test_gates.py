@@ -262,6 +262,7 @@ def asked(draw: st.DrawFn) -> tuple[str, Any]:
     return path, body
 
 
+@pytest.mark.usefixtures("team")
 @settings(
     max_examples=40,
     deadline=None,

@@ -68,6 +68,7 @@ async def test_the_models_are_the_team_and_each_agent(app: FastAPI) -> None:
     assert (one.object, one.owned_by) == ("model", "counterpoint")
 
 
+@pytest.mark.usefixtures("team")
 async def test_progress_is_reasoning_and_the_answer_is_content(app: FastAPI) -> None:
     async with served(app) as url, openai_client(url) as client:
         chunks = await streamed(client)
@@ -89,6 +90,7 @@ async def test_progress_is_reasoning_and_the_answer_is_content(app: FastAPI) -> 
     assert len({chunk.id for chunk in chunks}) == 1
 
 
+@pytest.mark.usefixtures("team")
 async def test_the_last_chunk_carries_sources_and_the_run_as_data(
     app: FastAPI, parts: Parts
 ) -> None:
@@ -102,6 +104,7 @@ async def test_the_last_chunk_carries_sources_and_the_run_as_data(
     assert (record.status, record.thread_id) == (RunStatus.SUCCESS, more["thread_id"])
 
 
+@pytest.mark.usefixtures("team")
 async def test_usage_of_the_whole_run_comes_when_it_is_asked_for(app: FastAPI) -> None:
     async with served(app) as url, openai_client(url) as client:
         chunks = await streamed(client, stream_options={"include_usage": True})
@@ -112,6 +115,7 @@ async def test_usage_of_the_whole_run_comes_when_it_is_asked_for(app: FastAPI) -
     assert last.usage.total_tokens == 843
 
 
+@pytest.mark.usefixtures("team")
 async def test_a_completion_comes_at_once_without_a_stream(app: FastAPI) -> None:
     async with served(app) as url, openai_client(url) as client:
         body = await client.chat.completions.create(
@@ -232,7 +236,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}
     ],
 )
 async def test_a_bad_request_names_the_field(
-    app: FastAPI, team: Team, change: dict[str, Any], param: str, said: str
+    app: FastAPI, parts: Parts, change: dict[str, Any], param: str, said: str
 ) -> None:
     async with in_process(app) as client:
         reply = await client.post("/v1/chat/completions", json={**ask(), **change})
@@ -241,7 +245,7 @@ async def test_a_bad_request_names_the_field(
     assert said in told["detail"]
     assert told["error"]["message"] == told["detail"]
     assert (told["error"]["param"], told["error"]["type"]) == (param, "invalid_request_error")
-    assert team.asked == []
+    assert await parts.records.active() == []
 
 
 async def test_a_bad_request_reaches_the_client_in_words(app: FastAPI) -> None:
