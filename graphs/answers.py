@@ -63,6 +63,12 @@ def without_repetitions(draft: str) -> str:
     return " ".join(kept)
 
 
+def in_a_row(findings: Sequence[Finding]) -> str:
+    """The findings one after another; each numbered its passages for itself, so no marks stay."""
+    texts = [citations.without_marks(one["text"]) for one in findings if one["found"]]
+    return without_repetitions(" ".join(texts))
+
+
 def joined(findings: Sequence[Finding]) -> str | None:
     """The draft where no writer is needed: a computed result, or a single finding; else None.
 

@@ -129,8 +129,7 @@ async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]
     draft = answers.joined(here)
     if draft is None and context.model_for(agent).plain:
         # Measured: a small writer loses numbers; the findings read well one after another.
-        found = " ".join(finding["text"] for finding in here if finding["found"])
-        draft = answers.without_repetitions(found)
+        draft = answers.in_a_row(here)
     if draft is None:
         try:
             context.ledger.step()

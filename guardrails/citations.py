@@ -28,11 +28,14 @@ def without_marks(text: str) -> str:
     return _MARK.sub("", text).strip()
 
 
-def supporting(sentence: str, passages: Sequence[str], *, most: int = 2) -> list[int]:
+def supporting(
+    sentence: str, passages: Sequence[str], *, most: int = 2, named: Sequence[int] = ()
+) -> list[int]:
     """Indices of the passages that a sentence rests on, best first.
 
     Greedy: the passage that shares most with the sentence, numbers counting thrice, then one that
-    adds a number or two words which the chosen ones lack. Empty where nothing is shared.
+    adds a number or two words which the chosen ones lack. Among equals those ``named`` by the
+    writer come first. Empty where nothing is shared.
     """
     figures = grounding.numbers(sentence)
     stems = {grounding.stem(word) for word in grounding.content_words(sentence)}
@@ -49,6 +52,7 @@ def supporting(sentence: str, passages: Sequence[str], *, most: int = 2) -> list
             if index in chosen:
                 continue
             score = 3 * len(common - figures_had) + len(common_words - words_had)
+            score += bool(score) and index in named
             if score > best_score:
                 best, best_score = index, score
         if best < 0:
@@ -62,8 +66,8 @@ def supporting(sentence: str, passages: Sequence[str], *, most: int = 2) -> list
 def cite(text: str, passages: Sequence[str]) -> tuple[str, list[int]]:
     """The text with a mark behind each sentence that rests on a passage, and the passages used.
 
-    Marks are renumbered from 1 in the order of the returned indices. A mark of the model's own is
-    kept where it names a passage that shares something with its sentence, otherwise replaced.
+    Marks are renumbered from 1 in the order of the returned indices. A mark of the model's own
+    decides between passages that share as much with its sentence; it is not believed against them.
     """
     used: list[int] = []
     lines = []
@@ -71,11 +75,8 @@ def cite(text: str, passages: Sequence[str]) -> tuple[str, list[int]]:
         written = []
         for sentence in grounding.sentences(_marks_inside(line)):
             bare = _without_lead(without_marks(sentence))
-            behind = supporting(bare, passages)
-            own = [n - 1 for n in marks(sentence) if 1 <= n <= len(passages)]
-            named = [index for index in own if _shares(bare, passages[index])]
-            if named and not (behind and _adds_number(bare, passages, named, behind)):
-                behind = named[:2]
+            named = [number - 1 for number in marks(sentence)]
+            behind = supporting(bare, passages, named=named)
             for index in behind:
                 if index not in used:
                     used.append(index)
@@ -103,20 +104,3 @@ def attach(sentence: str, numbers: str) -> str:
     if sentence and sentence[-1] in ".!?。！？":
         return f"{sentence[:-1].rstrip()} {numbers}{sentence[-1]}"
     return f"{sentence} {numbers}"
-
-
-def _shares(sentence: str, passage: str) -> bool:
-    if grounding.numbers(sentence) & grounding.numbers(passage):
-        return True
-    words = {grounding.stem(word) for word in grounding.words(passage)}
-    return any(grounding.stem(word) in words for word in grounding.content_words(sentence))
-
-
-def _adds_number(
-    sentence: str, passages: Sequence[str], named: Sequence[int], behind: Sequence[int]
-) -> bool:
-    """Whether the found passages state a number of the sentence that the named ones do not."""
-    figures = grounding.numbers(sentence)
-    stated = set().union(*(grounding.numbers(passages[index]) for index in named))
-    found = set().union(*(grounding.numbers(passages[index]) for index in behind))
-    return bool(figures & (found - stated))
