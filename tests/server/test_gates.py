@@ -262,6 +262,28 @@ def asked(draw: st.DrawFn) -> tuple[str, Any]:
     return path, body
 
 
+LONE = "a\ud800b"
+
+
+@pytest.mark.usefixtures("team")
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {**QUESTION, "messages": [{"role": "user", "content": LONE}]}),
+        ("/v1/chat/completions", {**QUESTION, "model": LONE}),
+        ("/runs/stream", {"assistant_id": "team", "input": {"messages": [{"role": LONE}]}}),
+        ("/documents", {"documents": [{"text": LONE, "title": LONE, "metadata": {LONE: LONE}}]}),
+        ("/documents/search", {"query": LONE, "filters": {LONE: LONE}}),
+    ],
+)
+async def test_half_a_character_is_no_fault_of_the_server(
+    app: FastAPI, path: str, body: Any
+) -> None:
+    async with in_process(app) as client:
+        reply = await client.post(path, content=spelled(body), headers=AS_JSON)
+    assert reply.status_code < 500, reply.text
+
+
 @pytest.mark.usefixtures("team")
 @settings(
     max_examples=40,
