@@ -70,17 +70,21 @@ def in_a_row(findings: Sequence[Finding]) -> str:
 
 
 def joined(findings: Sequence[Finding]) -> str | None:
-    """The draft where no writer is needed: a computed result, or a single finding; else None.
-
-    What was not found among several is said.
-    """
+    """The draft where no writer is needed: a computed result, or a single finding; else None."""
     found = [finding for finding in findings if finding["found"]]
     computed = [finding for finding in found if finding["output"].strip()]
     if computed:
         return draft_of(computed[-1], findings=findings)
     if len(found) != 1:
         return None
-    return " ".join([found[0]["text"], *(_missing(one) for one in findings if not one["found"])])
+    return found[0]["text"]
+
+
+def _with_missing(text: str, findings: Sequence[Finding]) -> str:
+    """The answer, and which parts of the question it leaves open: no claims, so never cited."""
+    last = max((finding["round"] for finding in findings), default=0)
+    missing = [one for one in findings if one["round"] == last and not one["found"]]
+    return " ".join([text, *map(_missing, missing)])
 
 
 def _missing(finding: Finding) -> str:
@@ -130,7 +134,7 @@ def compose(
     sources = tuple(
         evidence.source(passages[index], number=number) for number, index in enumerate(used, 1)
     )
-    return Composed(text=text, sources=sources, code=code)
+    return Composed(text=_with_missing(text, findings), sources=sources, code=code)
 
 
 def _partial(draft: str, findings: Sequence[Finding], *, reason: str, code: str) -> Composed:

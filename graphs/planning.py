@@ -74,18 +74,13 @@ def again(tasks: list[Task]) -> list[Task]:
     ]
 
 
-def briefing(one: Task, findings: list[Finding], *, question: str) -> str:
+def briefing(one: Task, findings: list[Finding]) -> str:
     """What a later task is told of the earlier ones."""
     known = [finding for finding in findings if finding["found"]]
     if one["agent"] == coder.NAME:
         facts = "\n".join(_stated(finding) for finding in known)
         return f"Facts:\n{facts}" if facts else ""
-    parts = []
-    if one["instruction"] != question:
-        parts.append(f"It is part of this question: {question}")
-    if known:
-        parts.append("Known so far: " + " ".join(finding["text"] for finding in known))
-    return "\n".join(parts)
+    return "Known so far: " + " ".join(finding["text"] for finding in known) if known else ""
 
 
 def _stated(finding: Finding) -> str:

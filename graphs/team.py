@@ -224,7 +224,7 @@ def _send(
     objections = (state.get("verdict") or {}).get("problems") or []
     branches = []
     for task in tasks:
-        parts = [planning.briefing(task, findings, question=state["task"])]
+        parts = [planning.briefing(task, findings)]
         if objections:
             parts.append("A first answer did not hold: " + "; ".join(objections))
         branch = branch_for(

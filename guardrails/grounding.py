@@ -34,7 +34,8 @@ _STOP_WORDS = frozenset(
     last least less let like long longer look made make makes many may maybe me might mine month
     months more most much must my myself need needs never new next no nor not nothing now of off
     often on once one only or other others our ours out over own per person please put receive
-    receives same say says see send set she should show since so some someone something start still
+    receives same say says see send set she should show since so some someone something soon
+    start still early late quickly fast
     such take takes tell than that the their theirs them then there these they thing things think
     this those through time times to today together tomorrow too total under until up upon us use
     used using very via want wants was way we week weeks well were what when where whether which

@@ -54,9 +54,15 @@ def test_a_partial_answer_says_why_it_stopped_and_lists_what_was_found() -> None
 
 
 def test_the_part_that_was_not_found_is_named() -> None:
-    missing = finding("", found=False, instruction="And the fee?")
-    draft = answers.joined([finding(), missing])
-    assert draft == "Within 45 days. The documents do not answer: And the fee?"
+    """It is no claim: it is neither checked nor cited."""
+    missing = finding("", found=False, instruction="And the fee for 45 days?")
+    found = [finding(), missing]
+    composed = answers.compose(
+        draft=answers.joined(found) or "", question="?", findings=found, stop_reason="answered"
+    )
+    assert composed.text == (
+        "Within 45 days [1]. The documents do not answer: And the fee for 45 days?"
+    )
 
 
 def test_passages_of_several_searches_take_turns() -> None:
