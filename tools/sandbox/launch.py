@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,21 +106,23 @@ async def launch(
             {} if user is None else {"user": user, "group": user, "extra_groups": []}
         )
         try:
-            process = await asyncio.create_subprocess_exec(
-                str(parts.bwrap),
-                "--args",
-                str(options_fd),
-                *arguments.command(parts.interpreter, program=parts.program, limits=limits),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=PIPE,
-                limit=CHUNK,
-                cwd="/",
-                # bubblewrap's own environment can be read inside at /proc/1/environ.
-                env={},
-                pass_fds=(*theirs, options_fd),
-                start_new_session=True,
-                **identity,
+            process = await _whole(
+                asyncio.create_subprocess_exec(
+                    str(parts.bwrap),
+                    "--args",
+                    str(options_fd),
+                    *arguments.command(parts.interpreter, program=parts.program, limits=limits),
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    stderr=PIPE,
+                    limit=CHUNK,
+                    cwd="/",
+                    # bubblewrap's own environment can be read inside at /proc/1/environ.
+                    env={},
+                    pass_fds=(*theirs, options_fd),
+                    start_new_session=True,
+                    **identity,
+                )
             )
         except OSError as error:
             raise SandboxError(f"cannot start {parts.bwrap}: {error}") from error
@@ -134,15 +138,33 @@ async def launch(
                 group.enter(first)
             handle = os.pidfd_open(first)
         except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await asyncio.shield(drained(process))
+            await asyncio.shield(_abandoned(process))
             if isinstance(error, OSError):
                 raise SandboxError(f"bubblewrap ended at its start: {error}") from error
             raise
         with contextlib.suppress(BrokenPipeError):
             os.write(block_write, b"\0")
         return Launched(process=process, first=first, first_handle=handle)
+
+
+async def _whole(spawning: Coroutine[Any, Any, Process]) -> Process:
+    """The process, also when cancelled meanwhile: asyncio would then kill bubblewrap alone."""
+    task = asyncio.ensure_future(spawning)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.shield(_abandoned(await task))
+        raise
+
+
+async def _abandoned(process: Process) -> None:
+    """End a tree that has not been told to go on.
+
+    Killed alone, bubblewrap would leave its child waiting for ever for the word of its parent.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await drained(process)
 
 
 async def drained(process: Process) -> int:
