@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 import os
 import shlex
 import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from langchain_core.messages import HumanMessage
 from rich.console import Console
 
-from models.errors import ModelError
-from models.registry import Role
-from server import app, house, lock, logs, loop, progress, serve, settings
+from server import lock, logs, loop, progress, serve, settings
 from server.commands import options
 from server.exits import CommandFailed, Exit
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from server.house import House
 
 
 @click.command("up")
@@ -52,6 +50,10 @@ async def _up(configured: settings.Settings, *, as_json: bool, elsewhere: bool) 
     bar = progress.for_console(console)
     # Taken first, so that a port in use is told at once and not after a download.
     with serve.listening(configured.host, configured.port) as sock:
+        bar.note(f"Starting Counterpoint; its data is in {configured.data_dir}")
+        # Two seconds of imports, which nobody should spend in front of an empty screen.
+        from server import app, house
+
         async with (
             house.open_house(configured, progress=bar) as opened,
             serve.serving(app.build(opened), sock=sock) as server,
@@ -88,8 +90,13 @@ async def _until_stopped(server: asyncio.Task[None], *, warm: asyncio.Task[None]
     raise CommandFailed("the HTTP server ended by itself; the log says why")
 
 
-def _warm(opened: house.House) -> asyncio.Task[None]:
+def _warm(opened: House) -> asyncio.Task[None]:
     """Let the local model read once, so that the first question does not wait for its pages."""
+
+    from langchain_core.messages import HumanMessage
+
+    from models.errors import ModelError
+    from models.registry import Role
 
     async def warm() -> None:
         if opened.local_model is not None:

@@ -9,7 +9,7 @@ from server import cli, house
 
 
 def main() -> None:
-    house.open_house = functools.partial(house.open_house, embedder=HashedEmbedder())  # type: ignore[assignment]
+    house.open_house = functools.partial(house.open_house, embedder=HashedEmbedder())
     cli.main()
 
 

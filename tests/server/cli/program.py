@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 ADDRESS = re.compile(r"ready at (http://127\.0\.0\.1:\d+)")
 PATIENCE = 30.0
+HASHED = "tests.server.cli.hashed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,10 @@ class Program:
     home: Path
     variables: Mapping[str, str] = field(default_factory=dict)
 
-    async def run(self, *arguments: str, stdin: bytes = b"") -> Ended:
-        process = await self._start(*arguments, err=asyncio.subprocess.PIPE)
+    async def run(self, *arguments: str, stdin: bytes = b"", alone: bool = False) -> Ended:
+        """One command; ``alone``: it opens a server of its own, which needs no weights."""
+        module = HASHED if alone else "server.cli"
+        process = await self._start(module, *arguments, err=asyncio.subprocess.PIPE)
         async with asyncio.timeout(PATIENCE):
             out, err = await process.communicate(stdin)
         assert process.returncode is not None
@@ -76,7 +79,9 @@ class Program:
     @asynccontextmanager
     async def up(self, *arguments: str) -> AsyncIterator[Running]:
         """A server that starts on a free port; killed at the end if it is still there."""
-        process = await self._start("up", "--port", "0", *arguments, err=asyncio.subprocess.STDOUT)
+        process = await self._start(
+            HASHED, "up", "--port", "0", *arguments, err=asyncio.subprocess.STDOUT
+        )
         try:
             yield Running(process=process)
         finally:
@@ -84,11 +89,11 @@ class Program:
                 process.kill()
                 await process.communicate()
 
-    async def _start(self, *arguments: str, err: int) -> asyncio.subprocess.Process:
+    async def _start(self, module: str, *arguments: str, err: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.server.cli.hashed",
+            module,
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -74,7 +74,7 @@ async def test_what_cannot_be_reached_is_one_line(
     program: Program, variables: dict[str, str], words: str
 ) -> None:
     unlucky = replace(program, variables={**program.variables, **variables})
-    ended = await unlucky.run("up", "--port", "0")
+    ended = await unlucky.run("up", "--port", "0", alone=True)
     assert ended.code == 3, ended.err
     (line,) = ended.err.splitlines()
     assert words in line
@@ -110,7 +110,8 @@ async def test_a_stop_before_it_is_ready_is_an_interruption(
     openai_endpoint.will(Hangs())
     asking = replace(program, variables={**program.variables, "COUNTERPOINT_MODEL_TOOLS": "auto"})
     async with asking.up() as running:
-        await openai_endpoint.hanging.wait()
+        async with asyncio.timeout(20):
+            await openai_endpoint.hanging.wait()
         children = descendants(running.process.pid)
         assert await running.end(signal.SIGINT) == 130
     await gone(children)
@@ -144,7 +145,8 @@ async def test_killed_at_any_moment_it_loses_no_document_and_needs_no_repair(
         await running.ended()
     await gone(children)
     async with program.up() as running:
-        assert "Redis" in await running.line()
+        while "Redis" not in await running.line():
+            pass
         children = descendants(running.process.pid)
         await running.end(signal.SIGKILL)
     await gone(children)

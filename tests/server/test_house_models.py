@@ -1,0 +1,81 @@
+"""Which model plays which role, as the configuration says it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from graphs.keys import Keys
+from models.errors import ModelUnreachable
+from models.registry import Role, ToolMode
+from server import house_models
+from server.settings import ConfigurationError, Settings
+from tests.doubles.openai_endpoint import Call, OpenAIEndpoint, Says
+
+BIG = {"url": "http://big:9000/v1", "model": "big-70b"}
+SMALL = {"url": "http://small:9000/v1", "model": "small-7b"}
+
+
+def settings(**given: Any) -> Settings:
+    return Settings(**given)
+
+
+def test_with_nothing_configured_the_local_model_serves() -> None:
+    assert house_models.configured(settings()) is None
+
+
+def test_a_model_url_plays_every_role() -> None:
+    registry = house_models.configured(
+        settings(model_url="http://vllm:8000/v1", model="m", model_tools="native")
+    )
+    assert registry is not None
+    for role in Role:
+        spec = registry.for_role(role)
+        assert (spec.url, spec.model, spec.tools) == ("http://vllm:8000/v1", "m", ToolMode.NATIVE)
+
+
+def test_a_role_that_is_not_named_is_played_by_the_workers_model() -> None:
+    registry = house_models.configured(
+        settings(models={"big": BIG, "small": SMALL}, roles={"worker": "small", "critic": "big"})
+    )
+    assert registry is not None
+    assert dict(registry.roles) == {
+        Role.COORDINATOR: "small",
+        Role.WORKER: "small",
+        Role.CRITIC: "big",
+    }
+
+
+def test_several_models_and_no_worker_is_asked_back() -> None:
+    with pytest.raises(ConfigurationError, match=r"^roles\.worker: .*big, small"):
+        house_models.configured(settings(models={"big": BIG, "small": SMALL}))
+
+
+def test_a_model_without_a_price_names_the_setting() -> None:
+    with pytest.raises(ConfigurationError, match=r"^model_input_price: .*0 if it is your own"):
+        house_models.configured(settings(model_url="https://llm.example.com/v1", model="m"))
+    paid = {"url": "https://llm.example.com/v1", "model": "m"}
+    with pytest.raises(ConfigurationError, match=r"^models\.paid: "):
+        house_models.configured(settings(models={"paid": paid}))
+
+
+async def test_how_a_model_calls_tools_is_found_out_once(
+    openai_endpoint: OpenAIEndpoint, redis: Redis, keys: Keys
+) -> None:
+    registry = house_models.configured(settings(model_url=openai_endpoint.url, model="m"))
+    assert registry is not None
+    spec = registry.for_role(Role.WORKER)
+    openai_endpoint.will(Says(calls=(Call(name="get_time", args='{"city": "Paris"}'),)))
+    for _ in range(2):
+        decided = await house_models.decided(spec, redis=redis, keys=keys)
+        assert decided.tools is ToolMode.NATIVE
+
+
+async def test_a_model_that_does_not_answer_is_not_remembered(redis: Redis, keys: Keys) -> None:
+    registry = house_models.configured(settings(model_url="http://127.0.0.1:9/v1", model="m"))
+    assert registry is not None
+    with pytest.raises(ModelUnreachable):
+        await house_models.decided(registry.for_role(Role.WORKER), redis=redis, keys=keys)
+    assert [key async for key in redis.scan_iter()] == []
