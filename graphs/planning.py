@@ -9,9 +9,9 @@ from agents import coder, coordinator, researcher
 from graphs.state import Finding, Task
 from guardrails import grounding
 
-_REFERS_BACK = re.compile(
-    r"\b(?:it|its|they|them|their|that|this|those|these|there|then|the same|such)\b", re.IGNORECASE
-)
+# A plain "it" or "them" is as often empty, and a small model that is told an earlier answer
+# where it needs none repeats that answer.
+_REFERS_BACK = re.compile(r"\b(?:that|this|those|these|such|the same)\b", re.IGNORECASE)
 _AND_ANOTHER = re.compile(
     r",?\s+and\s+(?=(?:(?:until|by|for|from|in|at)\s+)?"
     r"(?:how|what|when|where|which|who|whom|whose|why)\b)",

@@ -235,9 +235,9 @@ def _send(
 
 
 def _findings(state: TeamState) -> list[Finding]:
-    """What this round's tasks have brought so far."""
-    ids = {task["id"] for task in state["tasks"]}
-    return [finding for finding in state.get("findings") or [] if finding["task_id"] in ids]
+    """What this round's tasks have brought so far, in the order in which they were asked."""
+    brought = {finding["task_id"]: finding for finding in state.get("findings") or []}
+    return [brought[task["id"]] for task in state["tasks"] if task["id"] in brought]
 
 
 def _last_question(messages: list[AnyMessage]) -> str:
