@@ -136,10 +136,16 @@ async def act(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
     """Run the allowed calls side by side; a failure is told to the model, not to the run."""
     branch = state
     agent = runtime.context.agents[branch["task"]["agent"]]
-    try:
-        results = await asyncio.gather(*(_run(call, branch, runtime) for call in branch["calls"]))
-    except limits.LimitExceededError as reached:
-        return _stop(branch, runtime, reached)
+    # All are awaited, so that none goes on behind a run that a limit has ended.
+    outcomes = await asyncio.gather(
+        *(_run(call, branch, runtime) for call in branch["calls"]), return_exceptions=True
+    )
+    results = [outcome for outcome in outcomes if isinstance(outcome, ToolResult)]
+    for outcome in outcomes:
+        if isinstance(outcome, limits.LimitExceededError):
+            return _stop(branch, runtime, outcome)
+        if isinstance(outcome, BaseException):
+            raise outcome
     found = evidence.interleave([result.evidence for result in results])
     code, output = branch["code"], branch["output"]
     for result in results:
