@@ -10,7 +10,7 @@ from pathlib import Path
 import docx
 import pypdfium2
 import pytest
-import trafilatura
+from resiliparse.extract.html2text import extract_plain_text
 
 from evals.judge import normalise, occurs
 from evals.questions import Kind, QuestionsError, load
@@ -46,7 +46,7 @@ def text_of(path: Path) -> str:
             lines = [" ".join(cell.text for cell in row.cells) for row in rows]
             return "\n".join([*(p.text for p in document.paragraphs), *lines])
         case ".html":
-            return unescape(trafilatura.extract(path.read_text(encoding="utf-8")) or "")
+            return unescape(str(extract_plain_text(path.read_text(encoding="utf-8"))))
         case _:
             return path.read_text(encoding="utf-8")
 
