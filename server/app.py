@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import auth, body, errors
-from server.routes import documents, health, openai, runs
+from server.routes import documents, health, openai, reference, runs
 from server.serving import Serving
 from server.wire.sse import HEARTBEAT_SECONDS
 
@@ -27,13 +27,14 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         title="Counterpoint",
         summary="A team of agents that answers from your documents, with sources.",
         version=health.version("counterpoint"),
+        docs_url=None,
         redoc_url=None,
     )
     app.state.serving = house
     app.state.heartbeat = heartbeat
     app.state.started = int(time.time())
-    for router in (health.router, openai.router, runs.router, documents.router):
-        app.include_router(router)
+    for routes in (health, openai, runs, documents, reference):
+        app.include_router(routes.router)
     errors.install(app)
     largest = house.settings.max_document_bytes
 
