@@ -108,7 +108,8 @@ async def launch(
         try:
             process = await _whole(
                 asyncio.create_subprocess_exec(
-                    str(parts.bwrap),
+                    # Its command line can be read inside too: a name without the path.
+                    "bwrap",
                     "--args",
                     str(options_fd),
                     *arguments.command(parts.interpreter, program=parts.program, limits=limits),
@@ -116,6 +117,7 @@ async def launch(
                     stdout=PIPE,
                     stderr=PIPE,
                     limit=CHUNK,
+                    executable=str(parts.bwrap),
                     cwd="/",
                     # bubblewrap's own environment can be read inside at /proc/1/environ.
                     env={},

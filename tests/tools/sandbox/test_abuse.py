@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.sandbox.conftest import required
+from tools.sandbox import interpreter
 from tools.sandbox.abuse import ATTACKS, Attack, assault
 from tools.sandbox.find import open_sandbox
 from tools.sandbox.memory import descendants
@@ -238,7 +239,7 @@ async def test_the_sandbox_dies_with_its_worker(sandbox: Sandbox) -> None:
 
 
 ORDINARY_USER = """
-import asyncio, sys
+import asyncio, pathlib, sys
 sys.path.insert(0, {root!r})
 from tools.sandbox.abuse import ATTACKS, assault
 from tools.sandbox.find import Unavailable, open_sandbox
@@ -246,7 +247,8 @@ from tools.sandbox.sandbox import Limits
 
 async def main():
     limits = Limits(memory_bytes=96 * 1024 * 1024)
-    sandbox = await open_sandbox(limits=limits, concurrency=4)
+    binary = pathlib.Path({bwrap!r})
+    sandbox = await open_sandbox(bwrap=binary, limits=limits, concurrency=4)
     if isinstance(sandbox, Unavailable):
         return print("unavailable:", sandbox.reason, sandbox.remedy)
     user, *_ = sandbox.describe().guarantees
@@ -269,11 +271,12 @@ async def test_an_ordinary_user_without_control_groups_is_as_safe(sandbox: Sandb
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)  # noqa: PTH101
         shutil.copytree(ROOT / "tools", Path(folder) / "tools")
+        binary = interpreter.copy_bwrap(interpreter.find_bwrap(None)[0], into=Path(folder))
         process = await asyncio.create_subprocess_exec(
             python,
             "-B",
             "-c",
-            ORDINARY_USER.format(root=folder),
+            ORDINARY_USER.format(root=folder, bwrap=str(binary)),
             env={"PATH": "/usr/bin:/bin"},
             cwd="/",
             user=61007,
