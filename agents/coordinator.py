@@ -11,6 +11,7 @@ from models.registry import Role
 
 NAME = "coordinator"
 WRITER = "writer"
+REWRITER = "rewriter"
 
 
 class Plan(BaseModel):
@@ -49,4 +50,16 @@ def writer() -> Agent:
         role=Role.COORDINATOR,
         read=lambda text: Say(text=text.strip()),
         max_tokens=400,
+    )
+
+
+def rewriter() -> Agent:
+    """The coordinator of a model too small to plan and to understand a follow-up in one step."""
+    return Agent(
+        name=NAME,
+        description="makes a follow-up question complete",
+        prompt=read_prompt(REWRITER),
+        role=Role.COORDINATOR,
+        read=lambda text: Say(text=text.strip()),
+        max_tokens=160,
     )

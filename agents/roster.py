@@ -16,6 +16,7 @@ def voices() -> dict[str, Agent]:
     """Further prompts of the same agents, used inside the graph only."""
     return {
         coordinator.WRITER: coordinator.writer(),
+        coordinator.REWRITER: coordinator.rewriter(),
         researcher.GATHERER: researcher.gatherer(),
         critic.CHECKER: critic.checker(),
         critic.READER: critic.reader(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import uuid
 
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+
 from agents import coder, coordinator, researcher
 from graphs.state import Finding, Task
 from guardrails import grounding
@@ -12,11 +14,34 @@ from guardrails import grounding
 # A plain "it" or "them" is as often empty, and a small model that is told an earlier answer
 # where it needs none repeats that answer.
 _REFERS_BACK = re.compile(r"\b(?:that|this|those|these|such|the same)\b", re.IGNORECASE)
+_TURNS = 6
+_TURN_LENGTH = 800
 _AND_ANOTHER = re.compile(
     r",?\s+and\s+(?=(?:(?:until|by|for|from|in|at)\s+)?"
     r"(?:how|what|when|where|which|who|whom|whose|why)\b)",
     re.IGNORECASE,
 )
+
+
+def conversation(messages: list[AnyMessage]) -> list[AnyMessage]:
+    """The last turns, clipped, from a user's word on: no model gets a thread's whole history."""
+    turns = [m for m in messages if isinstance(m, HumanMessage | AIMessage) and m.text.strip()]
+    last = turns[-_TURNS:]
+    while last and not isinstance(last[0], HumanMessage):
+        last = last[1:]
+    clipped: list[AnyMessage] = []
+    for message in last:
+        text = message.text.strip()[:_TURN_LENGTH]
+        clipped.append(HumanMessage(text) if isinstance(message, HumanMessage) else AIMessage(text))
+    return clipped
+
+
+def transcript(turns: list[AnyMessage]) -> str:
+    """The turns as one text, for a model that only rewrites the last of them."""
+    return "\n".join(
+        f"{'User' if isinstance(turn, HumanMessage) else 'Assistant'}: {turn.text}"
+        for turn in turns
+    )
 
 
 def parts_of(question: str) -> list[str]:

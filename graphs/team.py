@@ -27,8 +27,6 @@ from models.errors import MalformedStep
 COORDINATE, WRITE, CRITICISE, FINISH = "coordinate", "write", "criticise", "finish"
 TEAM = "team"
 ANSWERED, ASKED_BACK, NOT_FOUND = "answered", "asked_back", "not_found"
-_TURNS = 6
-_TURN_LENGTH = 800
 _NOTHING = "I have nothing to answer yet. What would you like to know?"
 
 
@@ -64,35 +62,43 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
     }
     if not question:
         return Command(update={**fresh, "draft": _NOTHING, "stop_reason": ASKED_BACK}, goto=FINISH)
-    if context.agent in (researcher.NAME, coder.NAME, critic.NAME):
-        # Asked alone, the critic holds the message itself against what can be found.
-        voice = critic.CHECKER if context.agent == critic.NAME else context.agent
-        tasks = [planning.task(voice, question, [question])]
-        return _send(
-            runtime, {**fresh, "tasks": tasks}, tasks, state=cast("TeamState", {**state, **fresh})
-        )
+    conversation = planning.conversation(state["messages"])
     try:
+        if len(conversation) > 1 and _needs_rewriting(context):
+            question = await _complete(conversation, runtime)
+            conversation = [HumanMessage(question)]
+            fresh["task"] = question
+        if context.agent in (researcher.NAME, coder.NAME, critic.NAME):
+            # Asked alone, the critic holds the message itself against what can be found.
+            voice = critic.CHECKER if context.agent == critic.NAME else context.agent
+            tasks = [planning.task(voice, question, [question])]
+            return _send(
+                runtime,
+                {**fresh, "tasks": tasks},
+                tasks,
+                state=cast("TeamState", {**state, **fresh}),
+            )
         context.ledger.step()
-        plan = await _plan(state, runtime)
+        plan = await _plan(conversation, runtime)
     except limits.LimitExceededError as reached:
         tell_limit(runtime, reached)
         return Command(update={**fresh, "stop_reason": reached.limit.value}, goto=FINISH)
     if plan.move == "reply" and plan.text:
         return Command(update={**fresh, "draft": plan.text, "stop_reason": ANSWERED}, goto=FINISH)
-    question, tasks = planning.tasks_of(plan, question=question, alone=_is_first(state["messages"]))
+    question, tasks = planning.tasks_of(plan, question=question, alone=len(conversation) == 1)
     fresh |= {"task": question, "tasks": tasks}
     first = [task for task in tasks if task["wave"] == 0]
     return _send(runtime, fresh, first, state=cast("TeamState", {**state, **fresh}))
 
 
-async def _plan(state: TeamState, runtime: Runtime[TeamContext]) -> coordinator.Plan:
+async def _plan(conversation: list[AnyMessage], runtime: Runtime[TeamContext]) -> coordinator.Plan:
     """One model call; a reply that cannot be read means research, the usual case."""
     context = runtime.context
     agent = context.agents[coordinator.NAME]
     async with in_time(context.ledger):
         try:
             reply = await context.model_for(agent).call(
-                [*opening_messages(agent), *_conversation(state["messages"])],
+                [*opening_messages(agent), *conversation],
                 answer=coordinator.Plan,
                 max_tokens=agent.max_tokens,
                 gate=gate_for(runtime, agent=agent.name, task_id=""),
@@ -101,6 +107,29 @@ async def _plan(state: TeamState, runtime: Runtime[TeamContext]) -> coordinator.
         except MalformedStep:
             return coordinator.Plan(move="research")
     return coordinator.Plan.model_validate(reply.answer)
+
+
+def _needs_rewriting(context: TeamContext) -> bool:
+    """A single agent sees its instruction alone; a small model plans badly and reads worse when
+    it has to understand a follow-up in the same call.
+    """
+    agent = context.agents[coordinator.NAME]
+    return context.agent not in (TEAM, coordinator.NAME) or context.model_for(agent).plain
+
+
+async def _complete(conversation: list[AnyMessage], runtime: Runtime[TeamContext]) -> str:
+    """The last message made complete by what stands before it. Raises LimitExceededError."""
+    context = runtime.context
+    agent = context.agents[coordinator.REWRITER]
+    context.ledger.step()
+    async with in_time(context.ledger):
+        reply = await context.model_for(agent).call(
+            [*opening_messages(agent), HumanMessage(planning.transcript(conversation))],
+            max_tokens=agent.max_tokens,
+            gate=gate_for(runtime, agent=agent.name, task_id=""),
+            agent=agent.name,
+        )
+    return reply.message.text.strip() or conversation[-1].text
 
 
 async def gather(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
@@ -245,23 +274,6 @@ def _last_question(messages: list[AnyMessage]) -> str:
         if isinstance(message, HumanMessage):
             return message.text.strip()
     return ""
-
-
-def _is_first(messages: list[AnyMessage]) -> bool:
-    return sum(isinstance(message, HumanMessage) for message in messages) == 1
-
-
-def _conversation(messages: list[AnyMessage]) -> list[AnyMessage]:
-    """The last turns, clipped: a thread's whole history is not sent to each agent."""
-    turns = [m for m in messages if isinstance(m, (HumanMessage, AIMessage)) and m.text.strip()]
-    last = turns[-_TURNS:]
-    while last and not isinstance(last[0], HumanMessage):
-        last = last[1:]
-    clipped: list[AnyMessage] = []
-    for message in last:
-        text = message.text.strip()[:_TURN_LENGTH]
-        clipped.append(HumanMessage(text) if isinstance(message, HumanMessage) else AIMessage(text))
-    return clipped
 
 
 __all__ = ["ANSWERED", "ASKED_BACK", "NOT_FOUND", "TEAM", "build"]

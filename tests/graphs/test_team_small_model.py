@@ -151,6 +151,27 @@ async def test_a_sum_that_the_facts_do_not_state_is_not_passed_on() -> None:
     assert "256 EUR" in outcome.answer
 
 
+async def test_a_follow_up_is_made_complete_before_it_is_planned() -> None:
+    complete = "How long can I return a monthly plan?"
+    with ScriptedModel(
+        steps=[
+            Scripted(agent="coordinator", contains="And a monthly one?", answer=complete),
+            Scripted(
+                agent="coordinator",
+                when=lambda asked: asked.last == complete,
+                answer={"move": "research", "text": "", "tasks": [complete]},
+            ),
+            Scripted(agent="researcher", contains=complete, answer="Within 45 days."),
+            Scripted(agent="critic", answer="45 days"),
+        ],
+        plain=True,
+    ) as model:
+        house = House(model)
+        outcome = await house.answered(QUESTION, "45 days for annual plans.", "And a monthly one?")
+    assert house.asked == [complete]
+    assert outcome.answer == "Within 45 days [1]."
+
+
 async def test_a_part_that_refers_back_waits_for_the_part_before_it() -> None:
     two = {"move": "research", "text": "", "tasks": ["Which plan is it?", "What does that cost?"]}
     with ScriptedModel(
