@@ -71,7 +71,9 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         if context.agent in (researcher.NAME, coder.NAME, critic.NAME):
             # Asked alone, the critic holds the message itself against what can be found.
             voice = critic.CHECKER if context.agent == critic.NAME else context.agent
-            tasks = [planning.task(voice, question, [question])]
+            # The coder alone works with what it is told; passages would only distract it.
+            queries = [] if context.agent == coder.NAME else [question]
+            tasks = [planning.task(voice, question, queries)]
             return _send(
                 runtime,
                 {**fresh, "tasks": tasks},

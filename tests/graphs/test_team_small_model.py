@@ -223,3 +223,14 @@ async def test_a_tool_that_no_rule_allows_does_not_run() -> None:
         await house.run(QUESTION)
     assert house.asked == []
     assert "tool.started" not in house.kinds()
+
+
+async def test_the_coder_alone_calculates_with_what_it_is_told() -> None:
+    with ScriptedModel(
+        steps=[Scripted(agent="coder", contains="first 50 primes", answer="```python\nf()\n```")],
+        plain=True,
+    ) as model:
+        house = House(model, sandbox=ScriptedSandbox([finished("5117\n")]))
+        outcome = await house.answered("Sum of the first 50 primes?", agent="coder")
+    assert outcome.answer == "The result is 5117."
+    assert house.asked == []
