@@ -83,7 +83,9 @@ def joined(findings: Sequence[Finding]) -> str | None:
 def _with_missing(text: str, findings: Sequence[Finding]) -> str:
     """The answer, and which parts of the question it leaves open: no claims, so never cited."""
     last = max((finding["round"] for finding in findings), default=0)
-    missing = [one for one in findings if one["round"] == last and not one["found"]]
+    now = [one for one in findings if one["round"] == last]
+    computed = any(one["found"] and one["output"] for one in now)
+    missing = [] if computed else [one for one in now if not one["found"]]
     return " ".join([text, *map(_missing, missing)])
 
 
@@ -121,7 +123,8 @@ def compose(
         found_any = any(finding["sources"] for finding in findings)
         text = _NOT_FOUND.format(question=question) if found_any or not findings else _EMPTY
         return Composed(text=text, sources=())
-    passages = _passages(findings)
+    # What led to nothing is no source, however well it would fit the words.
+    passages = _passages([finding for finding in findings if finding["found"]])
     if not passages:
         return Composed(text=citations.without_marks(draft), sources=(), code=code)
     text, used = citations.cite(draft, [str(passage["text"]) for passage in passages])

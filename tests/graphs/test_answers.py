@@ -65,6 +65,16 @@ def test_the_part_that_was_not_found_is_named() -> None:
     )
 
 
+def test_a_result_that_rests_on_no_document_cites_none() -> None:
+    nothing = finding("", found=False)
+    computed = finding("", agent="coder", sources=[], code="print(45)", output="45\n")
+    found = [nothing, computed]
+    composed = answers.compose(
+        draft=answers.joined(found) or "", question="?", findings=found, stop_reason="answered"
+    )
+    assert (composed.text, composed.sources) == ("The result is 45.", ())
+
+
 def test_passages_of_several_searches_take_turns() -> None:
     one, two, three = (passage(REFUND, chunk_id=name) for name in ("a", "b", "c"))
     order = [found["chunk_id"] for found in evidence.interleave([[one, two], [three, one]])]
