@@ -19,7 +19,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	@echo "Installing Counterpoint into $(VENV) (about 230 MB to download, 900 MB on disk; once)"
+	@echo "Installing Counterpoint into $(VENV) (about 200 MB to download, 930 MB on disk; once)"
 	@$(PIP) install --quiet --upgrade "pip>=25.1"
 	@$(PIP) install $(WHEELS) --quiet --progress-bar on -e ".[sandbox]"
 	@touch $@
