@@ -9,14 +9,14 @@ from agents import coder
 from graphs import evidence
 from graphs.events import Source
 from graphs.state import Finding
-from guardrails import citations, grounding
+from guardrails import citations, grounding, limits
 
 _PARTIAL = "I had to stop before I was done ({reason})."
-_REASONS = {
-    "max_steps": "the limit of steps was reached",
-    "max_tokens": "the limit of tokens was reached",
-    "max_cost": "the limit of cost was reached",
-    "max_seconds": "the time limit was reached",
+_REASONS: dict[str, str] = {
+    limits.Limit.STEPS: "the limit of steps was reached",
+    limits.Limit.TOKENS: "the limit of tokens was reached",
+    limits.Limit.COST: "the limit of cost was reached",
+    limits.Limit.SECONDS: "the time limit was reached",
 }
 _NOT_FOUND = "The documents do not say that. I looked for an answer to “{question}” and found none."
 _NOT_COMPUTED = "The result could not be calculated from that."
@@ -134,9 +134,7 @@ def compose(
         text = citations.attach(text, "".join(f"[{n}]" for n in range(1, len(used) + 1)))
     elif code:
         used = [*used, *(index for index in _behind_code(code, passages) if index not in used)]
-    sources = tuple(
-        evidence.source(passages[index], number=number) for number, index in enumerate(used, 1)
-    )
+    sources = _sources(passages, used)
     return Composed(text=_with_missing(text, findings), sources=sources, code=code)
 
 
@@ -155,10 +153,14 @@ def _partial(draft: str, findings: Sequence[Finding], *, reason: str, code: str)
             if used
             else f"{lead} Nothing was found so far."
         )
-    sources = tuple(
+    return Composed(text=text, sources=_sources(passages, used), code=code)
+
+
+def _sources(passages: Sequence[dict[str, object]], used: Sequence[int]) -> tuple[Source, ...]:
+    """The used passages, numbered from 1 as their marks are."""
+    return tuple(
         evidence.source(passages[index], number=number) for number, index in enumerate(used, 1)
     )
-    return Composed(text=text, sources=sources, code=code)
 
 
 def _passages(findings: Sequence[Finding]) -> list[dict[str, object]]:

@@ -12,7 +12,7 @@ from agents import agent as agent_module
 from agents import critic
 from graphs import evidence
 from graphs.context import TeamContext
-from graphs.node import gate_for, in_time, opening_messages
+from graphs.node import ask
 from graphs.state import Finding
 from guardrails import citations, grounding
 from models.errors import MalformedStep
@@ -86,19 +86,11 @@ async def _read_again(
 
     Measured: a small critic that is shown the draft agrees with everything.
     """
-    context = runtime.context
-    agent = context.agents[critic.READER]
-    context.ledger.step()
+    agent = runtime.context.agents[critic.READER]
     shown = evidence.fit(passages, characters=agent.evidence)
     asked = f"Question: {question}"
     prompt = f"{asked}\n\nPassages:\n{evidence.numbered(shown)}\n\n{asked}"
-    async with in_time(context.ledger):
-        reply = await context.model_for(agent).call(
-            [*opening_messages(agent), HumanMessage(prompt)],
-            max_tokens=agent.max_tokens,
-            gate=gate_for(runtime, agent=agent.name, task_id=""),
-            agent=agent.name,
-        )
+    reply = await ask(agent, [HumanMessage(prompt)], runtime)
     move = agent.read(reply.message.text)
     if not isinstance(move, agent_module.Say):
         missing = grounding.missing_words(question, stated)
@@ -121,22 +113,13 @@ async def _ask(
     runtime: Runtime[TeamContext],
 ) -> critic.Judgement | None:
     """The model critic's judgement; None where it could not be read."""
-    context = runtime.context
-    agent = context.agents[critic.NAME]
-    context.ledger.step()
+    agent = runtime.context.agents[critic.NAME]
     shown = evidence.fit(passages, characters=agent.evidence)
     text = "\n\n".join(f"{evidence.place(passage)}\n{passage['text']}" for passage in shown)
     answer = citations.without_marks(draft)
     prompt = f"Passage: {text}\nQuestion: {question}\nAnswer: {answer}"
-    async with in_time(context.ledger):
-        try:
-            reply = await context.model_for(agent).call(
-                [*opening_messages(agent), HumanMessage(prompt)],
-                answer=critic.Judgement,
-                max_tokens=agent.max_tokens,
-                gate=gate_for(runtime, agent=agent.name, task_id=""),
-                agent=agent.name,
-            )
-        except MalformedStep:
-            return None
+    try:
+        reply = await ask(agent, [HumanMessage(prompt)], runtime, answer=critic.Judgement)
+    except MalformedStep:
+        return None
     return critic.Judgement.model_validate(reply.answer)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
+from pydantic import BaseModel
 
 from agents import agent as agent_module
 from graphs import events
 from graphs.context import LedgerGate, TeamContext
 from guardrails import limits
+from models.chat import Reply
 
 
 @asynccontextmanager
@@ -66,3 +68,23 @@ def opening_messages(agent: agent_module.Agent) -> list[AnyMessage]:
     for asked, answered in agent.prompt.examples:
         messages += [HumanMessage(asked), AIMessage(answered)]
     return messages
+
+
+async def ask(
+    agent: agent_module.Agent,
+    said: Sequence[AnyMessage],
+    runtime: Runtime[TeamContext],
+    *,
+    answer: type[BaseModel] | None = None,
+) -> Reply:
+    """One step of an agent that has no tools. Raises LimitExceededError, ModelError."""
+    context = runtime.context
+    context.ledger.step()
+    async with in_time(context.ledger):
+        return await context.model_for(agent).call(
+            [*opening_messages(agent), *said],
+            answer=answer,
+            max_tokens=agent.max_tokens,
+            gate=gate_for(runtime, agent=agent.name, task_id=""),
+            agent=agent.name,
+        )

@@ -19,7 +19,7 @@ from agents import coder, coordinator, critic, researcher
 from graphs import answers, events, judging, planning
 from graphs.context import TeamContext, usage_of
 from graphs.loop import ACT, CHECK, GATHER, THINK, act, branch_for, check, think
-from graphs.node import emit, gate_for, in_time, opening_messages, spending, tell_limit
+from graphs.node import ask, emit, spending, tell_limit
 from graphs.state import Branch, Finding, Task, TeamState
 from guardrails import limits
 from models.errors import MalformedStep
@@ -80,7 +80,6 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
                 tasks,
                 state=cast("TeamState", {**state, **fresh}),
             )
-        context.ledger.step()
         plan = await _plan(conversation, runtime)
     except limits.LimitExceededError as reached:
         tell_limit(runtime, reached)
@@ -95,19 +94,11 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
 
 async def _plan(conversation: list[AnyMessage], runtime: Runtime[TeamContext]) -> coordinator.Plan:
     """One model call; a reply that cannot be read means research, the usual case."""
-    context = runtime.context
-    agent = context.agents[coordinator.NAME]
-    async with in_time(context.ledger):
-        try:
-            reply = await context.model_for(agent).call(
-                [*opening_messages(agent), *conversation],
-                answer=coordinator.Plan,
-                max_tokens=agent.max_tokens,
-                gate=gate_for(runtime, agent=agent.name, task_id=""),
-                agent=agent.name,
-            )
-        except MalformedStep:
-            return coordinator.Plan(move="research")
+    agent = runtime.context.agents[coordinator.NAME]
+    try:
+        reply = await ask(agent, conversation, runtime, answer=coordinator.Plan)
+    except MalformedStep:
+        return coordinator.Plan(move="research")
     return coordinator.Plan.model_validate(reply.answer)
 
 
@@ -121,16 +112,8 @@ def _needs_rewriting(context: TeamContext) -> bool:
 
 async def _complete(conversation: list[AnyMessage], runtime: Runtime[TeamContext]) -> str:
     """The last message made complete by what stands before it. Raises LimitExceededError."""
-    context = runtime.context
-    agent = context.agents[coordinator.REWRITER]
-    context.ledger.step()
-    async with in_time(context.ledger):
-        reply = await context.model_for(agent).call(
-            [*opening_messages(agent), HumanMessage(planning.transcript(conversation))],
-            max_tokens=agent.max_tokens,
-            gate=gate_for(runtime, agent=agent.name, task_id=""),
-            agent=agent.name,
-        )
+    agent = runtime.context.agents[coordinator.REWRITER]
+    reply = await ask(agent, [HumanMessage(planning.transcript(conversation))], runtime)
     return reply.message.text.strip() or conversation[-1].text
 
 
@@ -163,17 +146,8 @@ async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]
         draft = answers.in_a_row(here)
     if draft is None:
         try:
-            context.ledger.step()
-            async with in_time(context.ledger):
-                reply = await context.model_for(agent).call(
-                    [
-                        *opening_messages(agent),
-                        HumanMessage(answers.for_writer(here, question=state["task"])),
-                    ],
-                    max_tokens=agent.max_tokens,
-                    gate=gate_for(runtime, agent=agent.name, task_id=""),
-                    agent=agent.name,
-                )
+            findings = answers.for_writer(here, question=state["task"])
+            reply = await ask(agent, [HumanMessage(findings)], runtime)
         except limits.LimitExceededError as reached:
             tell_limit(runtime, reached)
             return Command(update={"stop_reason": reached.limit.value}, goto=FINISH)

@@ -80,10 +80,6 @@ class RuleSettings(BaseModel):
     reason: str = Field(default="", description="told to the model when denied")
 
 
-class _Toml(InitSettingsSource):
-    """`counterpoint.toml`, read strictly: a broken file stops the start with its line."""
-
-
 class Settings(BaseSettings):
     """The configuration of one Counterpoint process; frozen."""
 
@@ -207,7 +203,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _Toml(settings_cls, _read_toml())
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_toml())
 
 
 def _config_path() -> Path:

@@ -57,10 +57,9 @@ class TeamExecutor:
             "recursion_limit": _RECURSION,
         }
         snapshot = await self._graph.aget_state(config)
-        begun = snapshot.values.get("run_id") == record.run_id
-        if begun and not snapshot.next:
+        resumes = snapshot.values.get("run_id") == record.run_id
+        if resumes and not snapshot.next:
             return _finished(snapshot.values, usage=usage_of(_spent(snapshot.values)))
-        resumes = begun
         before = _spent(snapshot.values) if resumes else limits.Spent()
         ledger = limits.Ledger(
             _limits(self._limits, record.limits), clock=time.monotonic, spent=before
