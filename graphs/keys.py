@@ -17,6 +17,11 @@ def _safe(name: str) -> str:
     return quote(name, safe="-_.~")
 
 
+def thread_name(tenant: str, thread_id: str) -> str:
+    """What the checkpoint saver knows a tenant's thread as."""
+    return f"{tenant}:{thread_id}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Keys:
     """All key names under one prefix, which ends in a colon."""
@@ -61,6 +66,10 @@ class Keys:
     def checkpoints(self, thread_id: str) -> str:
         """What the keys of one thread's checkpoints start with."""
         return f"{self.prefix}checkpoint:{{{_safe(thread_id)}}}:"
+
+    def fence(self, thread_name: str) -> str:
+        """String: the stamp of the run whose writes this thread takes now; absent when idle."""
+        return f"{self.prefix}fence:{{{_safe(thread_name)}}}"
 
     @property
     def checkpoint_threads(self) -> str:
