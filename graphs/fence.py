@@ -7,7 +7,7 @@ for a run compares its own stamp with it, in the same move as the write.
 from __future__ import annotations
 
 FENCE = "__fence"
-"""Key in ``config["configurable"]``: the stamp of whoever writes. Never stored, never given back."""
+"""Key in ``config["configurable"]``: the writer's stamp. Never stored, never given back."""
 
 IDLE = "-"
 """The stamp of a writer that is no run: refused while any run holds the thread."""
