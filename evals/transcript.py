@@ -13,11 +13,14 @@ from evals.questions import Kind, Question
 from graphs.events import (
     AgentFinished,
     AgentStarted,
+    GraphChunk,
     LimitReached,
     ModelCalled,
+    ModelDelta,
     RunEvent,
     RunFailed,
     RunFinished,
+    RunInterrupted,
     RunStarted,
     Source,
     ToolFinished,
@@ -245,7 +248,9 @@ def _steps(events: Iterable[RunEvent]) -> list[str]:
                 )
             case RunFailed():
                 steps.append(f"- **failed**: {event.error}: {_flat(event.message)}")
-            case RunStarted() | RunFinished():
+            case RunInterrupted():
+                steps.append("- **paused**: the run waits for an answer")
+            case RunStarted() | RunFinished() | GraphChunk() | ModelDelta():
                 pass
     return steps
 

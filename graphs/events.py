@@ -118,14 +118,62 @@ class Usage(BaseModel):
     seconds: float = 0.0
 
 
+class GraphChunk(_Event):
+    """One chunk of a graph's stream, in plain JSON: ``mode`` is LangGraph's name of it.
+
+    ``ns`` is the path of subgraphs it came from, empty for the graph itself. ``messages`` data is
+    ``[message, metadata]``; a piece of a message has the type ``AIMessageChunk``.
+    """
+
+    type: Literal["graph.chunk"] = "graph.chunk"
+    mode: str
+    ns: list[str] = Field(default_factory=list)
+    data: Any = None
+
+
+class ModelDelta(_Event):
+    """A piece of what a model of the team writes; only told where somebody asked for messages."""
+
+    type: Literal["model.delta"] = "model.delta"
+    agent: str
+    task_id: str
+    message_id: str
+    text: str
+    reasoning: str = ""
+
+
+class Interrupt(BaseModel):
+    """A question that a graph waits with; ``value`` is whatever the graph wants to know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    value: Any = None
+
+
+class RunInterrupted(_Event):
+    """The run waits for a person; not its end. No interrupts: it stopped before or after a node."""
+
+    type: Literal["run.interrupted"] = "run.interrupted"
+    interrupts: list[Interrupt] = Field(default_factory=list)
+    checkpoint_id: str | None = None
+    values: Any = None
+    usage: Usage = Field(default_factory=Usage)
+
+
 class RunFinished(_Event):
-    """``stop_reason``: ``answered``, ``asked_back``, or the limit that ended the run."""
+    """``stop_reason``: ``answered``, ``asked_back``, or the limit that ended the run.
+
+    ``values`` is the graph's output as JSON, where its thread goes with the run.
+    """
 
     type: Literal["run.finished"] = "run.finished"
     answer: str
     sources: list[Source] = Field(default_factory=list)
     stop_reason: str
     usage: Usage
+    checkpoint_id: str | None = None
+    values: Any = None
 
 
 class RunFailed(_Event):
@@ -135,6 +183,8 @@ class RunFailed(_Event):
     error: str
     message: str
     usage: Usage = Field(default_factory=Usage)
+    checkpoint_id: str | None = None
+    values: Any = None
 
 
 RunEvent = Annotated[
@@ -146,6 +196,9 @@ RunEvent = Annotated[
     | ToolFinished
     | Verdict
     | LimitReached
+    | GraphChunk
+    | ModelDelta
+    | RunInterrupted
     | RunFinished
     | RunFailed,
     Field(discriminator="type"),

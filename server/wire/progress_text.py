@@ -45,6 +45,10 @@ def progress_line(event: events.RunEvent) -> str | None:
             return f"critic: {'supported' if event.supported else 'not supported'}{problems}"
         case events.LimitReached():
             return f"limit reached: {event.limit}, {event.used:,.6g} of {event.maximum:,.6g}"
+        case events.RunInterrupted():
+            return "the run waits for an answer"
+        case events.GraphChunk() | events.ModelDelta():
+            return None
         case events.RunFinished() | events.RunFailed():
             return None
 

@@ -50,6 +50,9 @@ MODEL: dict[str, Any] = {**WHO, "model": "m", "input_tokens": 1, "output_tokens"
             events.LimitReached(limit="max_tokens", used=200_123, maximum=200_000),
             "limit reached: max_tokens, 200,123 of 200,000",
         ),
+        (events.RunInterrupted(), "the run waits for an answer"),
+        (events.GraphChunk(mode="updates", data={"node": {}}), None),
+        (events.ModelDelta(agent="coder", task_id="1", message_id="m", text="a"), None),
         (events.RunFailed(error="x", message="y"), None),
     ],
 )
