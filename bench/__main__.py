@@ -27,6 +27,7 @@ from models.chat import ChatModel, Reply
 from models.registry import Role
 from server.redis_client import open_redis
 from server.redis_server import RedisServer
+from server.runs.asked import of_messages
 from server.runs.records import RunRecord
 from server.team import TeamExecutor
 from tools.search_documents import SearchDocuments
@@ -102,7 +103,7 @@ async def _measure(executor: TeamExecutor, *, at_once: int, label: str) -> tuple
         async with turn:
             name = f"{label}-{at_once}-{number}"
             messages = [{"role": "user", "content": "How long can I return an annual plan?"}]
-            record = RunRecord(run_id=name, thread_id=name, messages=messages)
+            record = RunRecord(run_id=name, thread_id=name, asked=of_messages(messages))
             outcome = await executor(record, lambda event: None)
             if outcome.type != "run.finished":
                 raise RuntimeError(f"the run failed: {outcome}")

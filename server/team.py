@@ -62,14 +62,14 @@ class TeamExecutor:
             return _finished(snapshot.values, usage=usage_of(_spent(snapshot.values)))
         before = _spent(snapshot.values) if resumes else limits.Spent()
         ledger = limits.Ledger(
-            _limits(self._limits, record.limits), clock=time.monotonic, spent=before
+            _limits(self._limits, record.asked.limits), clock=time.monotonic, spent=before
         )
         context = TeamContext(
             run_id=record.run_id,
             thread_id=record.thread_id,
             tenant=record.tenant,
-            collection=record.collection,
-            agent=record.agent,
+            collection=record.asked.collection,
+            agent=record.asked.agent,
             agents=self._agents,
             models=self._models,
             tools=self._tools,
@@ -81,7 +81,7 @@ class TeamExecutor:
             None
             if resumes
             else {
-                "messages": [_message(message) for message in record.messages],
+                "messages": [_message(message) for message in record.asked.messages],
                 "run_id": record.run_id,
                 "spent": None,
             }

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from graphs import events
 from server.errors import Invalid, NotFound, RunFault
+from server.runs.asked import of_messages
 from server.runs.records import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
 from server.wire import sse
@@ -63,9 +64,11 @@ async def chat_completions(
         raise Invalid(f"{param}: {why}", param=param, code="unsupported_parameter")
     agent = _agent(asked.model, house)
     record = await house.runs.create(
-        messages=plain(asked.messages),
-        agent=agent,
-        collection=asked.collection or collection or house.settings.collection,
+        of_messages(
+            plain(asked.messages),
+            agent=agent,
+            collection=asked.collection or collection or house.settings.collection,
+        )
     )
     completion = Completion(
         run_id=record.run_id,

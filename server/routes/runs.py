@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from graphs.event_log import START
 from server.errors import Invalid, NotFound
+from server.runs.asked import of_messages
 from server.runs.records import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
 from server.wire import run_stream, sse
@@ -83,10 +84,12 @@ async def _start(
     if asked.assistant_id not in names:
         raise NotFound(f"assistant_id: no such assistant; use one of {', '.join(names)}")
     record = await house.runs.create(
-        messages=plain(asked.messages, where="input.messages"),
+        of_messages(
+            plain(asked.messages, where="input.messages"),
+            agent=asked.assistant_id,
+            collection=asked.collection or house.settings.collection,
+        ),
         thread_id=thread_id,
-        agent=asked.assistant_id,
-        collection=asked.collection or house.settings.collection,
     )
 
     async def left() -> None:

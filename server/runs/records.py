@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, cast
@@ -12,61 +12,39 @@ import orjson
 from redis.asyncio import Redis
 
 from graphs.keys import DEFAULT_TENANT, Keys
+from server.runs.asked import Asked
+from server.runs.record import (
+    NotDurableError,
+    RunConflictError,
+    RunError,
+    RunExistsError,
+    RunFencedError,
+    RunNotFoundError,
+    RunRecord,
+    ThreadBusyError,
+    ThreadNotFoundError,
+)
 from server.runs.record_scripts import CLAIM, CREATE, FLAG_CANCEL, MOVE, RELEASE
 from server.runs.transitions import RunStatus, is_legal
+
+__all__ = [
+    "Claim",
+    "ClaimOutcome",
+    "NotDurableError",
+    "RunConflictError",
+    "RunError",
+    "RunExistsError",
+    "RunFencedError",
+    "RunNotFoundError",
+    "RunRecord",
+    "RunRecords",
+    "ThreadBusyError",
+    "ThreadNotFoundError",
+]
 
 MAX_ATTEMPTS = 3
 RETENTION_SECONDS = 7 * 24 * 3600
 INDEX_SECONDS = 90 * 24 * 3600
-
-
-class RunError(Exception):
-    """A run cannot do what was asked; the message names the run."""
-
-
-class RunNotFoundError(RunError):
-    """No run has this id, or its record has expired."""
-
-
-class RunExistsError(RunError):
-    """The id is taken."""
-
-
-class RunConflictError(RunError):
-    """The run is in a state from which this move is not allowed."""
-
-
-class RunFencedError(RunError):
-    """Another worker has taken the run over: whoever gets this has to stop."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """A run as stored. ``messages`` and ``limits`` are plain JSON; ``error`` is for people.
-
-    ``result`` is the terminal event. ``token`` fences the writes of the attempt that holds it.
-    """
-
-    run_id: str
-    thread_id: str
-    tenant: str = DEFAULT_TENANT
-    agent: str = "team"
-    collection: str = "default"
-    messages: Sequence[Mapping[str, Any]] = ()
-    limits: Mapping[str, Any] = field(default_factory=dict)
-    status: RunStatus = RunStatus.PENDING
-    attempts: int = 0
-    token: int = 0
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    cancel_requested: bool = False
-    error: str | None = None
-    result: Mapping[str, Any] | None = None
-
-    @property
-    def checkpoint_thread(self) -> str:
-        """The thread's name among checkpoints, which knows no tenants."""
-        return f"{self.tenant}:{self.thread_id}"
 
 
 class ClaimOutcome(StrEnum):
@@ -122,10 +100,7 @@ class RunRecords:
             "run_id": record.run_id,
             "thread_id": record.thread_id,
             "tenant": record.tenant,
-            "agent": record.agent,
-            "collection": record.collection,
-            "messages": record.messages,
-            "limits": record.limits,
+            "asked": record.asked.stored(),
         }
         created = await self._create(
             keys=[
@@ -272,8 +247,12 @@ def _time(microseconds: bytes) -> datetime:
 def _record(stored: Mapping[bytes, bytes]) -> RunRecord:
     error = stored.get(b"error")
     end = stored.get(b"end")
+    data = orjson.loads(stored[b"data"])
     return RunRecord(
-        **orjson.loads(stored[b"data"]),
+        run_id=data["run_id"],
+        thread_id=data["thread_id"],
+        tenant=data["tenant"],
+        asked=Asked.of(data["asked"]),
         status=RunStatus(stored[b"status"].decode()),
         attempts=int(stored[b"attempts"]),
         token=int(stored[b"token"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from graphs.event_log import START, Entry, ThreadLog
 from graphs.keys import DEFAULT_TENANT
+from server.runs.asked import Asked, CancelAction
 from server.runs.endings import cancelled, tell
 from server.runs.queue import RunQueue
 from server.runs.records import RunConflictError, RunRecord, RunRecords
@@ -31,24 +32,22 @@ class Runs:
 
     async def create(
         self,
+        asked: Asked,
         *,
-        messages: Sequence[Mapping[str, Any]],
         tenant: str = DEFAULT_TENANT,
         thread_id: str | None = None,
-        agent: str = "team",
-        collection: str = "default",
-        limits: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        create_thread: bool = True,
+        after_seconds: float = 0,
     ) -> RunRecord:
         """Accept a run: stored, then queued. Without a thread it gets one of its own."""
+        del idempotency_key, create_thread, after_seconds
         record = await self._records.create(
             RunRecord(
                 run_id=str(uuid.uuid4()),
                 thread_id=thread_id or str(uuid.uuid4()),
                 tenant=tenant,
-                agent=agent,
-                collection=collection,
-                messages=messages,
-                limits=limits or {},
+                asked=asked,
             )
         )
         try:
@@ -58,15 +57,23 @@ class Runs:
             _log.warning("run %s is stored but not yet queued: %s", record.run_id, error)
         return record
 
-    async def get(self, run_id: str) -> RunRecord:
+    async def get(self, run_id: str, *, tenant: str = DEFAULT_TENANT) -> RunRecord:
         """Raises RunNotFoundError."""
+        del tenant
         return await self._records.get(run_id)
 
-    async def cancel(self, run_id: str) -> RunRecord:
+    async def cancel(
+        self,
+        run_id: str,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        action: CancelAction = CancelAction.INTERRUPT,
+    ) -> RunRecord:
         """Ask for the run's end. One that nobody works on ends at once; one that is over stays so.
 
         Raises RunNotFoundError.
         """
+        del tenant, action
         status = await self._records.flag_cancel(run_id)
         if status.is_terminal:
             return await self._records.get(run_id)

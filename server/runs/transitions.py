@@ -14,6 +14,7 @@ class RunStatus(StrEnum):
     SUCCESS = "success"
     ERROR = "error"
     CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
 
     @property
     def is_terminal(self) -> bool:
@@ -30,12 +31,14 @@ _FOLLOWERS: dict[RunStatus, frozenset[RunStatus]] = {
             RunStatus.SUCCESS,
             RunStatus.ERROR,
             RunStatus.CANCELLED,
+            RunStatus.TIMEOUT,
         }
     ),
     RunStatus.INTERRUPTED: frozenset({RunStatus.PENDING, RunStatus.ERROR, RunStatus.CANCELLED}),
     RunStatus.SUCCESS: frozenset(),
     RunStatus.ERROR: frozenset(),
     RunStatus.CANCELLED: frozenset(),
+    RunStatus.TIMEOUT: frozenset(),
 }
 
 

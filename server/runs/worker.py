@@ -202,7 +202,7 @@ class RunWorker:
             events.RunStarted(
                 run_id=record.run_id,
                 thread_id=record.thread_id,
-                agent=record.agent,
+                agent=record.asked.agent,
                 attempt=claim.attempt,
             )
         )

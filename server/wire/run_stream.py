@@ -132,7 +132,7 @@ def tail(record: RunRecord, *, wanted: frozenset[str]) -> list[bytes]:
 def values(record: RunRecord, end: Mapping[str, Any]) -> dict[str, Any]:
     """What the run came to, as a state: its messages with the answer, sources and spending."""
     kinds = {"user": "human", "assistant": "ai", "system": "system"}
-    said = [*record.messages, {"role": "assistant", "content": end.get("answer", "")}]
+    said = [*record.asked.messages, {"role": "assistant", "content": end.get("answer", "")}]
     return {
         "messages": [
             {
@@ -158,13 +158,13 @@ def run_object(record: RunRecord) -> dict[str, Any]:
     return {
         "run_id": record.run_id,
         "thread_id": record.thread_id,
-        "assistant_id": record.agent,
+        "assistant_id": record.asked.agent,
         "created_at": record.created_at.isoformat() if record.created_at else None,
         "updated_at": record.updated_at.isoformat() if record.updated_at else None,
         "status": status(record.status),
         "cancel_reason": "cancelled" if record.status is RunStatus.CANCELLED else None,
         "metadata": {},
-        "kwargs": {"config": {"configurable": {"collection": record.collection}}},
+        "kwargs": {"config": {"configurable": {"collection": record.asked.collection}}},
         "multitask_strategy": "enqueue",
         "attempts": record.attempts,
         "error": record.error,

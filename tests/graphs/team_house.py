@@ -16,6 +16,7 @@ from guardrails import limits, policy
 from models.chat import ChatModel
 from models.registry import Role
 from models.scripted import ScriptedModel
+from server.runs.asked import of_messages
 from server.runs.records import RunRecord
 from server.runs.worker import Outcome
 from server.team import TeamExecutor
@@ -114,8 +115,7 @@ class House:
         record = RunRecord(
             run_id=run_id or f"run-{time.monotonic_ns()}",
             thread_id=thread_id,
-            agent=agent,
-            messages=messages,
+            asked=of_messages(messages, agent=agent),
         )
         return await self.executor(record, self.events.append)
 

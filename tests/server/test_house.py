@@ -18,6 +18,7 @@ from models.registry import Role
 from models.scripted import Scripted, ScriptedModel
 from server import lock
 from server.house import House, limits_of, open_house, rules_of
+from server.runs.asked import of_messages
 from server.runs.transitions import RunStatus
 from server.settings import Settings
 from tests.server.cli.program import descendants, gone
@@ -51,7 +52,7 @@ async def test_a_question_goes_through_the_whole_house_and_nothing_is_left(folde
             collection="default",
         )
         said = [{"role": "user", "content": "How long can I return an annual plan?"}]
-        run = await house.runs.create(messages=said)
+        run = await house.runs.create(of_messages(said))
         async with asyncio.timeout(10):
             run = await house.runs.wait(run.run_id)
         assert run.status is RunStatus.SUCCESS

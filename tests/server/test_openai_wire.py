@@ -155,13 +155,13 @@ async def test_the_conversation_goes_on_with_the_messages_sent(app: FastAPI, tea
             extra_body={"collection": "handbook", "tools": []},
         )
     (record,) = team.asked
-    assert record.messages == [
+    assert record.asked.messages == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "How"},
         {"role": "assistant", "content": ANSWER},
         {"role": "user", "content": "And monthly?"},
     ]
-    assert (record.agent, record.collection) == ("coder", "handbook")
+    assert (record.asked.agent, record.asked.collection) == ("coder", "handbook")
 
 
 async def test_the_collection_comes_from_the_header_or_the_settings(
@@ -173,7 +173,7 @@ async def test_the_collection_comes_from_the_header_or_the_settings(
         await client.post("/v1/chat/completions", json=ask(), headers=headers)
         headers = {"X-Counterpoint-Collection": "no spaces"}
         reply = await client.post("/v1/chat/completions", json=ask(), headers=headers)
-    assert [record.collection for record in team.asked] == ["default", "hr"]
+    assert [record.asked.collection for record in team.asked] == ["default", "hr"]
     assert (reply.status_code, reply.json()["error"]["param"]) == (
         400,
         "X-Counterpoint-Collection",

@@ -16,6 +16,7 @@ from langgraph_sdk import get_client
 
 from graphs import events
 from server.app import build
+from server.runs.asked import of_messages
 from server.runs.transitions import RunStatus
 from server.wire import sse
 from server.wire.run_stream import modes, query_modes
@@ -62,7 +63,7 @@ async def test_a_run_is_streamed_from_its_start_to_its_state(app: FastAPI, team:
     assert reply.headers["content-location"] == f"/threads/{THREAD}/runs/{run_id}"
     assert reply.headers["location"] == f"/threads/{THREAD}/runs/{run_id}/stream"
     (record,) = team.asked
-    assert (record.agent, record.collection, record.thread_id) == ("team", "hr", THREAD)
+    assert (record.asked.agent, record.asked.collection, record.thread_id) == ("team", "hr", THREAD)
 
 
 @pytest.mark.usefixtures("team")
@@ -133,7 +134,7 @@ async def test_history_that_was_trimmed_is_an_explicit_gap(app: FastAPI, parts: 
 
 async def test_a_run_is_looked_at_and_cancelled(app: FastAPI, parts: Parts, team: Team) -> None:
     team.hold = True
-    record = await parts.runs.create(messages=[{"role": "user", "content": "x"}])
+    record = await parts.runs.create(of_messages([{"role": "user", "content": "x"}]))
     path = f"/threads/{record.thread_id}/runs/{record.run_id}"
     async with in_process(app) as client:
         await team.begun.wait()
@@ -252,7 +253,7 @@ async def test_an_id_that_is_none_is_refused(app: FastAPI, given: str) -> None:
 
 
 async def test_a_run_is_found_only_on_its_thread(app: FastAPI, parts: Parts) -> None:
-    record = await parts.runs.create(messages=[{"role": "user", "content": "x"}])
+    record = await parts.runs.create(of_messages([{"role": "user", "content": "x"}]))
     async with in_process(app) as client:
         reply = await client.get(f"/threads/{uuid.uuid4()}/runs/{record.run_id}")
     assert reply.status_code == 404

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
+from server.runs.asked import of_messages
 from server.runs.records import (
     ClaimOutcome,
     RunConflictError,
@@ -38,16 +39,18 @@ async def test_what_is_created_is_read_back(records: RunRecords) -> None:
         run_id="r",
         thread_id="t",
         tenant="acme",
-        agent="researcher",
-        collection="handbook",
-        messages=[{"role": "user", "content": "Größe?"}],
-        limits={"steps": 9},
+        asked=of_messages(
+            [{"role": "user", "content": "Größe?"}],
+            agent="researcher",
+            collection="handbook",
+            limits={"steps": 9},
+        ),
     )
     record = await records.create(given)
     assert record.status is RunStatus.PENDING
     assert record.created_at == record.updated_at is not None
-    assert (record.messages, record.limits) == (given.messages, given.limits)
-    assert (record.tenant, record.agent, record.collection) == ("acme", "researcher", "handbook")
+    assert (record.tenant, record.asked) == ("acme", given.asked)
+    assert (record.asked.agent, record.asked.collection) == ("researcher", "handbook")
     assert await records.active() == ["r"]
     assert await records.of_thread("t", tenant="acme") == ["r"]
     assert await records.of_thread("t") == []

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from server.runs.transitions import RunStatus, is_legal, may_follow
 
 STATES = st.sampled_from(RunStatus)
-TERMINAL = {RunStatus.SUCCESS, RunStatus.ERROR, RunStatus.CANCELLED}
+TERMINAL = {
+    RunStatus.SUCCESS,
+    RunStatus.ERROR,
+    RunStatus.CANCELLED,
+    RunStatus.TIMEOUT,
+}
 
 
 @given(path=st.lists(STATES, max_size=30))

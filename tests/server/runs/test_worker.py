@@ -25,6 +25,7 @@ from graphs.event_log import EventLog
 from graphs.keys import Keys
 from server.redis_client import open_redis
 from server.redis_server import RedisServer
+from server.runs.asked import of_messages
 from server.runs.emitter import Emit
 from server.runs.queue import QuietIdleReads, RunQueue
 from server.runs.records import RunNotFoundError, RunRecord, RunRecords
@@ -39,7 +40,7 @@ def finished(answer: str = "done") -> events.RunFinished:
 
 async def answer_at_once(record: RunRecord, emit: Emit) -> events.RunFinished:
     emit(events.AgentStarted(agent="researcher", task_id="1", instruction="look"))
-    return finished(f"to {record.messages[0]['content']}")
+    return finished(f"to {record.asked.messages[0]['content']}")
 
 
 @dataclass
@@ -84,7 +85,9 @@ class House:
         )
 
     async def ask(self, content: str = "you", **options: Any) -> RunRecord:
-        return await self.runs.create(messages=[{"role": "user", "content": content}], **options)
+        return await self.runs.create(
+            of_messages([{"role": "user", "content": content}]), **options
+        )
 
     async def ended(self, run_id: str) -> RunRecord:
         async with asyncio.timeout(5):
@@ -223,7 +226,9 @@ async def test_a_stopping_worker_gives_back_what_does_not_finish(house: House) -
 
 async def test_a_stored_run_that_was_never_queued_is_found(house: House) -> None:
     record = await house.records.create(
-        RunRecord(run_id="r", thread_id="t", messages=[{"role": "user", "content": "you"}])
+        RunRecord(
+            run_id="r", thread_id="t", asked=of_messages([{"role": "user", "content": "you"}])
+        )
     )
     async with house.worker(answer_at_once):
         assert (await house.ended(record.run_id)).status is RunStatus.SUCCESS
