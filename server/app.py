@@ -7,16 +7,26 @@ import time
 import uuid
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import auth, body, errors
 from server.routes import documents, health, openai, reference, runs
 from server.serving import Serving
+from server.settings import LOOPBACK
 from server.wire.sse import HEARTBEAT_SECONDS
 
 REQUEST_BYTES = 8_000_000
 # Files of one request together, in largest documents.
 FILES_PER_REQUEST = 4
+# What LangGraph's clients read in a browser.
+EXPOSED = (
+    "Content-Location",
+    "Location",
+    "X-Pagination-Next",
+    "X-Pagination-Total",
+    "X-Request-Id",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -47,10 +57,18 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
 
     # The last one added is the first one reached.
     app.add_middleware(body.BodyGate, limit_for=limit_for)
-    app.add_middleware(
-        auth.Gate, key_hashes=house.settings.api_key_sha256, host=house.settings.host
-    )
+    app.add_middleware(auth.Gate, settings=house.settings)
     app.add_middleware(LastResort)
+    # Outermost, so that a preflight needs no key and a page can read what went wrong.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=house.settings.cors_origins,
+        allow_origin_regex=(auth.LOOPBACK_ORIGIN if house.settings.host in LOOPBACK else None),
+        allow_methods=("*",),
+        allow_headers=("*",),
+        allow_private_network=True,
+        expose_headers=EXPOSED,
+    )
     return app
 
 

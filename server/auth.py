@@ -5,47 +5,116 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, cast
 from urllib.parse import urlsplit
 
+from fastapi import Depends, Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from graphs.keys import DEFAULT_TENANT
 from server.errors import Fault, Forbidden, Invalid, Unauthorized, answer
-from server.settings import LOOPBACK
+from server.settings import LOOPBACK, CallerRole, Settings
 
-OPEN_PATHS = frozenset({"/ok"})
+OPEN_PATHS = frozenset({"/ok", "/"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+# A page of this machine, whatever its port: an interface that somebody develops or runs here.
+LOOPBACK_ORIGIN = r"https?://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?"
+ANY_ORIGIN = "*"
+
+_NOBODY = "local"
+_KEY = "key"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who asked: the key's name, whose things it reaches, and what it may do."""
+
+    name: str
+    tenant: str = DEFAULT_TENANT
+    roles: frozenset[CallerRole] = frozenset({CallerRole.USER})
+
+    def may(self, role: CallerRole) -> bool:
+        """Whether this caller has a role; an admin has all."""
+        return role in self.roles or CallerRole.ADMIN in self.roles
+
+
+OPERATOR = Caller(name=_NOBODY, roles=frozenset(CallerRole))
+"""Whoever calls a server on loopback that has no keys."""
+
+
+def _caller(request: Request) -> Caller:
+    """The caller whom the gate let in."""
+    return cast("Caller", request.state.caller)
+
+
+def _operator(request: Request) -> Caller:
+    """The caller, if an operator. Raises Forbidden."""
+    caller = _caller(request)
+    if not caller.may(CallerRole.OPERATOR):
+        raise Forbidden(
+            f"the key {caller.name!r} is no operator's; give it the role under [[keys]], "
+            "or use another key"
+        )
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]
+OperatorDep = Annotated[Caller, Depends(_operator)]
+
+
+def callers(settings: Settings) -> Mapping[str, Caller]:
+    """Who is known here, by the SHA-256 (hex, lower case) of their keys."""
+    old = {
+        word.strip().lower(): Caller(name=_KEY, roles=frozenset(CallerRole))
+        for word in settings.api_key_sha256
+    }
+    named = {
+        key.sha256.lower(): Caller(name=key.name, tenant=key.tenant, roles=frozenset(key.roles))
+        for key in settings.keys
+    }
+    return {**old, **named}
 
 
 class Gate:
-    """Lets a request through or answers 400, 401 or 403.
+    """Lets a request through with its caller (``CallerDep``), or answers 400, 401 or 403.
 
     Without keys a listener on loopback trusts everyone on this machine, so a browser must not be
     led here: neither under a foreign host name (DNS rebinding) nor from a page of another origin.
     """
 
-    def __init__(self, app: ASGIApp, *, key_hashes: frozenset[str], host: str) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
-        self._hashes = tuple(word.strip().lower() for word in key_hashes)
-        self._only_loopback = host in LOOPBACK
+        self._callers = callers(settings)
+        self._only_loopback = settings.host in LOOPBACK
+        self._origins = frozenset(settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        fault = self._keyed(headers) if self._hashes else self._keyless(scope["method"], headers)
-        if fault is None:
+        let_in = self._keyed(headers) if self._callers else self._keyless(scope["method"], headers)
+        if isinstance(let_in, Caller):
+            scope.setdefault("state", {})["caller"] = let_in
             await self._app(scope, receive, send)
         else:
-            await answer(fault, path=scope["path"])(scope, receive, send)
+            await answer(let_in, path=scope["path"])(scope, receive, send)
 
-    def _keyed(self, headers: Headers) -> Fault | None:
+    def _keyed(self, headers: Headers) -> Caller | Fault:
         key = headers.get("x-api-key") or _bearer(headers.get("authorization", ""))
         presented = hashlib.sha256(key.encode("utf-8", errors="replace")).hexdigest()
         # Every hash is compared, in constant time, whichever fits.
-        if any([hmac.compare_digest(presented, known) for known in self._hashes]):  # noqa: C419
-            return None
+        found = [
+            caller
+            for known, caller in self._callers.items()
+            if hmac.compare_digest(presented, known)
+        ]
+        if found:
+            return found[0]
         said = "this key is not known here" if key else "a key is needed"
         return Unauthorized(
             f"{said}; send it as `Authorization: Bearer KEY` or `x-api-key: KEY`",
@@ -53,17 +122,24 @@ class Gate:
             headers={"WWW-Authenticate": "Bearer"},
         )
 
-    def _keyless(self, method: str, headers: Headers) -> Fault | None:
+    def _keyless(self, method: str, headers: Headers) -> Caller | Fault:
         host = headers.get("host", "")
         if self._only_loopback and not is_loopback(host):
             return _bad_host(host)
         origin = headers.get("origin")
-        if origin is not None and method not in READING and not is_same(origin, host=host):
-            return Forbidden(
-                f"a page of {origin[:100]} may not change anything here; "
-                "set COUNTERPOINT_API_KEY_SHA256 and send a key"
-            )
-        return None
+        if origin is None or method in READING or self._trusts(origin, host=host):
+            return OPERATOR
+        return Forbidden(
+            f"a page of {origin[:100]} may not change anything here; name it in "
+            "COUNTERPOINT_CORS_ORIGINS, or set COUNTERPOINT_API_KEY_SHA256 and send a key"
+        )
+
+    def _trusts(self, origin: str, *, host: str) -> bool:
+        return (
+            is_same(origin, host=host)
+            or origin in self._origins
+            or (self._only_loopback and re.fullmatch(LOOPBACK_ORIGIN, origin) is not None)
+        )
 
 
 def is_loopback(host: str) -> bool:

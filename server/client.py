@@ -75,7 +75,9 @@ async def _own(
     from server import app, house, logs, serve
 
     # Nobody else reaches the socket, so that it needs no key.
-    private = settings.model_copy(update={"api_key_sha256": frozenset(), "host": "127.0.0.1"})
+    private = settings.model_copy(
+        update={"api_key_sha256": frozenset(), "keys": (), "host": "127.0.0.1"}
+    )
     lock.prepare(settings.data_dir)
     logs.configure(settings.data_dir)
     with tempfile.TemporaryDirectory(prefix="counterpoint-") as folder:

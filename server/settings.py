@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -80,6 +81,37 @@ class RuleSettings(BaseModel):
     reason: str = Field(default="", description="told to the model when denied")
 
 
+class CallerRole(StrEnum):
+    """What a key may be used for. An admin may all that the others may."""
+
+    USER = "user"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class KeySettings(BaseModel):
+    """One key that callers may present (``[[keys]]``): whose it is, and what it may do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_.@-]{1,64}$", description="who holds it, as runs and logs name them"
+    )
+    sha256: str = Field(
+        pattern=r"^[0-9A-Fa-f]{64}$", description="its SHA-256 (hex); `counterpoint key` makes both"
+    )
+    tenant: str = Field(
+        default="default",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="whose threads, runs and documents it reaches; nobody else's are found",
+    )
+    roles: tuple[CallerRole, ...] = Field(
+        default=(CallerRole.USER,),
+        min_length=1,
+        description='list of `"user"`, `"operator"` (repairs runs) and `"admin"` (may all)',
+    )
+
+
 class Settings(BaseSettings):
     """The configuration of one Counterpoint process; frozen."""
 
@@ -107,7 +139,17 @@ class Settings(BaseSettings):
     api_key_sha256: frozenset[str] = Field(
         default=frozenset(),
         description="SHA-256 (hex) of each key that callers may present as bearer or `x-api-key`; "
-        "required beyond loopback. JSON list in the environment",
+        "required beyond loopback. JSON list in the environment. Each may do all, as tenant "
+        "`default`",
+    )
+    keys: tuple[KeySettings, ...] = Field(
+        default=(), description="Keys with a name, a tenant and roles (`[[keys]]` in the file)"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(),
+        description="Origins whose pages may call from a browser, such as "
+        '`["https://chat.example"]`; `["*"]` (with keys): all. On loopback, pages of this '
+        "machine may without being listed",
     )
     api_key: SecretStr | None = Field(
         default=None, description="Key that our own commands present to a server"
@@ -184,15 +226,28 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if self.model_url is not None and not self.model:
             raise ValueError("model: COUNTERPOINT_MODEL_URL needs COUNTERPOINT_MODEL beside it")
-        if self.host not in LOOPBACK and not self.api_key_sha256:
+        if self.host not in LOOPBACK and not self.has_keys:
             raise ValueError(
                 f"host: {self.host} is open to others; set COUNTERPOINT_API_KEY_SHA256 "
                 "(`counterpoint key` makes a key and its hash), or listen on 127.0.0.1"
+            )
+        hashes = [key.sha256.lower() for key in self.keys]
+        hashes += [word.strip().lower() for word in self.api_key_sha256]
+        if len(set(hashes)) != len(hashes):
+            raise ValueError("keys: one sha256 stands there twice; make each caller its own key")
+        if "*" in self.cors_origins and not self.has_keys:
+            raise ValueError(
+                "cors_origins: '*' lets every web page act here; set keys, or list the origins"
             )
         for role, name in self.roles:
             if name is not None and name not in self.models:
                 raise ValueError(f"roles.{role}: no model named {name!r} under [models]")
         return self
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers have to present a key."""
+        return bool(self.api_key_sha256 or self.keys)
 
     @classmethod
     def settings_customise_sources(

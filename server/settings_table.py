@@ -13,7 +13,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from server.settings import PREFIX, ModelSettings, RoleSettings, RuleSettings, Settings
+from server.settings import (
+    PREFIX,
+    KeySettings,
+    ModelSettings,
+    RoleSettings,
+    RuleSettings,
+    Settings,
+)
 
 _HEAD = """# Configuration
 
@@ -43,6 +50,7 @@ def page() -> str:
         for name, field in Settings.model_fields.items()
     ]
     parts = [_HEAD + "\n".join(rows) + "\n"]
+    parts.append(_section("`[[keys]]`: who may call, and what they may do", KeySettings))
     parts.append(_section("`[models.NAME]`: one named model", ModelSettings))
     parts.append(_section("`[roles]`: which model plays which role", RoleSettings))
     parts.append(_section("`[[policy]]`: what agents may do", RuleSettings))
@@ -109,8 +117,10 @@ def _default(name: str, field: FieldInfo) -> str:
         return "required" if field.default_factory is None else "empty"
     if value is None:
         return "not set"
-    if isinstance(value, (BaseModel, frozenset)):
+    if isinstance(value, (BaseModel, frozenset)) or value == ():
         return "empty"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{one}`" for one in value)
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value}`" if str(value) else "empty"

@@ -16,8 +16,8 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
-from graphs.keys import DEFAULT_TENANT
 from server import body
+from server.auth import CallerDep
 from server.errors import Invalid, NotFound
 from server.serving import House, Serving
 from server.wire.chat import COLLECTION
@@ -130,11 +130,11 @@ _BODIES = {
 
 
 @router.post(PATH, openapi_extra=_BODIES)
-async def add(request: Request, house: House) -> dict[str, Any]:
+async def add(request: Request, house: House, caller: CallerDep) -> dict[str, Any]:
     """Make documents searchable: texts as JSON, or files. The same again is `unchanged`."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == body.FILES:
-        return await _add_files(request, house)
+        return await _add_files(request, house, tenant=caller.tenant)
     try:
         asked = AddRequest.model_validate_json(await request.body())
     except ValidationError as error:
@@ -147,7 +147,7 @@ async def add(request: Request, house: House) -> dict[str, Any]:
         ingest = house.knowledge.ingest_text(
             document.text,
             name=document.name,
-            tenant=DEFAULT_TENANT,
+            tenant=caller.tenant,
             collection=collection,
             document_id=document.id,
             title=document.title,
@@ -160,6 +160,7 @@ async def add(request: Request, house: House) -> dict[str, Any]:
 @router.get(PATH)
 async def documents(
     house: House,
+    caller: CallerDep,
     collection: Collection = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
@@ -167,7 +168,7 @@ async def documents(
     """The documents of a collection."""
     collection = collection or house.settings.collection
     items, total = [], 0
-    async for version in house.knowledge.documents(tenant=DEFAULT_TENANT, collection=collection):
+    async for version in house.knowledge.documents(tenant=caller.tenant, collection=collection):
         if offset <= total < offset + limit:
             items.append(_described(version))
         total += 1
@@ -175,11 +176,13 @@ async def documents(
 
 
 @router.delete(PATH + "/{document_id:path}", status_code=204)
-async def delete(document_id: str, house: House, collection: Collection = None) -> Response:
+async def delete(
+    document_id: str, house: House, caller: CallerDep, collection: Collection = None
+) -> Response:
     """Forget a document."""
     collection = collection or house.settings.collection
     found = await house.knowledge.delete(
-        storable(document_id), tenant=DEFAULT_TENANT, collection=collection
+        storable(document_id), tenant=caller.tenant, collection=collection
     )
     if not found:
         raise NotFound(
@@ -190,11 +193,11 @@ async def delete(document_id: str, house: House, collection: Collection = None) 
 
 
 @router.post(PATH + "/search")
-async def search(asked: SearchRequest, house: House) -> dict[str, Any]:
+async def search(asked: SearchRequest, house: House, caller: CallerDep) -> dict[str, Any]:
     """The passages that fit a query best, best first."""
     hits = await house.knowledge.search(
         asked.query,
-        tenant=DEFAULT_TENANT,
+        tenant=caller.tenant,
         collection=asked.collection or house.settings.collection,
         limit=asked.limit,
         filters=asked.filters,
@@ -202,15 +205,15 @@ async def search(asked: SearchRequest, house: House) -> dict[str, Any]:
     return {"hits": [hit.to_json() for hit in hits]}
 
 
-async def _add_files(request: Request, house: Serving) -> dict[str, Any]:
+async def _add_files(request: Request, house: Serving, *, tenant: str) -> dict[str, Any]:
     try:
         async with request.form(max_files=MAX_FILES, max_fields=100) as form:
-            return await _add_form(form, house)
+            return await _add_form(form, house, tenant=tenant)
     except FormParserError as error:
         raise Invalid(f"the body is no valid {body.FILES} ({error})") from None
 
 
-async def _add_form(form: FormData, house: Serving) -> dict[str, Any]:
+async def _add_form(form: FormData, house: Serving, *, tenant: str) -> dict[str, Any]:
     files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
     if not files:
         raise Invalid("files: no file is in the request; send at least one", param="files")
@@ -223,16 +226,16 @@ async def _add_form(form: FormData, house: Serving) -> dict[str, Any]:
     results = []
     for number, file in enumerate(files, 1):
         name = file_name(file.filename) or f"file {number}"
-        ingest = _ingest_file(file, house, name=name, collection=collection)
+        ingest = _ingest_file(file, house, name=name, tenant=tenant, collection=collection)
         results.append(await _result(ingest, house, name=name, size=file.size or 0))
     return {"collection": collection, "results": results}
 
 
-async def _ingest_file(file: UploadFile, house: Serving, *, name: str, collection: str) -> Ingested:
+async def _ingest_file(
+    file: UploadFile, house: Serving, *, name: str, tenant: str, collection: str
+) -> Ingested:
     data = await file.read()
-    return await house.knowledge.ingest(
-        data, name=name, tenant=DEFAULT_TENANT, collection=collection
-    )
+    return await house.knowledge.ingest(data, name=name, tenant=tenant, collection=collection)
 
 
 async def _result(

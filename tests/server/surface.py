@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from openai import AsyncOpenAI
 from agents import agent, roster
 from graphs import events
 from graphs.event_log import EventLog
+from server.app import build
 from server.runs.emitter import Emit
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecord, RunRecords
@@ -124,6 +126,16 @@ WORK: list[events.RunEvent] = [
     ),
     events.Verdict(supported=True),
 ]
+
+
+def hashed(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def configured(parts: Parts, **given: Any) -> FastAPI:
+    """The app under other settings."""
+    known = Settings(**{**parts.settings.model_dump(), **given})
+    return build(Parts(**{**vars(parts), "settings": known}))
 
 
 @asynccontextmanager

@@ -9,6 +9,8 @@ import pytest
 
 from server import settings
 
+HASH = "0f" * 32
+
 
 @pytest.fixture(autouse=True)
 def nothing_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -69,6 +71,10 @@ def test_a_bad_variable_stops_the_start_with_its_name(
         ('[models.big]\nurl = "http://h/v1"', "models.big.model: "),
         ('[models.big]\nurl = "http://h/v1"\nmodel = "m"\nkolor = 1', "models.big.kolor: no such"),
         ('[roles]\nworker = "big"', "roles.worker: no model named 'big'"),
+        ('[[keys]]\nname = "ann"\nsha256 = "abc"', "keys.0.sha256: "),
+        (f'[[keys]]\nname = "ann"\nsha256 = "{HASH}"\nroles = ["boss"]', "keys.0.roles.0: "),
+        (f'[[keys]]\nname = "ann"\nsha256 = "{HASH}"\ntenant = "a:b"', "keys.0.tenant: "),
+        (f'api_key_sha256 = ["{HASH}"]\n[[keys]]\nname = "ann"\nsha256 = "{HASH}"', "keys: one"),
         ('[[policy]]\ntool = "*"\neffect = "perhaps"', "policy.0.effect: "),
     ],
 )
@@ -91,3 +97,13 @@ def test_an_openai_key_alone_selects_openai(
         'model_url = "http://h/v1"\nmodel = "mine"', encoding="utf-8"
     )
     assert settings.load().model == "mine"
+
+
+def test_named_keys_open_a_host_to_others(tmp_path: Path) -> None:
+    (tmp_path / "counterpoint.toml").write_text(
+        f'host = "0.0.0.0"\n[[keys]]\nname = "ann"\nsha256 = "{HASH}"\n', encoding="utf-8"
+    )
+    loaded = settings.load()
+    assert loaded.has_keys
+    (key,) = loaded.keys
+    assert (key.name, key.tenant, key.roles) == ("ann", "default", (settings.CallerRole.USER,))
