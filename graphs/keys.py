@@ -63,6 +63,14 @@ class Keys:
         """The name of the queue; the engine builds its own keys under it."""
         return f"{self.prefix}queue"
 
+    def run_ledger(self, run_id: str) -> str:
+        """Hash: what a run has spent, and what its provider attempts under way may spend."""
+        return f"{self.prefix}{{runs}}:ledger:{_safe(run_id)}"
+
+    def store(self, tenant: str) -> str:
+        """What the keys of a tenant's long-term store start with."""
+        return f"{self.prefix}store:{{{_safe(tenant)}}}:"
+
     def checkpoints(self, thread_id: str) -> str:
         """What the keys of one thread's checkpoints start with."""
         return f"{self.prefix}checkpoint:{{{_safe(thread_id)}}}:"
@@ -83,3 +91,15 @@ class Keys:
     def model_tools(self, digest: str) -> str:
         """String: how a model calls tools, as found out; by the SHA-256 of its URL and name."""
         return f"{self.prefix}model-tools:{_safe(digest)}"
+
+    def assistant(self, tenant: str, assistant_id: str) -> str:
+        """Hash: an assistant, with all its versions."""
+        return f"{self.prefix}assistant:{_safe(tenant)}:{_safe(assistant_id)}"
+
+    def assistants(self, tenant: str) -> str:
+        """Sorted set: ids of a tenant's stored assistants by creation, in microseconds."""
+        return f"{self.prefix}assistants:{_safe(tenant)}"
+
+    def assistants_begun(self, tenant: str) -> str:
+        """String: since when, in microseconds, a tenant has assistants."""
+        return f"{self.prefix}assistants:{_safe(tenant)}:begun"

@@ -1,0 +1,1 @@
+"""Assistants: a graph with a configuration under a name, in versions."""

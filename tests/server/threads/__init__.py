@@ -1,0 +1,1 @@
+"""Threads: records, states, time travel."""
