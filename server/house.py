@@ -38,6 +38,7 @@ from server.settings import ConfigurationError, Settings
 from server.team import TeamExecutor
 from tools.retrieval.edge_store import EdgeStore
 from tools.retrieval.knowledge import Knowledge
+from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.parse import Limits as ParseLimits
 from tools.retrieval.sandboxed_parse import SandboxedParser
 from tools.retrieval.store import PassageStore
@@ -263,7 +264,7 @@ class _Building:
         url = self._settings.qdrant_url
         where = f"at {urlsplit(url).netloc}" if url is not None else "in this process"
         self._told("Documents", f"Qdrant {where}, {embedder.name}", since=since)
-        return Knowledge(store, embedder=embedder, parser=parser)
+        return LocalKnowledge(store, embedder=embedder, parser=parser)
 
     async def _store(self, embedder: Embedder) -> PassageStore:
         settings = self._settings

@@ -23,7 +23,7 @@ from server.runs.worker import RunWorker
 from server.settings import Settings
 from tests.server.surface import Parts, Team
 from tools.retrieval.edge_store import EdgeStore
-from tools.retrieval.knowledge import Knowledge
+from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.parse import InlineParser
 
 EMBEDDER = HashedEmbedder(dimension=64)
@@ -39,15 +39,15 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def knowledge(folder: Path) -> AsyncIterator[Knowledge]:
+async def knowledge(folder: Path) -> AsyncIterator[LocalKnowledge]:
     store = await EdgeStore.open(folder, embedder=EMBEDDER.name, dimension=EMBEDDER.dimension)
-    yield Knowledge(store, embedder=EMBEDDER, parser=InlineParser())
+    yield LocalKnowledge(store, embedder=EMBEDDER, parser=InlineParser())
     await store.close()
 
 
 @pytest.fixture
 async def parts(
-    redis: Redis, redis_url: str, keys: Keys, knowledge: Knowledge, tmp_path: Path
+    redis: Redis, redis_url: str, keys: Keys, knowledge: LocalKnowledge, tmp_path: Path
 ) -> AsyncIterator[Parts]:
     """Accepts runs; who wants them worked on asks for the team too."""
     records, log = RunRecords(redis, keys), EventLog(redis, keys)

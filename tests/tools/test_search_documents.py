@@ -7,7 +7,7 @@ import pytest
 
 from models.embedder import HashedEmbedder
 from tools.retrieval.errors import StoreError
-from tools.retrieval.knowledge import Knowledge
+from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.parse import InlineParser
 from tools.retrieval.server_store import MEMORY, ServerStore
 from tools.search_documents import SearchDocuments, search_documents
@@ -16,13 +16,13 @@ from tools.tool import ToolContext, ToolError, ToolResult
 HERE = ToolContext(tenant="acme", collection="hr", run_id="r", call_id="c")
 
 
-async def opened() -> tuple[Knowledge, ServerStore]:
+async def opened() -> tuple[LocalKnowledge, ServerStore]:
     embedder = HashedEmbedder(dimension=64)
     store = await ServerStore.open(MEMORY, embedder=embedder.name, dimension=embedder.dimension)
-    return Knowledge(store, embedder=embedder, parser=InlineParser()), store
+    return LocalKnowledge(store, embedder=embedder, parser=InlineParser()), store
 
 
-async def ask(knowledge: Knowledge, query: str, *, context: ToolContext = HERE) -> ToolResult:
+async def ask(knowledge: LocalKnowledge, query: str, *, context: ToolContext = HERE) -> ToolResult:
     return await search_documents(knowledge).call(SearchDocuments(query=query), context)
 
 
@@ -56,7 +56,7 @@ async def test_another_tenants_documents_are_not_found() -> None:
 
 
 async def test_a_failing_store_is_told_to_the_model() -> None:
-    class Broken(Knowledge):
+    class Broken(LocalKnowledge):
         async def search(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
             raise StoreError("http://q: Qdrant does not answer")
 

@@ -12,7 +12,7 @@ import pytest
 
 from models.embedder import HashedEmbedder
 from tools.retrieval.edge_store import EdgeStore
-from tools.retrieval.knowledge import Knowledge
+from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.parse import InlineParser
 from tools.retrieval.server_store import MEMORY, ServerStore
 from tools.retrieval.store import PassageStore
@@ -51,8 +51,8 @@ async def store(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[P
 
 
 @pytest.fixture
-def knowledge(store: PassageStore) -> Knowledge:
-    return Knowledge(store, embedder=EMBEDDER, parser=InlineParser())
+def knowledge(store: PassageStore) -> LocalKnowledge:
+    return LocalKnowledge(store, embedder=EMBEDDER, parser=InlineParser())
 
 
 @pytest.fixture(scope="session")

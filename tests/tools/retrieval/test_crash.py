@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from tests.tools.retrieval.conftest import EMBEDDER, open_edge
-from tools.retrieval.knowledge import Knowledge, Status
+from tools.retrieval.knowledge import Status
+from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.parse import InlineParser
 
 DOCUMENTS = 40
@@ -19,7 +20,7 @@ def text_of(number: int, *, edition: str) -> str:
     return f"# Book {number}\n\n{rules}"
 
 
-async def ingest(knowledge: Knowledge, number: int, *, edition: str) -> Status:
+async def ingest(knowledge: LocalKnowledge, number: int, *, edition: str) -> Status:
     ingested = await knowledge.ingest_text(
         text_of(number, edition=edition), name=f"{number}.md", tenant="t", collection="c"
     )
@@ -28,7 +29,7 @@ async def ingest(knowledge: Knowledge, number: int, *, edition: str) -> Status:
 
 async def ingest_until_killed(folder: Path) -> None:
     """What the killed process runs: a second edition of every document."""
-    knowledge = Knowledge(await open_edge(folder), embedder=EMBEDDER, parser=InlineParser())
+    knowledge = LocalKnowledge(await open_edge(folder), embedder=EMBEDDER, parser=InlineParser())
     for number in range(DOCUMENTS):
         await ingest(knowledge, number, edition="second")
         print(number, flush=True)
@@ -36,7 +37,7 @@ async def ingest_until_killed(folder: Path) -> None:
 
 async def test_a_killed_ingest_is_completed_by_repeating_it(folder: Path) -> None:
     store = await open_edge(folder)
-    knowledge = Knowledge(store, embedder=EMBEDDER, parser=InlineParser())
+    knowledge = LocalKnowledge(store, embedder=EMBEDDER, parser=InlineParser())
     for number in range(DOCUMENTS):
         await ingest(knowledge, number, edition="first")
     await store.close()
@@ -62,7 +63,7 @@ async def test_a_killed_ingest_is_completed_by_repeating_it(folder: Path) -> Non
     assert reported < DOCUMENTS - 1
 
     store = await open_edge(folder)
-    knowledge = Knowledge(store, embedder=EMBEDDER, parser=InlineParser())
+    knowledge = LocalKnowledge(store, embedder=EMBEDDER, parser=InlineParser())
     for number in range(DOCUMENTS):
         found = [
             hit.text

@@ -10,7 +10,8 @@ from tests.tools.retrieval.conftest import EMBEDDER
 from tools.retrieval.documents import DocumentVersion, Parsed
 from tools.retrieval.errors import BadFilter, EmptyDocument
 from tools.retrieval.fusion import Fusion
-from tools.retrieval.knowledge import Ingested, Knowledge, Mode, Status
+from tools.retrieval.knowledge import Ingested, Status
+from tools.retrieval.local_knowledge import LocalKnowledge, Mode
 from tools.retrieval.parse import InlineParser, Parser
 from tools.retrieval.sniff import Format
 from tools.retrieval.store import PassageStore
@@ -28,16 +29,16 @@ The canteen opens at noon. Error E-1042 means that the card is empty.
 
 
 async def ingest(
-    knowledge: Knowledge, data: bytes = HANDBOOK, *, name: str = "handbook.md", **about: object
+    knowledge: LocalKnowledge, data: bytes = HANDBOOK, *, name: str = "handbook.md", **about: object
 ) -> Ingested:
     return await knowledge.ingest(data, name=name, tenant="acme", collection="hr", **about)  # type: ignore[arg-type]
 
 
-async def documents(knowledge: Knowledge) -> list[DocumentVersion]:
+async def documents(knowledge: LocalKnowledge) -> list[DocumentVersion]:
     return [one async for one in knowledge.documents(tenant="acme", collection="hr")]
 
 
-async def test_a_question_finds_the_passage_with_its_place(knowledge: Knowledge) -> None:
+async def test_a_question_finds_the_passage_with_its_place(knowledge: LocalKnowledge) -> None:
     ingested = await ingest(knowledge, metadata={"team": "red"})
     assert ingested.status is Status.ADDED
     assert ingested.chunks == 2
@@ -55,14 +56,14 @@ async def test_a_question_finds_the_passage_with_its_place(knowledge: Knowledge)
     assert best["scores"]["fused"] == pytest.approx(1.0)
 
 
-async def test_an_identifier_finds_its_passage(knowledge: Knowledge) -> None:
+async def test_an_identifier_finds_its_passage(knowledge: LocalKnowledge) -> None:
     await ingest(knowledge)
     for method in Fusion:
         hits = await knowledge.search("E-1042", tenant="acme", collection="hr", method=method)
         assert "E-1042" in hits[0].text
 
 
-async def test_each_mode_asks_only_its_own_search(knowledge: Knowledge) -> None:
+async def test_each_mode_asks_only_its_own_search(knowledge: LocalKnowledge) -> None:
     await ingest(knowledge)
     for mode, missing in ((Mode.BM25, "dense"), (Mode.DENSE, "bm25")):
         hits = await knowledge.search("holiday", tenant="acme", collection="hr", mode=mode)
@@ -72,7 +73,7 @@ async def test_each_mode_asks_only_its_own_search(knowledge: Knowledge) -> None:
 
 async def test_the_same_document_again_is_not_even_parsed(store: PassageStore) -> None:
     parser = CountingParser()
-    knowledge = Knowledge(store, embedder=EMBEDDER, parser=parser)
+    knowledge = LocalKnowledge(store, embedder=EMBEDDER, parser=parser)
     first = await ingest(knowledge)
     again = await ingest(knowledge)
     assert again.status is Status.UNCHANGED
@@ -84,7 +85,7 @@ async def test_the_same_document_again_is_not_even_parsed(store: PassageStore) -
     assert parser.calls == 1
 
 
-async def test_changed_content_or_metadata_updates_the_document(knowledge: Knowledge) -> None:
+async def test_changed_content_or_metadata_updates_the_document(knowledge: LocalKnowledge) -> None:
     await ingest(knowledge)
     changed = await ingest(knowledge, HANDBOOK.replace(b"30 days", b"28 days"))
     assert changed.status is Status.UPDATED
@@ -96,20 +97,22 @@ async def test_changed_content_or_metadata_updates_the_document(knowledge: Knowl
 
 async def test_two_ingests_of_one_document_at_once_do_not_race(store: PassageStore) -> None:
     parser = CountingParser()
-    knowledge = Knowledge(store, embedder=EMBEDDER, parser=parser)
+    knowledge = LocalKnowledge(store, embedder=EMBEDDER, parser=parser)
     results = await asyncio.gather(*(ingest(knowledge) for _ in range(4)))
     assert sorted(one.status for one in results) == ["added"] + ["unchanged"] * 3
     assert parser.calls == 1
 
 
-async def test_an_empty_document_is_refused_and_nothing_is_stored(knowledge: Knowledge) -> None:
+async def test_an_empty_document_is_refused_and_nothing_is_stored(
+    knowledge: LocalKnowledge,
+) -> None:
     with pytest.raises(EmptyDocument, match=r"empty\.txt: holds no text"):
         await ingest(knowledge, b" \n ", name="empty.txt")
     assert await documents(knowledge) == []
     assert await knowledge.is_empty(tenant="acme", collection="hr")
 
 
-async def test_a_text_given_as_such_is_read_as_markdown(knowledge: Knowledge) -> None:
+async def test_a_text_given_as_such_is_read_as_markdown(knowledge: LocalKnowledge) -> None:
     ingested = await knowledge.ingest_text(
         "# Rules\n\nBe kind.",
         name="rules",
@@ -123,7 +126,7 @@ async def test_a_text_given_as_such_is_read_as_markdown(knowledge: Knowledge) ->
     assert (hit.title, hit.heading) == ("House rules", ("Rules",))
 
 
-async def test_filters_narrow_the_search(knowledge: Knowledge) -> None:
+async def test_filters_narrow_the_search(knowledge: LocalKnowledge) -> None:
     await ingest(knowledge, name="a.md", metadata={"year": 2024})
     await ingest(knowledge, name="b.md", metadata={"year": 2026})
     hits = await knowledge.search(
@@ -134,20 +137,20 @@ async def test_filters_narrow_the_search(knowledge: Knowledge) -> None:
         await knowledge.search("holiday", tenant="acme", collection="hr", filters={"year": {}})
 
 
-async def test_a_file_name_that_is_not_utf8_does_no_harm(knowledge: Knowledge) -> None:
+async def test_a_file_name_that_is_not_utf8_does_no_harm(knowledge: LocalKnowledge) -> None:
     await ingest(knowledge, name="caf\udce9.md")
     [hit] = await knowledge.search("holiday \udce9", tenant="acme", collection="hr", limit=1)
     assert hit.source == "caf?.md"
 
 
-async def test_a_deleted_document_is_not_found_again(knowledge: Knowledge) -> None:
+async def test_a_deleted_document_is_not_found_again(knowledge: LocalKnowledge) -> None:
     ingested = await ingest(knowledge)
     assert await knowledge.delete(ingested.document_id, tenant="acme", collection="hr")
     assert not await knowledge.delete(ingested.document_id, tenant="acme", collection="hr")
     assert await knowledge.search("holiday", tenant="acme", collection="hr") == []
 
 
-async def test_progress_counts_the_passages(knowledge: Knowledge) -> None:
+async def test_progress_counts_the_passages(knowledge: LocalKnowledge) -> None:
     told: list[tuple[int, int]] = []
     text = "\n\n".join(f"# Rule {number}\n\nBe kind." for number in range(40)).encode()
     await ingest(knowledge, text, progress=lambda done, total: told.append((done, total)))
