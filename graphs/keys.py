@@ -6,6 +6,7 @@ Keys that one script touches share a ``{hash tag}``, so that they live on one no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha1
 from urllib.parse import quote
 
 DEFAULT_PREFIX = "counterpoint:"
@@ -103,3 +104,41 @@ class Keys:
     def assistants_begun(self, tenant: str) -> str:
         """String: since when, in microseconds, a tenant has assistants."""
         return f"{self.prefix}assistants:{_safe(tenant)}:begun"
+
+    def thread_record(self, tenant: str, thread_id: str) -> str:
+        """Hash: a thread, its status and its metadata."""
+        return self.thread(tenant, thread_id) + "record"
+
+    def threads(self, tenant: str) -> str:
+        """Sorted set: ids of a tenant's threads by creation, in microseconds."""
+        return f"{self.prefix}threads:{_safe(tenant)}"
+
+    def threads_updated(self, tenant: str) -> str:
+        """Sorted set: ids of a tenant's threads by their last change, in microseconds."""
+        return f"{self.prefix}threads:{_safe(tenant)}:updated"
+
+    def threads_by(self, tenant: str) -> str:
+        """What the names of the sets of a tenant's threads by metadata start with.
+
+        ``thread_metadata`` says how they go on; a script makes them itself.
+        """
+        return f"{self.prefix}threads:{_safe(tenant)}:by:"
+
+    def thread_metadata(self, tenant: str, key: str, value_json: bytes) -> str:
+        """Set: ids of the threads whose metadata has this scalar, as JSON, under a key."""
+        found = sha1(key.encode() + b"\x1f" + value_json, usedforsecurity=False)
+        return self.threads_by(tenant) + found.hexdigest()
+
+    @property
+    def threads_expiring(self) -> str:
+        """Sorted set: threads with a time to live, as ``tenant:thread``, by when to look again."""
+        return f"{self.prefix}threads-expiring"
+
+    @property
+    def threads_leaving(self) -> str:
+        """Set: deleted threads of which something may be left, as ``tenant:thread``."""
+        return f"{self.prefix}threads-leaving"
+
+    def thread_queue(self, tenant: str, thread_id: str) -> str:
+        """Sorted set: ids of a thread's runs that are pending or running, in order."""
+        return self.thread(tenant, thread_id) + "queue"
