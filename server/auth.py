@@ -7,7 +7,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, cast
 from urllib.parse import urlsplit
 
@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from graphs.keys import DEFAULT_TENANT
 from server.errors import Fault, Forbidden, Invalid, Unauthorized, answer
-from server.settings import LOOPBACK, CallerRole, Settings
+from server.settings import LOOPBACK, TENANT, CallerRole, Settings
+from tools.retrieval.remote_knowledge import TENANT_HEADER
 
 OPEN_PATHS = frozenset({"/ok", "/"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -99,6 +100,8 @@ class Gate:
         headers = Headers(scope=scope)
         let_in = self._keyed(headers) if self._callers else self._keyless(scope["method"], headers)
         if isinstance(let_in, Caller):
+            let_in = _acting(let_in, tenant=headers.get(TENANT_HEADER))
+        if isinstance(let_in, Caller):
             scope.setdefault("state", {})["caller"] = let_in
             await self._app(scope, receive, send)
         else:
@@ -140,6 +143,20 @@ class Gate:
             or origin in self._origins
             or (self._only_loopback and re.fullmatch(LOOPBACK_ORIGIN, origin) is not None)
         )
+
+
+def _acting(caller: Caller, *, tenant: str | None) -> Caller | Fault:
+    """The caller for the tenant that the request names, which is an admin's right."""
+    if tenant is None or tenant == caller.tenant:
+        return caller
+    if not caller.may(CallerRole.ADMIN):
+        return Forbidden(
+            f"the key {caller.name!r} may not act for another tenant; leave {TENANT_HEADER} out, "
+            "or use a key with the role admin"
+        )
+    if not re.fullmatch(TENANT, tenant):
+        return Invalid(f"{TENANT_HEADER}: letters, digits, dots, dashes, underscores, 64 at most")
+    return replace(caller, tenant=tenant)
 
 
 def is_loopback(host: str) -> bool:

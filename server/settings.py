@@ -31,6 +31,7 @@ from pydantic_settings import (
 
 PREFIX = "COUNTERPOINT_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+TENANT = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
 class ConfigurationError(Exception):
@@ -102,7 +103,7 @@ class KeySettings(BaseModel):
     )
     tenant: str = Field(
         default="default",
-        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        pattern=TENANT,
         description="whose threads, runs and documents it reaches; nobody else's are found",
     )
     roles: tuple[CallerRole, ...] = Field(
@@ -163,6 +164,9 @@ class Settings(BaseSettings):
     qdrant_key: SecretStr | None = Field(default=None, description="API key of that Qdrant")
     knowledge_url: str | None = Field(
         default=None, description="The Counterpoint process that owns the embedded document engine"
+    )
+    knowledge_key: SecretStr | None = Field(
+        default=None, description="An admin's key of that process, where it has keys"
     )
     model_url: str | None = Field(
         default=None, description="OpenAI-compatible base URL; absent: the local model"
@@ -226,6 +230,10 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if self.model_url is not None and not self.model:
             raise ValueError("model: COUNTERPOINT_MODEL_URL needs COUNTERPOINT_MODEL beside it")
+        if self.knowledge_url is not None and self.qdrant_url is not None:
+            raise ValueError(
+                "knowledge_url: the documents are either there or at qdrant_url; set one of them"
+            )
         if self.host not in LOOPBACK and not self.has_keys:
             raise ValueError(
                 f"host: {self.host} is open to others; set COUNTERPOINT_API_KEY_SHA256 "

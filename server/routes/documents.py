@@ -23,7 +23,7 @@ from server.serving import House, Serving
 from server.wire.chat import COLLECTION
 from server.wire.messages import storable
 from tools.retrieval.documents import DocumentVersion
-from tools.retrieval.errors import ParseError
+from tools.retrieval.errors import ParseError, TooLarge
 from tools.retrieval.knowledge import Ingested
 
 PATH = "/documents"
@@ -76,14 +76,15 @@ class TextDocument(BaseModel):
 
     id: Printable | None = Field(default=None, max_length=512)
     title: Printable | None = Field(default=None, max_length=LONGEST_NAME)
+    source: Printable | None = Field(default=None, max_length=LONGEST_NAME)
     text: str
     metadata: JsonFields | None = None
 
     @property
     def name(self) -> str:
-        """What it is shown as, and without an id known by: the same title replaces itself."""
+        """What it is shown as, and without an id known by: the same name replaces itself."""
         digest = hashlib.sha256(self.text.encode("utf-8", errors="replace")).hexdigest()
-        return self.title or self.id or f"text {digest[:12]}"
+        return self.source or self.title or self.id or f"text {digest[:12]}"
 
 
 class AddRequest(BaseModel):
@@ -249,11 +250,12 @@ async def _result(
             name,
             f"{name}: larger than {most:,} bytes; split it, or raise "
             "COUNTERPOINT_MAX_DOCUMENT_BYTES",
+            kind=TooLarge.__name__,
         )
     try:
         done = await ingest
     except ParseError as error:
-        return _failed(name, str(error))
+        return _failed(name, str(error), kind=type(error).__name__)
     return {
         "name": name,
         "document_id": done.document_id,
@@ -265,7 +267,7 @@ async def _result(
     }
 
 
-def _failed(name: str, error: str) -> dict[str, Any]:
+def _failed(name: str, error: str, *, kind: str) -> dict[str, Any]:
     return {
         "name": name,
         "document_id": None,
@@ -273,6 +275,7 @@ def _failed(name: str, error: str) -> dict[str, Any]:
         "chunks": 0,
         "pages": None,
         "error": storable(error),
+        "error_kind": kind,
     }
 
 
@@ -281,6 +284,7 @@ def _described(version: DocumentVersion) -> dict[str, Any]:
         "document_id": version.document_id,
         "title": version.title,
         "source": version.source,
+        "sha256": version.sha256,
         "media_type": version.media_type,
         "pages": version.pages,
         "chunks": version.chunks,

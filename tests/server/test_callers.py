@@ -127,3 +127,23 @@ async def test_on_loopback_without_keys_the_caller_may_all(app: FastAPI) -> None
     app.add_api_route("/repair", repair)
     async with in_process(app) as client:
         assert (await client.get("/repair")).json() == "default"
+
+
+@pytest.mark.parametrize(
+    ("key", "tenant", "status"),
+    [("k-acme", "acme", 200), ("k-acme", "other", 403), (KEY, "other", 200), (KEY, "a:b", 422)],
+)
+async def test_only_an_admin_acts_for_another_tenant(
+    parts: Parts, key: str, tenant: str, status: int
+) -> None:
+    app = configured(parts, keys=[ACME], api_key_sha256=[hashed(KEY)])
+
+    async def who(caller: CallerDep) -> str:
+        return caller.tenant
+
+    app.add_api_route("/who", who)
+    async with in_process(app, **{"x-api-key": key, "X-Counterpoint-Tenant": tenant}) as client:
+        reply = await client.get("/who")
+    assert reply.status_code == status
+    if status == 200:
+        assert reply.json() == tenant

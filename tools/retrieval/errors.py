@@ -11,6 +11,7 @@ RetrievalError
 │   └── ParseTimeout          over the time limit
 ├── BadFilter                 a search filter that cannot be understood
 └── StoreError
+    ├── StoreUnreachable      the Counterpoint that keeps the documents does not answer us
     ├── StoreBusy             another process owns the store
     ├── StoreMismatch         the store was made with another embedder
     └── StoreDamaged          the store's files or server do not answer as they should
@@ -64,6 +65,10 @@ class BadFilter(RetrievalError):
 
 class StoreError(RetrievalError):
     """The store cannot do what was asked."""
+
+
+class StoreUnreachable(StoreError):
+    """The process that keeps the documents does not answer, or refuses us."""
 
 
 class StoreBusy(StoreError):

@@ -40,7 +40,7 @@ class Mode(StrEnum):
 
 
 class LocalKnowledge:
-    """Knowledge over a store of this process; store and parser are closed by whoever opened them."""
+    """Over a store of this process. Store and parser are closed by whoever opened them."""
 
     def __init__(self, store: PassageStore, *, embedder: Embedder, parser: Parser) -> None:
         self._store = store

@@ -1,0 +1,142 @@
+"""Documents here and documents that another Counterpoint keeps: one suite for both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from tests.server.surface import Parts, configured, hashed, in_process
+from tests.tools.retrieval.making import pdf
+from tools.retrieval.documents import DocumentVersion
+from tools.retrieval.errors import (
+    BadFilter,
+    EmptyDocument,
+    EncryptedDocument,
+    StoreError,
+    StoreUnreachable,
+)
+from tools.retrieval.knowledge import Knowledge, Status
+from tools.retrieval.local_knowledge import LocalKnowledge
+from tools.retrieval.remote_knowledge import RemoteKnowledge
+
+TEXT = "# Rooms\n\nThe blue room seats twelve people.\n\n## Booking\n\nAsk the office first."
+HERE: dict[str, Any] = {"tenant": "acme", "collection": "hr"}
+ELSEWHERE: tuple[dict[str, Any], ...] = (
+    {"tenant": "other", "collection": "hr"},
+    {"tenant": "acme", "collection": "it"},
+)
+
+
+@pytest.fixture(params=["local", "remote"])
+async def either(
+    request: pytest.FixtureRequest, parts: Parts, knowledge: LocalKnowledge
+) -> AsyncIterator[Knowledge]:
+    if request.param == "local":
+        yield knowledge
+        return
+    app = configured(parts, api_key_sha256=[hashed("admin")])
+    async with in_process(app, **{"x-api-key": "admin"}) as client:
+        yield RemoteKnowledge(client, url="http://user:hush@keeper:8000/x")
+
+
+async def listed(knowledge: Knowledge, **where: Any) -> list[DocumentVersion]:
+    return [one async for one in knowledge.documents(**where)]
+
+
+async def test_a_file_is_found_with_all_that_a_citation_needs(either: Knowledge) -> None:
+    done = await either.ingest(TEXT.encode(), name="house/rooms é.md", **HERE)
+    assert (done.status, done.title) == (Status.ADDED, "Rooms")
+    again = await either.ingest(TEXT.encode(), name="house/rooms é.md", **HERE)
+    assert (again.status, again.document_id) == (Status.UNCHANGED, done.document_id)
+    hit, *_ = await either.search("how many people in the blue room", limit=3, **HERE)
+    assert "seats twelve" in hit.text
+    assert (hit.source, hit.title) == ("house/rooms é.md", "Rooms")
+    assert (hit.document_id, hit.heading) == (done.document_id, ("Rooms",))
+    assert isinstance(hit.span, tuple)
+    assert hit.scores.fused > 0
+    (version,) = await listed(either, **HERE)
+    assert (version.document_id, version.tenant, version.collection) == (
+        done.document_id,
+        "acme",
+        "hr",
+    )
+    assert len(version.sha256) == 64
+    assert version.chunks == done.chunks
+
+
+async def test_a_text_keeps_its_id_title_source_and_metadata(either: Knowledge) -> None:
+    about: dict[str, Any] = {"document_id": "a/b c", "title": "Rooms", "metadata": {"year": 2024}}
+    for status in (Status.ADDED, Status.UNCHANGED):
+        done = await either.ingest_text(TEXT, name="wiki/rooms", **about, **HERE)
+        assert (done.status, done.document_id, done.title) == (status, "a/b c", "Rooms")
+    (hit, *_) = await either.search("blue room", filters={"year": {"gte": 2024}}, **HERE)
+    assert (hit.source, hit.metadata) == ("wiki/rooms", {"year": 2024})
+    assert not await either.search("blue room", filters={"year": 2023}, **HERE)
+    assert await either.delete("a/b c", **HERE)
+    assert not await either.delete("a/b c", **HERE)
+
+
+async def test_nothing_is_seen_from_another_tenant_or_collection(either: Knowledge) -> None:
+    done = await either.ingest(TEXT.encode(), name="rooms.md", **HERE)
+    for where in ELSEWHERE:
+        assert await either.is_empty(**where)
+        assert not await either.search("blue room", **where)
+        assert not await either.delete(done.document_id, **where)
+        assert await listed(either, **where) == []
+    assert not await either.is_empty(**HERE)
+
+
+async def test_what_cannot_be_read_or_asked_is_the_same_error(either: Knowledge) -> None:
+    with pytest.raises(EmptyDocument, match=r"empty\.md"):
+        await either.ingest(b"  \n", name="empty.md", **HERE)
+    with pytest.raises(EncryptedDocument, match="password"):
+        await either.ingest(pdf("secret", password="x"), name="locked.pdf", **HERE)
+    with pytest.raises(EmptyDocument):
+        await either.ingest_text(" ", name="nothing", **HERE)
+    with pytest.raises(BadFilter):
+        await either.search("x", filters={"year": {}}, **HERE)
+    assert not await either.search("  ", **HERE)
+    assert not await either.search("x", limit=0, **HERE)
+
+
+async def test_a_key_that_may_not_act_for_others_is_told_so(parts: Parts) -> None:
+    keys = [{"name": "ann", "sha256": hashed("user"), "tenant": "acme"}]
+    app = configured(parts, keys=keys)
+    for key, words in (("user", "may not act for another tenant"), ("no", "not known here")):
+        async with in_process(app, **{"x-api-key": key}) as client:
+            remote = RemoteKnowledge(client, url="http://keeper:8000")
+            with pytest.raises(StoreUnreachable, match=words) as refused:
+                await remote.check()
+            assert "COUNTERPOINT_KNOWLEDGE_KEY" in str(refused.value)
+
+
+async def test_a_keeper_is_asked_for_its_version(app: FastAPI) -> None:
+    async with in_process(app) as client:
+        assert await RemoteKnowledge(client, url="http://keeper:8000").check()
+
+
+async def test_a_keeper_that_is_down_is_named_with_the_remedy_and_no_password() -> None:
+    async with RemoteKnowledge.open("http://user:hush@127.0.0.1:9", key="k") as remote:
+        with pytest.raises(StoreUnreachable, match="COUNTERPOINT_KNOWLEDGE_URL") as down:
+            await remote.search("x", **HERE)
+    assert "http://127.0.0.1:9" in str(down.value)
+    assert "hush" not in str(down.value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (httpx.Response(507, json={"detail": "the disk is full"}), "the disk is full"),
+        (httpx.Response(502, text="<html>"), "it answered 502"),
+        (httpx.Response(200, text="<html>"), "answers no JSON"),
+    ],
+)
+async def test_a_keeper_in_trouble_is_quoted(reply: httpx.Response, words: str) -> None:
+    transport = httpx.MockTransport(lambda _: reply)
+    async with httpx.AsyncClient(transport=transport, base_url="http://keeper") as client:
+        with pytest.raises(StoreError, match=words):
+            await RemoteKnowledge(client, url="http://keeper").search("x", **HERE)

@@ -1,0 +1,228 @@
+"""Documents that another Counterpoint keeps, reached by its HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+import orjson
+
+from models.registry import is_private
+from tools.retrieval.documents import DocumentVersion, Hit, Scores
+from tools.retrieval.errors import (
+    PARSE_ERRORS,
+    BadFilter,
+    ParseError,
+    StoreError,
+    StoreUnreachable,
+)
+from tools.retrieval.knowledge import Ingested, Status
+
+TENANT_HEADER = "X-Counterpoint-Tenant"
+PAGE = 10_000
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+INGEST_SECONDS = 600.0
+
+
+class RemoteKnowledge:
+    """Knowledge of the Counterpoint at a URL, which acts for whatever tenant we name."""
+
+    def __init__(self, client: httpx.AsyncClient, *, url: str) -> None:
+        self._client = client
+        self._url = _shown(url)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, key: str | None = None) -> AsyncIterator[RemoteKnowledge]:
+        """``key``: an admin's of that Counterpoint. Nothing is asked of it yet."""
+        async with httpx.AsyncClient(
+            base_url=url.rstrip("/"),
+            headers={"x-api-key": key} if key else {},
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=not is_private(url),
+        ) as client:
+            yield cls(client, url=url)
+
+    async def check(self) -> str:
+        """The version of the Counterpoint there. Raises StoreError."""
+        reply = await self._call("GET", "/info", tenant="default")
+        found = _json(reply)
+        if not isinstance(found, dict) or "langgraph_py_version" not in found:
+            raise StoreUnreachable(
+                f"knowledge_url: {self._url} is no Counterpoint; correct COUNTERPOINT_KNOWLEDGE_URL"
+            )
+        # Asks for what only a key that may act for any tenant gets.
+        await self._call("GET", "/documents", tenant="default", params={"limit": 1})
+        return str(found.get("version", "unknown"))
+
+    async def ingest(self, data: bytes, *, name: str, tenant: str, collection: str) -> Ingested:
+        """Raises ParseError, StoreError."""
+        reply = await self._call(
+            "POST",
+            "/documents",
+            tenant=tenant,
+            data={"collection": collection},
+            files={"files": (_storable(name), data)},
+            timeout=httpx.Timeout(INGEST_SECONDS, connect=CONNECT_SECONDS),
+        )
+        return _ingested(reply, name=name)
+
+    async def ingest_text(
+        self,
+        text: str,
+        *,
+        name: str,
+        tenant: str,
+        collection: str,
+        document_id: str | None = None,
+        title: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Ingested:
+        """Raises EmptyDocument, StoreError."""
+        document = {
+            "id": document_id,
+            "title": title,
+            "source": name,
+            "text": _storable(text),
+            "metadata": None if metadata is None else dict(metadata),
+        }
+        reply = await self._call(
+            "POST",
+            "/documents",
+            tenant=tenant,
+            json={"collection": collection, "documents": [document]},
+            timeout=httpx.Timeout(INGEST_SECONDS, connect=CONNECT_SECONDS),
+        )
+        return _ingested(reply, name=name)
+
+    async def search(
+        self,
+        query: str,
+        *,
+        tenant: str,
+        collection: str,
+        limit: int = 8,
+        filters: Mapping[str, Any] | None = None,
+    ) -> Sequence[Hit]:
+        """Raises BadFilter, StoreError."""
+        query = _storable(query)
+        if not query.strip() or limit < 1:
+            return []
+        asked = {"collection": collection, "query": query, "limit": limit, "filters": filters}
+        reply = await self._call("POST", "/documents/search", tenant=tenant, json=asked)
+        return [_hit(one) for one in _json(reply)["hits"]]
+
+    async def delete(self, document_id: str, *, tenant: str, collection: str) -> bool:
+        """Raises StoreError."""
+        reply = await self._call(
+            "DELETE",
+            f"/documents/{quote(_storable(document_id), safe='')}",
+            tenant=tenant,
+            params={"collection": collection},
+            missing=True,
+        )
+        return reply.status_code != httpx.codes.NOT_FOUND
+
+    async def documents(self, *, tenant: str, collection: str) -> AsyncIterator[DocumentVersion]:
+        """Raises StoreError."""
+        offset = 0
+        while True:
+            page = await self._page(tenant, collection, offset=offset, limit=PAGE)
+            for item in page["items"]:
+                yield DocumentVersion(**{**item, "tenant": tenant, "collection": collection})
+            offset += PAGE
+            if offset >= page["total"]:
+                return
+
+    async def is_empty(self, *, tenant: str, collection: str) -> bool:
+        """Raises StoreError."""
+        page = await self._page(tenant, collection, offset=0, limit=1)
+        return int(page["total"]) == 0
+
+    async def _page(self, tenant: str, collection: str, *, offset: int, limit: int) -> Any:
+        params: dict[str, str | int] = {"collection": collection, "offset": offset, "limit": limit}
+        return _json(await self._call("GET", "/documents", tenant=tenant, params=params))
+
+    async def _call(
+        self, method: str, path: str, *, tenant: str, missing: bool = False, **options: Any
+    ) -> httpx.Response:
+        """A successful answer, or with ``missing`` also a 404. Raises BadFilter, StoreError."""
+        headers = {TENANT_HEADER: tenant}
+        try:
+            reply = await self._client.request(method, path, headers=headers, **options)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise StoreUnreachable(
+                f"the documents are kept by the Counterpoint at {self._url}, which does not answer "
+                f"({reason}); start it, or correct COUNTERPOINT_KNOWLEDGE_URL"
+            ) from error
+        if reply.is_success or (missing and reply.status_code == httpx.codes.NOT_FOUND):
+            return reply
+        said = _detail(reply)
+        match reply.status_code:
+            case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
+                raise StoreUnreachable(
+                    f"the Counterpoint at {self._url}, which keeps the documents, refuses our key "
+                    f"({said}); set COUNTERPOINT_KNOWLEDGE_KEY to an admin's key of it"
+                )
+            case httpx.codes.UNPROCESSABLE_ENTITY if path.endswith("/search"):
+                raise BadFilter(said)
+            case _:
+                raise StoreError(f"the Counterpoint at {self._url} keeps the documents: {said}")
+
+
+def _ingested(reply: httpx.Response, *, name: str) -> Ingested:
+    """What became of the one document that was sent. Raises ParseError."""
+    (result,) = _json(reply)["results"]
+    if result["status"] == "failed":
+        kind = PARSE_ERRORS.get(result.get("error_kind", ""), ParseError)
+        raise kind(result.get("error") or f"{name}: cannot be read")
+    return Ingested(
+        status=Status(result["status"]),
+        document_id=result["document_id"],
+        title=result["title"],
+        chunks=result["chunks"],
+        pages=result["pages"],
+        pages_without_text=tuple(result["pages_without_text"]),
+    )
+
+
+def _hit(found: Mapping[str, Any]) -> Hit:
+    return Hit(
+        **{
+            **found,
+            "heading": tuple(found["heading"]),
+            "span": tuple(found["span"]),
+            "scores": Scores(**found["scores"]),
+        }
+    )
+
+
+def _json(reply: httpx.Response) -> Any:
+    try:
+        return orjson.loads(reply.content)
+    except orjson.JSONDecodeError:
+        raise StoreUnreachable(
+            f"{_shown(str(reply.url))} answers no JSON; correct COUNTERPOINT_KNOWLEDGE_URL"
+        ) from None
+
+
+def _detail(reply: httpx.Response) -> str:
+    try:
+        return str(orjson.loads(reply.content)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"it answered {reply.status_code}"
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _shown(url: str) -> str:
+    """The URL without user, password and path."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
