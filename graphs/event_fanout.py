@@ -82,6 +82,11 @@ class Topic(Generic[E]):
         self.tail = batch[-1].id
         self.wake()
 
+    def forget(self) -> None:
+        self._batches.clear()
+        self.tail = ""
+        self.wake()
+
     def wake(self) -> None:
         changed, self.changed = self.changed, Change()
         changed.set()
@@ -98,11 +103,19 @@ class Fanout(Generic[E]):
     def __len__(self) -> int:
         return len(self._topics)
 
-    def publish(self, key: str, *, after: str, batch: Sequence[E]) -> None:
-        """Hand on what this process wrote to a stream behind the id ``after``."""
+    def publish(self, key: str, *, after: str, batch: Sequence[E], last: bool = False) -> None:
+        """Hand on what this process wrote to a stream behind the id ``after``.
+
+        After its ``last`` batch another process may well be the next to write.
+        """
         if topic := self._topics.get(key):
-            topic.written = time.monotonic()
+            topic.written = float("-inf") if last else time.monotonic()
             topic.publish(after=after, batch=batch)
+
+    def forget(self, key: str) -> None:
+        """The stream is gone: whoever waits for it has to look."""
+        if topic := self._topics.get(key):
+            topic.forget()
 
     @contextmanager
     def topic(self, key: str) -> Iterator[Topic[E]]:

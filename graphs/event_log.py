@@ -1,11 +1,13 @@
 """What happened in a thread, in order, for good: written before anyone is told, read by anybody.
 
-``EventLog`` keeps one Redis stream per thread; ``MemoryEventLog`` is its twin for tests.
+``EventLog`` keeps one Redis stream per thread; ``graphs/event_log_memory.py`` has its twin.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,21 +15,25 @@ from typing import Any, Protocol
 
 import orjson
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from graphs.event_fanout import Fanout
-from graphs.event_log_scripts import APPEND, CLOSE, READ
-from graphs.keys import DEFAULT_TENANT, Keys
+from graphs.event_log_scripts import APPEND, CLOSE, PAUSE, READ, SLOTS
+from graphs.fence import REFUSED, FencedError
+from graphs.keys import DEFAULT_TENANT, Keys, thread_name
 
 START = "0"
-_ORIGIN = "0-0"
+ORIGIN = "0-0"
 MAX_EVENTS = 20_000
 RETENTION_SECONDS = 7 * 24 * 3600
 PAGE = 500
 OUTAGE_SECONDS = 15.0
 GAP = "log.gap"
 TERMINAL = frozenset({"run.finished", "run.failed"})
+PAUSED = "run.interrupted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +55,17 @@ class Entry:
     def is_terminal(self) -> bool:
         return self.event.get("type") in TERMINAL
 
+    @property
+    def is_pause(self) -> bool:
+        return self.event.get("type") == PAUSED
+
 
 class ThreadLog(Protocol):
-    """The log of every thread. Ids grow; ``append`` and ``close`` return once the write is done."""
+    """The log of every thread. Ids grow; a write returns once it is done.
+
+    ``fence`` is the stamp of the writer (``graphs/fence.py``); each write raises FencedError where
+    the thread listens to another one. ``run_id`` names the run that an event belongs to.
+    """
 
     async def append(
         self,
@@ -60,8 +74,9 @@ class ThreadLog(Protocol):
         events: Sequence[Mapping[str, Any]],
         *,
         tenant: str = DEFAULT_TENANT,
+        fence: str = "",
     ) -> list[str]:
-        """Write a batch in one go and give each event its id."""
+        """Write a batch in one go and give each event its id. A paused run goes on with it."""
         ...
 
     async def close(
@@ -71,8 +86,30 @@ class ThreadLog(Protocol):
         event: Mapping[str, Any],
         *,
         tenant: str = DEFAULT_TENANT,
+        fence: str = "",
+        retention_seconds: int | None = None,
     ) -> str:
-        """Write a run's terminal event, once: a second call gives back the first one's id."""
+        """Write a run's terminal event, once: a second call gives back the first one's id.
+
+        The thread's log is kept for ``retention_seconds`` from then on (the log's own measure
+        where not given), longer as long as any of its runs has begun and not ended.
+        """
+        ...
+
+    async def pause(
+        self,
+        thread_id: str,
+        run_id: str,
+        event: Mapping[str, Any],
+        *,
+        tenant: str = DEFAULT_TENANT,
+        fence: str = "",
+    ) -> str:
+        """Write that a run waits for a person, once until it goes on. Keeps the log for good."""
+        ...
+
+    async def proceed(self, thread_id: str, run_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
+        """A paused run goes on: from now on its readers wait for what comes."""
         ...
 
     def read(
@@ -82,13 +119,20 @@ class ThreadLog(Protocol):
         after: str = START,
         run_id: str | None = None,
         until_terminal: bool = True,
+        begun: bool = False,
         tenant: str = DEFAULT_TENANT,
     ) -> AsyncIterator[Entry]:
         """Replay what came after an id, then follow.
 
         With ``run_id``, that run's events only. Ends behind the terminal event (with no
-        ``run_id``, behind the first one of any run) unless told otherwise.
+        ``run_id``, behind the first one of any run) and behind a pause that still holds, unless
+        told otherwise. Ends when the log is deleted or expires, for a run that has ``begun`` also
+        when nothing of it is there.
         """
+        ...
+
+    async def size(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> int:
+        """Bytes of memory that the thread's events take."""
         ...
 
     async def delete(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
@@ -102,7 +146,8 @@ def position(entry_id: str) -> tuple[int, int]:
     return int(milliseconds), int(sequence or 0)
 
 
-def _absolute(after: str) -> str:
+def absolute(after: str) -> str:
+    """An id with both its parts. Raises ValueError for what is no id."""
     milliseconds, sequence = position(after)
     return f"{milliseconds}-{sequence}"
 
@@ -131,7 +176,11 @@ class EventLog:
         self._retention = retention_seconds
         self._append = redis.register_script(APPEND)
         self._close = redis.register_script(CLOSE)
+        self._pause = redis.register_script(PAUSE)
         self._read = redis.register_script(READ)
+        # Names each batch, for a client that sends it again because the reply was lost.
+        self._writer = secrets.token_hex(6)
+        self._batches = itertools.count()
         self._fanout: Fanout[Entry] = Fanout(redis, decode=_entry)
 
     async def append(
@@ -141,20 +190,31 @@ class EventLog:
         events: Sequence[Mapping[str, Any]],
         *,
         tenant: str = DEFAULT_TENANT,
+        fence: str = "",
     ) -> list[str]:
         if not events:
             return []
         names = self._names(tenant, thread_id)
-        reply = await self._append(
-            keys=names,
-            args=[run_id, self._max_events, *(orjson.dumps(event) for event in events)],
+        number = next(self._batches)
+        before, first, count = await _fenced(
+            self._append,
+            names,
+            [
+                fence,
+                run_id,
+                number % SLOTS,
+                f"{self._writer}{number:x}",
+                self._max_events,
+                *(orjson.dumps(event) for event in events),
+            ],
         )
-        before, *ids = (word.decode() for word in reply)
+        milliseconds, sequence = position(first.decode())
+        ids = [f"{milliseconds}-{sequence + place}" for place in range(int(count))]
         batch = [
             Entry(id=entry_id, run_id=run_id, event=event)
             for entry_id, event in zip(ids, events, strict=True)
         ]
-        self._fanout.publish(names[0], after=before, batch=batch)
+        self._fanout.publish(names[0], after=before.decode(), batch=batch)
         return ids
 
     async def close(
@@ -164,14 +224,37 @@ class EventLog:
         event: Mapping[str, Any],
         *,
         tenant: str = DEFAULT_TENANT,
+        fence: str = "",
+        retention_seconds: int | None = None,
     ) -> str:
+        kept = self._retention if retention_seconds is None else retention_seconds
         names = self._names(tenant, thread_id)
-        reply = await self._close(keys=names, args=[run_id, self._retention, orjson.dumps(event)])
-        before, entry_id = reply[0].decode(), str(reply[1].decode())
+        # No time at all would delete the log before its readers have seen the end.
+        return await self._last(self._close, names, [fence, run_id, event, max(1, kept)])
+
+    async def pause(
+        self,
+        thread_id: str,
+        run_id: str,
+        event: Mapping[str, Any],
+        *,
+        tenant: str = DEFAULT_TENANT,
+        fence: str = "",
+    ) -> str:
+        return await self._last(self._pause, self._names(tenant, thread_id), [fence, run_id, event])
+
+    async def proceed(self, thread_id: str, run_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
+        await self._redis.hdel(self._keys.events_meta(tenant, thread_id), f"paused:{run_id}")
+
+    async def _last(self, script: AsyncScript, names: Sequence[str], args: Sequence[Any]) -> str:
+        """Write the event that a run stops with, for good or for now."""
+        _, run_id, event, *_ = args
+        stored = [orjson.dumps(arg) if arg is event else arg for arg in args]
+        before, entry_id = (word.decode() for word in await _fenced(script, names, stored))
         if before:
             batch = [Entry(id=entry_id, run_id=run_id, event=event)]
-            self._fanout.publish(names[0], after=before, batch=batch)
-        return entry_id
+            self._fanout.publish(names[0], after=before, batch=batch, last=True)
+        return str(entry_id)
 
     async def read(
         self,
@@ -180,23 +263,30 @@ class EventLog:
         after: str = START,
         run_id: str | None = None,
         until_terminal: bool = True,
+        begun: bool = False,
         tenant: str = DEFAULT_TENANT,
     ) -> AsyncIterator[Entry]:
-        after = _absolute(after)
+        after = absolute(after)
         names = self._names(tenant, thread_id)
+        life, whose = "", run_id or ""
         with self._fanout.topic(names[0]) as topic:
             while True:
                 # Taken before the read, so that a write in between is not slept through.
                 changed = topic.changed
                 batch = topic.following(after)
                 if batch is None:
-                    reply = await self._page(names, run_id or "", after)
-                    after, trimmed, end = (word.decode() for word in reply[:3])
+                    reply = await self._page(names, [run_id or "", after, PAGE, whose, int(begun)])
+                    after, trimmed, end, born, gone = (word.decode() for word in reply[:5])
+                    if life and born != life:
+                        return
+                    life = born
                     if trimmed and position(after) < position(trimmed):
                         yield gap(after=after, trimmed=trimmed)
                         after = trimmed
-                    batch = [_entry(entry_id, fields) for entry_id, fields in reply[3]]
+                    batch = [_entry(entry_id, fields) for entry_id, fields in reply[5]]
                     if not batch:
+                        if gone:
+                            return
                         if until_terminal and end and position(end) <= position(after):
                             return
                         topic.seen(after)
@@ -208,16 +298,26 @@ class EventLog:
                         yield entry
                         if until_terminal and entry.is_terminal:
                             return
+                        if entry.is_pause:
+                            whose = entry.run_id
+
+    async def size(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> int:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for name in self._names(tenant, thread_id)[:2]:
+                pipeline.memory_usage(name, samples=0)
+            return sum(found or 0 for found in await pipeline.execute())
 
     async def delete(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
-        await self._redis.delete(*self._names(tenant, thread_id))
+        stream, meta, _ = self._names(tenant, thread_id)
+        await self._redis.delete(stream, meta)
+        self._fanout.forget(stream)
 
-    async def _page(self, names: Sequence[str], run_id: str, after: str) -> Any:
+    async def _page(self, names: Sequence[str], args: Sequence[Any]) -> Any:
         """Read on, over an outage of Redis that a restart would cause."""
         deadline = time.monotonic() + OUTAGE_SECONDS
         while True:
             try:
-                return await self._read(keys=names, args=[run_id, after, PAGE])
+                return await self._read(keys=names, args=args)
             except (RedisConnectionError, RedisTimeoutError):
                 if time.monotonic() > deadline:
                     raise
@@ -229,100 +329,22 @@ class EventLog:
         return len(self._fanout)
 
     def _names(self, tenant: str, thread_id: str) -> list[str]:
-        return [self._keys.events(tenant, thread_id), self._keys.events_meta(tenant, thread_id)]
+        return [
+            self._keys.events(tenant, thread_id),
+            self._keys.events_meta(tenant, thread_id),
+            self._keys.fence(thread_name(tenant, thread_id)),
+        ]
+
+
+async def _fenced(script: AsyncScript, names: Sequence[str], args: Sequence[Any]) -> Any:
+    try:
+        return await script(keys=names, args=args)
+    except ResponseError as error:
+        if str(error).startswith(REFUSED):
+            raise FencedError(str(error)) from None
+        raise
 
 
 def _entry(entry_id: bytes, fields: Any) -> Entry:
     run_id, event = (fields[1], fields[3]) if isinstance(fields, list) else fields.values()
     return Entry(id=entry_id.decode(), run_id=run_id.decode(), event=orjson.loads(event))
-
-
-class MemoryEventLog:
-    """The log in this process's memory: same behaviour, nothing survives."""
-
-    def __init__(self, *, max_events: int = MAX_EVENTS) -> None:
-        self._max_events = max_events
-        self._entries: dict[tuple[str, str], list[Entry]] = {}
-        self._trimmed: dict[tuple[str, str], str] = {}
-        self._starts: dict[tuple[str, str, str], str] = {}
-        self._ends: dict[tuple[str, str, str], str] = {}
-        self._sequence = 0
-        self._changed = asyncio.Condition()
-
-    async def append(
-        self,
-        thread_id: str,
-        run_id: str,
-        events: Sequence[Mapping[str, Any]],
-        *,
-        tenant: str = DEFAULT_TENANT,
-    ) -> list[str]:
-        log = self._entries.setdefault((tenant, thread_id), [])
-        self._starts.setdefault((tenant, thread_id, run_id), f"{self._sequence}-0")
-        ids = []
-        for event in events:
-            self._sequence += 1
-            ids.append(f"{self._sequence}-0")
-            # Through the wire format, as the stored one: nobody shares a mutable event.
-            stored = orjson.loads(orjson.dumps(event))
-            log.append(Entry(id=ids[-1], run_id=run_id, event=stored))
-        if (surplus := len(log) - self._max_events) > self._max_events // 10:
-            self._trimmed[tenant, thread_id] = log[surplus - 1].id
-            del log[:surplus]
-        async with self._changed:
-            self._changed.notify_all()
-        return ids
-
-    async def close(
-        self,
-        thread_id: str,
-        run_id: str,
-        event: Mapping[str, Any],
-        *,
-        tenant: str = DEFAULT_TENANT,
-    ) -> str:
-        name = (tenant, thread_id, run_id)
-        if name not in self._ends:
-            self._ends[name] = f"{self._sequence + 1}-0"
-            await self.append(thread_id, run_id, [event], tenant=tenant)
-        return self._ends[name]
-
-    async def read(
-        self,
-        thread_id: str,
-        *,
-        after: str = START,
-        run_id: str | None = None,
-        until_terminal: bool = True,
-        tenant: str = DEFAULT_TENANT,
-    ) -> AsyncIterator[Entry]:
-        after = _absolute(after)
-        if run_id is not None and after == _ORIGIN:
-            now = f"{self._sequence}-0"
-            after = self._starts.get((tenant, thread_id, run_id), now)
-        while True:
-            trimmed = self._trimmed.get((tenant, thread_id), START)
-            if position(after) < position(trimmed):
-                yield gap(after=after, trimmed=trimmed)
-                after = trimmed
-            log = self._entries.get((tenant, thread_id), [])
-            batch = [entry for entry in log if position(entry.id) > position(after)]
-            end = self._ends.get((tenant, thread_id, run_id or ""))
-            if not batch and until_terminal and end and position(end) <= position(after):
-                return
-            for entry in batch:
-                after = entry.id
-                if run_id is None or entry.run_id == run_id:
-                    yield entry
-                    if until_terminal and entry.is_terminal:
-                        return
-            if not batch:
-                async with self._changed:
-                    await self._changed.wait()
-
-    async def delete(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
-        self._entries.pop((tenant, thread_id), None)
-        self._trimmed.pop((tenant, thread_id), None)
-        for names in (self._starts, self._ends):
-            for name in [name for name in names if name[:2] == (tenant, thread_id)]:
-                del names[name]

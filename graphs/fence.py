@@ -6,7 +6,8 @@ for a run compares its own stamp with it, in the same move as the write.
 
 from __future__ import annotations
 
-FENCE = "__fence"
+# The prefix is what LangGraph strips from the configs that it streams (debug, checkpoints).
+FENCE = "__pregel_fence"
 """Key in ``config["configurable"]``: the writer's stamp. Never stored, never given back."""
 
 IDLE = "-"

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from graphs.event_log import Entry, EventLog, MemoryEventLog, ThreadLog, position
-from graphs.keys import Keys
-from server.redis_client import open_redis
+from graphs.event_log import Entry, EventLog, ThreadLog, position
+from graphs.event_log_memory import MemoryEventLog
+from graphs.fence import IDLE, FencedError, stamp
+from graphs.keys import Keys, thread_name
 
 SMALL = 20
 
@@ -167,6 +168,125 @@ async def test_a_deleted_thread_is_forgotten(log: ThreadLog) -> None:
     assert words(await all_of(log.read("t", run_id="r"))) == ["new", "run.finished"]
 
 
+PAUSE = {"type": "run.interrupted", "interrupts": []}
+
+
+async def hold(log: ThreadLog, thread_id: str, holder: str) -> None:
+    """Let a thread listen to one writer."""
+    if isinstance(log, MemoryEventLog):
+        log.fences["default", thread_id] = holder
+    else:
+        assert isinstance(log, EventLog)
+        await log._redis.set(log._keys.fence(thread_name("default", thread_id)), holder)
+
+
+async def test_a_writer_that_lost_its_claim_writes_nothing(log: ThreadLog) -> None:
+    mine, theirs = stamp("r", 1), stamp("r", 2)
+    await hold(log, "t", mine)
+    await log.append("t", "r", said(1), fence=mine)
+    await hold(log, "t", theirs)
+    for fence in (mine, IDLE):
+        with pytest.raises(FencedError):
+            await log.append("t", "r", said("late"), fence=fence)
+        with pytest.raises(FencedError):
+            await log.pause("t", "r", PAUSE, fence=fence)
+        with pytest.raises(FencedError):
+            await log.close("t", "r", END, fence=fence)
+    await log.append("t", "r", said(2), fence=theirs)
+    await log.close("t", "r", END, fence=theirs)
+    assert words(await all_of(log.read("t", run_id="r"))) == [1, 2, "run.finished"]
+
+
+async def test_a_writer_that_is_no_run_is_heard_while_the_thread_is_idle(log: ThreadLog) -> None:
+    await log.append("t", "r", said(1), fence=IDLE)
+    with pytest.raises(FencedError):
+        await log.append("t", "r", said(2), fence=stamp("r", 1))
+    assert await log.size("t") > 0
+
+
+async def test_a_paused_run_is_read_up_to_its_pause(log: ThreadLog) -> None:
+    await log.append("t", "r", said(1))
+    at = await log.pause("t", "r", PAUSE)
+    entries = await all_of(log.read("t", run_id="r"))
+    assert words(entries) == [1, "run.interrupted"]
+    assert entries[-1].is_pause
+    assert not entries[-1].is_terminal
+    assert words(await all_of(log.read("t"))) == [1, "run.interrupted"]
+    assert await all_of(log.read("t", run_id="r", after=at)) == []
+    assert await log.pause("t", "r", PAUSE) == at
+
+
+async def test_a_reader_that_waits_is_let_go_by_the_pause(log: ThreadLog) -> None:
+    async with aclosing(cast("Any", log.read("t", run_id="r"))) as entries:
+        following = asyncio.create_task(anext(entries))
+        await asyncio.sleep(0)
+        await log.append("t", "r", said(1))
+        assert (await following).event["word"] == 1
+        await log.pause("t", "r", PAUSE)
+        assert (await anext(entries)).is_pause
+        async with asyncio.timeout(5):
+            with pytest.raises(StopAsyncIteration):
+                await anext(entries)
+
+
+async def test_a_resumed_run_is_read_through_its_pause_to_its_end(log: ThreadLog) -> None:
+    await log.pause("t", "r", PAUSE)
+    await log.append("t", "r", said(2))
+    second = await log.pause("t", "r", PAUSE)
+    await log.close("t", "r", END)
+    whole = ["run.interrupted", 2, "run.interrupted", "run.finished"]
+    assert words(await all_of(log.read("t", run_id="r"))) == whole
+    assert words(await all_of(log.read("t", run_id="r", after=second))) == ["run.finished"]
+    with_pause_too_late = await log.pause("t", "r", PAUSE)
+    assert words(await all_of(log.read("t", run_id="r"))) == whole
+    assert with_pause_too_late == (await all_of(log.read("t", run_id="r")))[-1].id
+
+
+async def test_readers_of_a_run_that_is_to_go_on_wait_for_what_comes(log: ThreadLog) -> None:
+    at = await log.pause("t", "r", PAUSE)
+    await log.proceed("t", "r")
+    async with aclosing(cast("Any", log.read("t", run_id="r", after=at))) as entries:
+        following = asyncio.create_task(anext(entries))
+        await asyncio.sleep(0)
+        await log.append("t", "r", said("on"))
+        async with asyncio.timeout(5):
+            assert (await following).event["word"] == "on"
+
+
+async def test_reading_a_run_of_which_nothing_is_left_ends(log: ThreadLog) -> None:
+    assert await all_of(log.read("never", run_id="r", begun=True)) == []
+    await log.append("t", "other", said(1))
+    assert await all_of(log.read("t", run_id="r", begun=True)) == []
+    await log.append("t", "r", said("mine"))
+    await log.close("t", "r", END)
+    assert words(await all_of(log.read("t", run_id="r", begun=True))) == ["mine", "run.finished"]
+
+
+async def test_a_run_that_was_trimmed_away_is_told_as_a_gap_and_leaves_no_trace(
+    log: ThreadLog,
+) -> None:
+    await log.append("t", "old", said(1))
+    await log.close("t", "old", END)
+    await log.append("t", "new", said(*range(SMALL + 10)))
+    entries = await all_of(log.read("t", run_id="old", begun=True))
+    assert [entry.is_gap for entry in entries] == [True]
+
+
+@pytest.mark.parametrize("run_id", ["r", None])
+async def test_a_reader_that_waits_is_let_go_when_the_log_is_deleted(
+    log: ThreadLog, run_id: str | None
+) -> None:
+    await log.append("t", "r", said(1))
+    async with aclosing(cast("Any", log.read("t", run_id=run_id))) as entries:
+        assert (await anext(entries)).event["word"] == 1
+        waiting = asyncio.create_task(anext(entries))
+        await asyncio.sleep(0)
+        await log.delete("t")
+        async with asyncio.timeout(5):
+            with pytest.raises(StopAsyncIteration):
+                await waiting
+
+
 async def test_what_is_no_id_is_refused(log: ThreadLog) -> None:
     with pytest.raises(ValueError):
         await all_of(log.read("t", after="yesterday"))
@@ -186,96 +306,6 @@ async def test_many_readers_and_writers_agree(log: ThreadLog) -> None:
     found = await asyncio.gather(*readers)
     assert all(entries == found[0] for entries in found)
     assert len({entry.id for entry in found[0]}) == 17
-
-
-async def blocked(redis: Redis) -> None:
-    """Wait until somebody waits for a stream."""
-    async with asyncio.timeout(5):
-        while (await redis.info("clients"))["blocked_clients"] == 0:
-            pass
-
-
-async def test_a_reader_in_another_process_is_woken_by_the_write_itself(
-    redis: Redis, redis_url: str, keys: Keys
-) -> None:
-    elsewhere = open_redis(redis_url)
-    writing, reading = EventLog(elsewhere, keys), EventLog(redis, keys)
-    async with aclosing(cast("Any", reading.read("t", run_id="r"))) as entries:
-        loop = asyncio.get_running_loop()
-        following = asyncio.create_task(anext(entries))
-        waited = 0.0
-        for word in range(4):
-            await blocked(elsewhere)
-            written = loop.time()
-            await writing.append("t", "r", said(word))
-            async with asyncio.timeout(5):
-                assert (await following).event["word"] == word
-            waited += loop.time() - written
-            following = asyncio.create_task(anext(entries))
-        await writing.close("t", "r", END)
-        assert (await following).is_terminal
-    # Four polls of a second would take two on average.
-    assert waited < 0.8
-    await elsewhere.aclose()
-
-
-async def test_a_reader_beside_the_writer_gets_batches_from_memory(
-    redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log, pages = EventLog(redis, keys), 0
-    original = log._page
-
-    async def counted(*args: Any) -> Any:
-        nonlocal pages
-        pages += 1
-        return await original(*args)
-
-    monkeypatch.setattr(log, "_page", counted)
-    async with aclosing(cast("Any", log.read("t", run_id="r"))) as entries:
-        following = asyncio.create_task(anext(entries))
-        await log.append("t", "r", said(0))
-        await following
-        pages = 0
-        for word in range(1, 20):
-            await log.append("t", "r", said(word))
-            assert (await anext(entries)).event["word"] == word
-        assert pages == 0
-
-
-async def test_two_writing_processes_cost_a_local_reader_nothing(
-    redis: Redis, redis_url: str, keys: Keys
-) -> None:
-    elsewhere = open_redis(redis_url)
-    near, far = EventLog(redis, keys), EventLog(elsewhere, keys)
-    reader = asyncio.create_task(all_of(near.read("t", run_id="r")))
-    for number in range(20):
-        await (near if number % 3 else far).append("t", "r", said(number))
-    await near.close("t", "r", END)
-    assert words(await reader) == [*range(20), "run.finished"]
-    await elsewhere.aclose()
-
-
-async def test_nothing_is_kept_of_a_thread_that_nobody_reads(redis: Redis, keys: Keys) -> None:
-    log = EventLog(redis, keys)
-    async with aclosing(cast("Any", log.read("t", run_id="r"))) as entries:
-        following = asyncio.create_task(anext(entries))
-        await log.append("t", "r", said(1))
-        await following
-        assert log.followed == 1
-    assert log.followed == 0
-
-
-async def test_the_log_of_a_finished_thread_expires_and_a_new_run_revives_it(
-    redis: Redis, keys: Keys
-) -> None:
-    log = EventLog(redis, keys, retention_seconds=100)
-    names = [keys.events("default", "t"), keys.events_meta("default", "t")]
-    await log.append("t", "r", said(1))
-    assert [await redis.ttl(name) for name in names] == [-1, -1]
-    await log.close("t", "r", END)
-    assert [await redis.ttl(name) for name in names] == [100, 100]
-    await log.append("t", "next", said(2))
-    assert [await redis.ttl(name) for name in names] == [-1, -1]
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
