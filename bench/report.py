@@ -1,0 +1,95 @@
+"""The page that the server's bench writes."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.baseline import Baseline
+    from bench.server import Growth, Load
+
+_HEAD = """# Performance
+
+What a run costs in the server itself. Made by `python -m bench.server --write docs/performance.md`
+({machine}; Python {python}, langgraph {langgraph}). Absolute figures belong to that machine; the
+ratios to the baseline of the same session tell more.
+
+One run of the team: five streamed model calls (a plan, two researchers, a writer, a critic) against
+an endpoint that answers at once, four searches in the documents, every step checkpointed, streamed
+to its client (`values`, `messages-tuple`, `custom`). CPU is that of all processes of the server,
+Redis and the document engine included, without endpoint and clients, which share the same cores.
+
+Baseline, in one process without a server: the five model calls alone {calls:.1f} ms, the same graph
+with an in-memory saver and a search that costs nothing {flat:.1f} ms of CPU a run.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Everything measured of one installation; latencies as (p50, p99) in milliseconds."""
+
+    name: str
+    loads: Sequence[Load]
+    token_delay: tuple[float, float] | None
+    readers: tuple[float, float] | None
+    finished: Growth
+    paused: Growth
+
+
+def page(rows: Sequence[Row], *, flat: Baseline) -> str:
+    """The whole page, Markdown."""
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
+    parts = [
+        _HEAD.format(
+            machine=machine,
+            python=platform.python_version(),
+            langgraph=version("langgraph"),
+            calls=flat.calls,
+            flat=flat.flat,
+        )
+    ]
+    for row in rows:
+        parts.append(f"\n## {row.name[0].upper()}{row.name[1:]}\n")
+        parts.append(
+            "| at once | runs/s | CPU ms a run | × the baseline | first event ms, p50 / p99 "
+            "| first token | whole run |"
+        )
+        parts.append("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        parts += [_load(one, flat=flat) for one in row.loads]
+        shown = max(row.loads, key=lambda one: one.at_once == 8)
+        apart = ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(shown.by_name.items()))
+        parts += [
+            "",
+            f"- CPU ms a run at {shown.at_once} at once, by program: {apart}",
+            f"- Delay of a token, 16 streams of 50 tokens a second: {_pair(row.token_delay)}",
+            f"- Delay of a token, 100 readers of one run: {_pair(row.readers)}",
+            f"- Memory a finished run: {_held(row.finished)}",
+            f"- Memory a paused run: {_held(row.paused)}",
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def _load(one: Load, *, flat: Baseline) -> str:
+    cells = [
+        f"{one.at_once}",
+        f"{one.rate:.1f}",
+        f"{one.cpu:.1f}",
+        f"{one.cpu / flat.flat:.1f}",
+        _pair(one.first_event, unit=""),
+        _pair(one.first_token, unit=""),
+        _pair(one.whole, unit=""),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _held(growth: Growth) -> str:
+    return f"server {growth.server:+.1f} KiB, Redis {growth.redis:+.1f} KiB"
+
+
+def _pair(found: tuple[float, float] | None, *, unit: str = " ms (p50 / p99)") -> str:
+    return "none seen" if found is None else f"{found[0]:.1f} / {found[1]:.1f}{unit}"
