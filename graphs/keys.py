@@ -142,3 +142,8 @@ class Keys:
     def thread_queue(self, tenant: str, thread_id: str) -> str:
         """Sorted set: ids of a thread's runs that are pending or running, in order."""
         return self.thread(tenant, thread_id) + "queue"
+
+    @property
+    def tenants(self) -> str:
+        """Set: every tenant that has, or had, threads."""
+        return f"{self.prefix}tenants"

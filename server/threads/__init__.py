@@ -1,0 +1,1 @@
+"""Threads: conversations with their records, states and history."""
