@@ -19,6 +19,7 @@ from models.progress import Progress
 from models.registry import is_private
 from server import lock
 from server.exits import CommandFailed, Exit
+from server.part import Part
 from server.settings import Settings
 
 READ_SECONDS = 60.0
@@ -83,7 +84,11 @@ async def _own(
     with tempfile.TemporaryDirectory(prefix="counterpoint-") as folder:
         path = Path(folder) / "api.sock"
         async with (
-            house.open_house(private, progress=progress, worker=runs) as opened,
+            house.open_house(
+                private,
+                progress=progress,
+                part=Part.ALL if runs else Part.DOCUMENTS,
+            ) as opened,
             serve.serving(app.build(opened), path=path),
             httpx.AsyncClient(
                 transport=httpx.AsyncHTTPTransport(uds=str(path)),

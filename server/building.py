@@ -1,0 +1,213 @@
+"""Opens the parts of a house one by one, and tells what each is and how long it took."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+
+from graphs.keys import Keys
+from models import catalogue
+from models.chat import ChatModel
+from models.embedder import Embedder
+from models.fetch import fetch
+from models.llama import LlamaServer
+from models.minilm import MiniLM
+from models.progress import Progress
+from models.registry import Registry, Role
+from server import house_models, redis_check
+from server.redis_client import open_redis
+from server.redis_server import RedisServer, RedisServerError
+from server.settings import Settings
+from tools.retrieval.edge_store import EdgeStore
+from tools.retrieval.knowledge import Knowledge
+from tools.retrieval.local_knowledge import LocalKnowledge
+from tools.retrieval.parse import Limits as ParseLimits
+from tools.retrieval.remote_knowledge import RemoteKnowledge
+from tools.retrieval.sandboxed_parse import SandboxedParser
+from tools.retrieval.store import PassageStore
+from tools.run_python import run_python, unavailable
+from tools.sandbox.find import Unavailable, open_sandbox
+from tools.sandbox.sandbox import MEBIBYTE, Sandbox
+from tools.sandbox.sandbox import Limits as SandboxLimits
+from tools.tool import Tool
+
+_REVIVE_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Building:
+    """Opens one part at a time onto the stack, and tells what it did and how long it took."""
+
+    def __init__(self, settings: Settings, *, stack: AsyncExitStack, progress: Progress) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._progress = progress
+        self._started = time.monotonic()
+        self.parts: dict[str, str] = {}
+        self.redis_url = ""
+
+    def _told(self, part: str, what: str, *, since: float) -> None:
+        self.parts[part] = what
+        self._progress.note(f"{part}: {what} ({time.monotonic() - since:.1f} s)")
+
+    async def redis(self) -> Redis:
+        since = time.monotonic()
+        url = self._settings.redis_url
+        if url is not None:
+            redis = open_redis(url)
+            self._stack.push_async_callback(redis.aclose)
+            facts = await redis_check.check(redis, url=url)
+            if facts.warning:
+                self._progress.note(f"warning: {facts.warning}")
+            what = f"{facts.product} {facts.version} at {redis_check.shown(url)}"
+        else:
+            server = RedisServer(self._settings.data_dir)
+            await server.start()
+            self._stack.push_async_callback(server.close)
+            # Pushed behind the end of the server, so that it is over before that.
+            watch = asyncio.create_task(_keep(server), name="redis watch")
+            self._stack.push_async_callback(_cancelled, watch)
+            url = server.url
+            redis = open_redis(url)
+            self._stack.push_async_callback(redis.aclose)
+            what = f"{server.version}, our own, {server.where}"
+        self.redis_url = url
+        self._told("Redis", what, since=since)
+        return redis
+
+    async def weights(self, *, chat: bool, embedder: bool) -> None:
+        embedder = embedder and self._settings.knowledge_url is None
+        wanted = ((catalogue.CHAT,) if chat else ()) + (catalogue.EMBEDDER if embedder else ())
+        for artifact in wanted:
+            await fetch(
+                artifact,
+                self._settings.models_dir,
+                progress=self._progress,
+                from_folder=self._settings.models_from,
+                offline=self._settings.offline,
+            )
+
+    async def llama(self) -> LlamaServer:
+        since = time.monotonic()
+        server = LlamaServer(
+            self._settings.models_dir / catalogue.CHAT.filename,
+            name=house_models.LOCAL_NAME,
+            context=house_models.LOCAL_CONTEXT,
+            threads=self._settings.local_threads,
+        )
+        await server.start()
+        self._stack.push_async_callback(server.close)
+        self._told("Model", f"{server.name}, on this machine", since=since)
+        return server
+
+    async def knowledge(self, embedder: Embedder | None) -> Knowledge:
+        """The documents: another process's, or a store of ours with all that reads into it."""
+        since = time.monotonic()
+        if self._settings.knowledge_url is not None:
+            return await self._remote(self._settings.knowledge_url, since=since)
+        if embedder is None:
+            folder = self._settings.models_dir
+            minilm = await MiniLM.open(
+                folder / catalogue.EMBEDDER_MODEL.filename,
+                tokenizer=folder / catalogue.EMBEDDER_TOKENIZER.filename,
+            )
+            self._stack.push_async_callback(minilm.close)
+            embedder = minilm
+        store = await self._store(embedder)
+        self._stack.push_async_callback(store.close)
+        parser = SandboxedParser(limits=ParseLimits(max_bytes=self._settings.max_document_bytes))
+        self._stack.push_async_callback(parser.close)
+        url = self._settings.qdrant_url
+        where = f"at {urlsplit(url).netloc}" if url is not None else "in this process"
+        self._told("Documents", f"Qdrant {where}, {embedder.name}", since=since)
+        return LocalKnowledge(store, embedder=embedder, parser=parser)
+
+    async def _remote(self, url: str, *, since: float) -> RemoteKnowledge:
+        key = self._settings.knowledge_key
+        remote = await self._stack.enter_async_context(
+            RemoteKnowledge.open(url, key=key.get_secret_value() if key else None)
+        )
+        version = await remote.check()
+        where = urlsplit(url).netloc.rpartition("@")[2]
+        self._told("Documents", f"kept by Counterpoint {version} at {where}", since=since)
+        return remote
+
+    async def _store(self, embedder: Embedder) -> PassageStore:
+        settings = self._settings
+        if settings.qdrant_url is not None:
+            # Late: its client takes as long to import as half of all the rest.
+            from tools.retrieval.server_store import ServerStore
+
+            key = settings.qdrant_key
+            return await ServerStore.open(
+                settings.qdrant_url,
+                embedder=embedder.name,
+                dimension=embedder.dimension,
+                key=key.get_secret_value() if key else None,
+            )
+        path = settings.data_dir / "documents"
+        await asyncio.to_thread(path.mkdir, mode=0o700, exist_ok=True)
+        return await EdgeStore.open(path, embedder=embedder.name, dimension=embedder.dimension)
+
+    async def sandbox(self) -> Sandbox | Unavailable:
+        since = time.monotonic()
+        sandbox = await open_sandbox(
+            bwrap=self._settings.bubblewrap,
+            limits=SandboxLimits(
+                seconds=self._settings.sandbox_seconds,
+                memory_bytes=self._settings.sandbox_memory * MEBIBYTE,
+            ),
+        )
+        if isinstance(sandbox, Unavailable):
+            self._told("Code", f"not run: {sandbox.reason}; {sandbox.remedy}", since=since)
+            return sandbox
+        self._stack.push_async_callback(sandbox.close)
+        self._told("Code", f"run in {sandbox.describe().kind}", since=since)
+        return sandbox
+
+    async def chat_models(
+        self, registry: Registry, *, redis: Redis, keys: Keys
+    ) -> Mapping[Role, ChatModel]:
+        since = time.monotonic()
+        opened = await house_models.opened(registry, stack=self._stack, redis=redis, keys=keys)
+        if "Model" not in self.parts:
+            names = dict.fromkeys(registry.roles.values())
+            # No whole URL before the server's own: the first one shown is the one to use.
+            told = ", ".join(f"{n} at {urlsplit(registry.named(n).url).netloc}" for n in names)
+            self._told("Model", told, since=since)
+        return opened
+
+
+def coding(sandbox: Sandbox | Unavailable) -> Tool:
+    """The tool that runs code, or that says why none is run."""
+    if isinstance(sandbox, Unavailable):
+        return unavailable(sandbox.reason, remedy=sandbox.remedy)
+    return run_python(sandbox)
+
+
+async def _keep(server: RedisServer) -> None:
+    """Start our Redis again when it ends by itself: killed, or out of memory."""
+    while True:
+        code = await server.wait()
+        _log.error("Redis ended by itself (%s); starting it again", code)
+        while True:
+            try:
+                await server.start()
+                break
+            except RedisServerError:
+                _log.exception("Redis does not start again")
+                await asyncio.sleep(_REVIVE_SECONDS)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
