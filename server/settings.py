@@ -59,6 +59,9 @@ class ModelSettings(BaseModel):
     input_price: float | None = Field(default=None, ge=0, description="USD per million tokens in")
     output_price: float | None = Field(default=None, ge=0, description="USD per million tokens out")
     timeout: float = Field(default=120.0, gt=0, description="seconds per attempt")
+    client: Literal["lean", "openai"] = Field(
+        default="lean", description="what speaks to it: our own client, or langchain-openai's"
+    )
 
 
 class RoleSettings(BaseModel):
@@ -111,6 +114,18 @@ class KeySettings(BaseModel):
         min_length=1,
         description='list of `"user"`, `"operator"` (repairs runs) and `"admin"` (may all)',
     )
+
+
+class GraphSettings(BaseModel):
+    """One graph of your own (``[graphs.NAME]``); a string alone is its ``path``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(
+        description="`path/file.py:attribute`, from the configuration's folder, or "
+        "`package.module:attribute`"
+    )
+    description: str = Field(default="", description="what it is for, as assistants show it")
 
 
 class Settings(BaseSettings):
@@ -185,6 +200,9 @@ class Settings(BaseSettings):
         default=None, ge=0, description="USD per million tokens out"
     )
     model_timeout: float = Field(default=120.0, gt=0, description="Seconds per provider attempt")
+    model_client: Literal["lean", "openai"] = Field(
+        default="lean", description="What speaks to it: our own client, or langchain-openai's"
+    )
     local_threads: int | None = Field(
         default=None, ge=1, description="Threads of the local model; absent: all usable cores"
     )
@@ -193,6 +211,13 @@ class Settings(BaseSettings):
     )
     roles: RoleSettings = Field(
         default=RoleSettings(), description="Which named model plays which role (`[roles]`)"
+    )
+    graphs: Mapping[str, GraphSettings] = Field(
+        default_factory=dict,
+        description="Graphs of your own, served beside `team` (`[graphs]` in the file)",
+    )
+    langgraph_json: Path | None = Field(
+        default=None, description="A `langgraph.json`, whose graphs are served beside `team`"
     )
     collection: str = Field(
         default="default", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Documents searched"
@@ -221,7 +246,14 @@ class Settings(BaseSettings):
     sandbox_seconds: float = Field(default=10.0, gt=0, description="Wall time of one execution")
     sandbox_memory: int = Field(default=512, ge=64, description="Memory of one execution, MB")
 
-    @field_validator("data_dir", "models_dir", "models_from", "bubblewrap")
+    @field_validator("graphs", mode="before")
+    @classmethod
+    def _paths(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: {"path": one} if isinstance(one, str) else one for name, one in value.items()}
+
+    @field_validator("data_dir", "models_dir", "models_from", "bubblewrap", "langgraph_json")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -287,13 +319,29 @@ def _read_toml() -> dict[str, Any]:
 
 def _refuse_unknown_variables() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    # These two steer where settings and users' graphs come from; they are not settings themselves.
-    known |= {PREFIX + "CONFIG", PREFIX + "LANGGRAPH_JSON"}
+    # This one steers where settings come from; it is none itself.
+    known.add(PREFIX + "CONFIG")
     for name in os.environ:
         if name.startswith(PREFIX) and name.upper() not in known:
             raise ConfigurationError(
                 f"{name}: no such setting; docs/configuration.md lists them all"
             )
+
+
+def config_folder() -> Path:
+    """What relative paths in ``counterpoint.toml`` start from."""
+    return _config_path().absolute().parent
+
+
+def lend_environment(variables: Mapping[str, str]) -> None:
+    """Give users' graphs the variables that they read; what is set already stays.
+
+    Raises ConfigurationError for our own names, which come from nowhere but the sources above.
+    """
+    for name, value in variables.items():
+        if name.upper().startswith(PREFIX):
+            raise ConfigurationError(f"{name}: set it in counterpoint.toml or in the environment")
+        os.environ.setdefault(name, value)
 
 
 def sources() -> tuple[str, ...]:

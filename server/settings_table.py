@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from server.settings import (
     PREFIX,
+    GraphSettings,
     KeySettings,
     ModelSettings,
     RoleSettings,
@@ -51,6 +52,7 @@ def page() -> str:
     ]
     parts = [_HEAD + "\n".join(rows) + "\n"]
     parts.append(_section("`[[keys]]`: who may call, and what they may do", KeySettings))
+    parts.append(_section("`[graphs.NAME]`: one graph of your own", GraphSettings))
     parts.append(_section("`[models.NAME]`: one named model", ModelSettings))
     parts.append(_section("`[roles]`: which model plays which role", RoleSettings))
     parts.append(_section("`[[policy]]`: what agents may do", RuleSettings))
