@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
+from uuid import uuid4
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from models import tokens
+from models import failures, tokens
 from models.attempts import AttemptGate, OpenGate, TokenUsage
 from models.constrained import Constrained
 from models.dialect import Dialect, Read, repair
@@ -31,9 +31,11 @@ from models.errors import (
     StreamCut,
     ToolsUnsupported,
 )
+from models.hearing import Hear, Heard, Listener
 from models.native import Native
+from models.pieces import Client, Piece, Written
 from models.prices import Price, price_of
-from models.registry import ModelSpec, ToolMode
+from models.registry import ClientKind, ModelSpec, ToolMode
 from models.retry import Retry
 from models.schema import Answer, Step
 
@@ -82,11 +84,13 @@ class ChatModel(Protocol):
         thought: bool = False,
         gate: AttemptGate | None = None,
         agent: str = "",
+        heard: Hear | None = None,
     ) -> Reply:
         """Think one step: a tool call or an answer.
 
         ``tools`` in OpenAI's function format; ``answer`` a schema for the answer, else text;
-        ``required`` leaves only tools. Raises ``ModelError``, and whatever the gate raises.
+        ``required`` leaves only tools. ``heard`` is told the text as it is written: all of a
+        plain answer, nothing of a typed one. Raises ``ModelError``, and whatever the gate raises.
         """
         ...
 
@@ -95,15 +99,23 @@ class ChatModel(Protocol):
 
 def build(spec: ModelSpec, *, retry: Retry | None = None) -> EndpointModel:
     """The chat model of a spec whose ``tools`` are decided; raises ``UnknownPrice``."""
-    from models.endpoint import connect  # langchain-openai takes a second to import
-
     return EndpointModel(
         spec,
         dialect=dialect_of(spec),
         price=price_of(spec),
-        client=connect(spec),
+        client=_connect(spec),
         retry=retry or Retry(),
     )
+
+
+def _connect(spec: ModelSpec) -> Client:
+    if spec.client is ClientKind.OPENAI:
+        from models import endpoint  # takes a second to import
+
+        return endpoint.connect(spec)
+    from models import lean
+
+    return lean.connect(spec)
 
 
 def dialect_of(spec: ModelSpec) -> Dialect:
@@ -128,6 +140,15 @@ class _Spending:
     attempts: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """An attempt that succeeded."""
+
+    written: Written
+    usage: TokenUsage
+    message_id: str
+
+
 class EndpointModel:
     """A model behind an endpoint; ``client`` makes one attempt each time it is streamed from."""
 
@@ -137,7 +158,7 @@ class EndpointModel:
         *,
         dialect: Dialect,
         price: Price,
-        client: BaseChatModel,
+        client: Client,
         retry: Retry,
     ) -> None:
         self.spec = spec
@@ -165,9 +186,7 @@ class EndpointModel:
         )
 
     async def aclose(self) -> None:
-        close = getattr(self._client, "aclose", None)
-        if close is not None:
-            await close()
+        await self._client.aclose()
 
     async def call(
         self,
@@ -181,6 +200,7 @@ class EndpointModel:
         thought: bool = False,
         gate: AttemptGate | None = None,
         agent: str = "",
+        heard: Hear | None = None,
     ) -> Reply:
         del agent
         must_call = tool_choice == "required"
@@ -200,16 +220,18 @@ class EndpointModel:
             attempt = partial(
                 self._attempt,
                 request.messages,
+                step=step,
                 options={**sampling, **request.options},
                 limit=limit,
                 gate=gate or OpenGate(),
                 spending=spending,
+                heard=heard,
             )
-            raw = await self._retry.run(attempt)
-            found = self._dialect.read(raw, step)
+            outcome = await self._retry.run(attempt)
+            found = self._dialect.read(outcome.written, step)
             if isinstance(found, Read):
                 return Reply(
-                    message=_complete(found.message, raw, model=self.name),
+                    message=_complete(found.message, outcome, model=self.name),
                     answer=found.answer,
                     usage=spending.usage,
                     cost=spending.cost,
@@ -233,11 +255,13 @@ class EndpointModel:
         self,
         prompt: list[BaseMessage],
         *,
+        step: Step,
         options: Mapping[str, Any],
         limit: int,
         gate: AttemptGate,
         spending: _Spending,
-    ) -> AIMessageChunk:
+        heard: Hear | None,
+    ) -> _Outcome:
         """One provider attempt, reserved before and settled after, however it ends."""
         expected = tokens.count_messages(prompt, extra=options.get("tools", ()))
         room = self._room(expected, limit)
@@ -247,16 +271,21 @@ class EndpointModel:
             max_output_tokens=room,
             max_cost=self._price.cost(input_tokens=expected, output_tokens=room),
         )
-        chunks: list[AIMessageChunk] = []
+        # Not the provider's id, which need not be its own: messages are told apart by it.
+        message_id = f"msg_{uuid4().hex}"
+        tell = None
+        if heard is not None:
+            tell = partial(_tell, heard, self._dialect.listener(step), message_id)
+        written = Written()
         started = time.monotonic()
         failure: BaseException | None = None
         try:
-            await self._collect(chunks, prompt, max_tokens=room, **options)
+            await self._collect(written, prompt, tell=tell, max_tokens=room, **options)
         except BaseException as error:
             failure = error
             raise
         finally:
-            usage = _usage_of(chunks, expected=expected, failure=failure)
+            usage = _usage_of(written, expected=expected, failure=failure)
             cost = self._price.cost(
                 input_tokens=usage.input_tokens, output_tokens=usage.output_tokens
             )
@@ -270,47 +299,35 @@ class EndpointModel:
                 seconds=time.monotonic() - started,
                 ok=failure is None,
             )
-        whole = chunks[0] + chunks[1:] if len(chunks) > 1 else chunks[0]
-        whole.usage_metadata = UsageMetadata(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            total_tokens=usage.input_tokens + usage.output_tokens,
-        )
-        whole.response_metadata["usage_estimated"] = usage.estimated
-        return whole
+        return _Outcome(written=written, usage=usage, message_id=message_id)
 
     async def _collect(
-        self, chunks: list[AIMessageChunk], prompt: list[BaseMessage], **options: Any
+        self,
+        written: Written,
+        prompt: list[BaseMessage],
+        *,
+        tell: Callable[[Piece], None] | None,
+        **options: Any,
     ) -> None:
         longest = options["max_tokens"] * _CHARACTERS_PER_TOKEN_AT_MOST
-        length = 0
         try:
             async with (
                 asyncio.timeout(self.spec.timeout),
-                aclosing(self._stream(prompt, **options)) as stream,
+                aclosing(self._client.pieces(prompt, **options)) as pieces,
             ):
-                async for chunk in stream:
-                    chunks.append(chunk)
-                    length += len(_written(chunk))
-                    if length > longest:
+                async for piece in pieces:
+                    written.add(piece)
+                    if written.length > longest:
                         raise ModelRefused(
                             f"model '{self.name}' wrote far more than the "
                             f"{options['max_tokens']} tokens it was allowed; its server ignores "
                             "max_tokens, use another",
                             model=self.name,
                         )
+                    if tell is not None:
+                        tell(piece)
         except TimeoutError:
-            raise ModelTimeout(
-                f"model '{self.name}' gave no complete reply within {self.spec.timeout:g} s; "
-                "raise its timeout or choose a faster model",
-                model=self.name,
-            ) from None
-
-    async def _stream(
-        self, prompt: list[BaseMessage], **options: Any
-    ) -> AsyncGenerator[AIMessageChunk, None]:
-        async for chunk in self._client.astream(prompt, **options):
-            yield chunk
+            raise failures.timed_out(self.spec) from None
 
     def _room(self, expected: int, limit: int) -> int:
         """Tokens that the reply may have beside a prompt of the expected size."""
@@ -325,44 +342,44 @@ class EndpointModel:
         return min(limit, max(_SMALLEST_REPLY, self.spec.context - expected))
 
 
-def _written(chunk: AIMessageChunk) -> str:
-    return str(chunk.text) + "".join(
-        (call["name"] or "") + (call["args"] or "") for call in chunk.tool_call_chunks
-    )
+def _tell(hear: Hear, listener: Listener, message_id: str, piece: Piece) -> None:
+    text, reasoning = listener(piece)
+    if text or reasoning:
+        hear(Heard(text=text, reasoning=reasoning, message_id=message_id))
 
 
-def _usage_of(
-    chunks: Sequence[AIMessageChunk], *, expected: int, failure: BaseException | None
-) -> TokenUsage:
+def _usage_of(written: Written, *, expected: int, failure: BaseException | None) -> TokenUsage:
     """What an attempt used: as the provider says, else counted here and never zero."""
-    for chunk in reversed(chunks):
-        if (said := chunk.usage_metadata) and said["input_tokens"] > 0:
-            return TokenUsage(
-                input_tokens=said["input_tokens"], output_tokens=said["output_tokens"]
-            )
+    if (said := written.usage) and said.input_tokens > 0:
+        return TokenUsage(input_tokens=said.input_tokens, output_tokens=said.output_tokens)
     refused = isinstance(failure, ModelError) and not isinstance(failure, ModelTimeout | StreamCut)
-    if refused and not chunks:
+    if refused and not written.begun:
         return TokenUsage()
-    written = "".join(_written(chunk) for chunk in chunks)
     floor = 1 if failure is None else 0
     return TokenUsage(
         input_tokens=expected,
-        output_tokens=max(floor, tokens.count_text(written)),
+        output_tokens=max(floor, tokens.count_text(written.everything)),
         estimated=True,
     )
 
 
-def _complete(message: AIMessage, raw: AIMessageChunk, *, model: str) -> AIMessage:
+def _complete(message: AIMessage, outcome: _Outcome, *, model: str) -> AIMessage:
     """The message with what the provider said about it; nothing of its raw form."""
-    metadata = {
-        "model_name": model,
-        "finish_reason": raw.response_metadata.get("finish_reason"),
-        "usage_estimated": raw.response_metadata["usage_estimated"],
-    }
+    written, usage = outcome.written, outcome.usage
+    beside = {"reasoning_content": written.reasoning} if written.reasoning else {}
     return message.model_copy(
         update={
-            "id": raw.id,
-            "usage_metadata": raw.usage_metadata,
-            "response_metadata": metadata,
+            "id": outcome.message_id,
+            "additional_kwargs": {**message.additional_kwargs, **beside},
+            "usage_metadata": UsageMetadata(
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                total_tokens=usage.input_tokens + usage.output_tokens,
+            ),
+            "response_metadata": {
+                "model_name": model,
+                "finish_reason": written.finish,
+                "usage_estimated": usage.estimated,
+            },
         }
     )

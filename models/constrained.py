@@ -14,7 +14,6 @@ from uuid import uuid4
 
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
     HumanMessage,
     SystemMessage,
@@ -22,7 +21,9 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from models.dialect import Malformed, Read, Request, was_cut
+from models.dialect import Malformed, Read, Request
+from models.hearing import AnswerText, Listener, all_of, reasoning_of
+from models.pieces import Written
 from models.schema import ANSWER, Schema, Step, problem_with, problem_with_answer, wire_schema
 
 # Left to itself a small model indents, at a quarter more tokens.
@@ -53,8 +54,13 @@ class Constrained:
         }
         return Request(messages=rendered, options={"response_format": form})
 
-    def read(self, raw: AIMessageChunk, step: Step) -> Read | Malformed:
-        return read(str(raw.text), step, cut=was_cut(raw))
+    def listener(self, step: Step) -> Listener:
+        if step.plain:
+            return all_of
+        return AnswerText() if step.answer is None else reasoning_of
+
+    def read(self, raw: Written, step: Step) -> Read | Malformed:
+        return read(raw.text, step, cut=raw.was_cut)
 
 
 def alternating(messages: Sequence[BaseMessage], step: Step) -> list[BaseMessage]:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
+from models.hearing import Listener
+from models.pieces import Written
 from models.schema import Step
 
 
@@ -41,7 +43,11 @@ class Dialect(Protocol):
 
     def request(self, messages: Sequence[BaseMessage], step: Step) -> Request: ...
 
-    def read(self, raw: AIMessageChunk, step: Step) -> Read | Malformed: ...
+    def listener(self, step: Step) -> Listener:
+        """Hears one attempt's text for a reader; only what is known to be meant for one."""
+        ...
+
+    def read(self, raw: Written, step: Step) -> Read | Malformed: ...
 
 
 def repair(malformed: Malformed) -> HumanMessage:
@@ -51,8 +57,3 @@ def repair(malformed: Malformed) -> HumanMessage:
     return HumanMessage(
         f"{shown}That was not valid: {malformed.problem}. Reply again, correctly this time."
     )
-
-
-def was_cut(raw: AIMessageChunk) -> bool:
-    """Whether the reply ended at the token limit."""
-    return raw.response_metadata.get("finish_reason") == "length"

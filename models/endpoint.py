@@ -1,35 +1,26 @@
-"""One attempt at an OpenAI-compatible endpoint, through langchain-openai.
+"""The other client: one attempt at an OpenAI-compatible endpoint through langchain-openai.
 
-The seam to the provider: what stands above knows a ``BaseChatModel`` that streams and raises
-``ModelError``, so that another client can take this one's place.
+For models whose ``client`` is ``openai``; ``models.lean`` serves all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import openai
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import SecretStr
 
-from models.errors import (
-    BadKey,
-    ContextTooLong,
-    ModelError,
-    ModelFailed,
-    ModelNotFound,
-    ModelRefused,
-    ModelTimeout,
-    ModelUnreachable,
-    RateLimited,
-    StreamCut,
-)
+from models import failures
+from models.errors import ModelError
+from models.pieces import CallPiece, Piece, Usage
 from models.registry import ModelSpec, is_private
 
 _CONNECT_SECONDS = 5.0
@@ -43,7 +34,6 @@ _HEADERS = {
     "transfer-encoding",
     "user-agent",
 }
-_CONTEXT_WORDS = ("context length", "context size", "context window", "context_length", "too long")
 
 
 class Endpoint(ChatOpenAI):
@@ -61,14 +51,14 @@ class Endpoint(ChatOpenAI):
         # Only OpenAI itself has dropped the old name; others do not know the new one.
         limit = payload.pop("max_completion_tokens", None)
         if limit is not None:
-            name = "max_completion_tokens" if _is_openai(self.spec.url) else "max_tokens"
+            name = "max_completion_tokens" if "://api.openai.com" in self.spec.url else "max_tokens"
             extra[name] = limit
         payload["extra_body"] = extra
         return payload
 
     async def _astream(
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
-    ) -> AsyncIterator[ChatGenerationChunk]:
+    ) -> AsyncGenerator[ChatGenerationChunk, None]:
         arrived = False
         finished = False
         try:
@@ -79,9 +69,17 @@ class Endpoint(ChatOpenAI):
         except openai.APIError as error:
             raise error_for(self.spec, error, arrived=arrived) from error
         except (httpx.TransportError, ValueError, TypeError, KeyError) as error:
-            raise _unreadable(self.spec) from error
+            raise failures.unreadable(self.spec) from error
         if not finished:
-            raise _cut(self.spec)
+            raise failures.cut(self.spec)
+
+    async def pieces(
+        self, messages: Sequence[BaseMessage], /, **options: Any
+    ) -> AsyncGenerator[Piece, None]:
+        """The reply as it comes, without LangChain's callbacks."""
+        async with aclosing(self._astream(list(messages), **options)) as stream:
+            async for chunk in stream:
+                yield _piece(chunk)
 
     async def aclose(self) -> None:
         await self.root_async_client.close()
@@ -142,18 +140,42 @@ def error_for(spec: ModelSpec, error: openai.APIError, *, arrived: bool) -> Mode
     """Our error for the openai package's; ``arrived``: a part of the reply had come."""
     if isinstance(error, openai.APITimeoutError):
         if _caused_by(error, "ConnectTimeout"):
-            return unreachable(spec, "does not answer")
-        return timed_out(spec)
+            return failures.unreachable(spec, "does not answer")
+        return failures.timed_out(spec)
     if isinstance(error, openai.APIConnectionError):
         if not arrived and _caused_by(error, "ConnectError"):
-            return unreachable(spec, "refuses connections")
-        return _cut(spec)
+            return failures.unreachable(spec, "refuses connections")
+        return failures.cut(spec)
     if isinstance(error, openai.APIStatusError):
-        return _for_status(spec, error)
-    detail = _detail(spec, error)
-    if _is_about_context(detail):
-        return _too_long(spec, detail)
-    return ModelFailed(f"model '{spec.name}' failed while it replied: {detail}", model=spec.name)
+        return failures.for_status(
+            spec,
+            error.status_code,
+            said=_said(error),
+            code=error.code,
+            retry_after=error.response.headers.get("retry-after"),
+        )
+    return failures.within_reply(spec, _said(error))
+
+
+def _piece(chunk: ChatGenerationChunk) -> Piece:
+    message, info = chunk.message, dict(chunk.generation_info or {})
+    assert isinstance(message, AIMessageChunk)
+    used = message.usage_metadata
+    return Piece(
+        text=str(message.text),
+        calls=[
+            CallPiece(
+                number=call["index"] or 0,
+                id=call["id"] or "",
+                name=call["name"] or "",
+                args=call["args"] or "",
+            )
+            for call in message.tool_call_chunks
+        ],
+        finish=info.pop("finish_reason", None),
+        usage=Usage(used["input_tokens"], used["output_tokens"]) if used else None,
+        about=info or None,
+    )
 
 
 def _caused_by(error: BaseException | None, name: str) -> bool:
@@ -166,97 +188,7 @@ def _caused_by(error: BaseException | None, name: str) -> bool:
     return False
 
 
-def _for_status(spec: ModelSpec, error: openai.APIStatusError) -> ModelError:
-    status, name = error.status_code, spec.name
-    detail = _detail(spec, error)
-    if status in (401, 403):
-        return BadKey(
-            f"the key for model '{name}' was refused ({status}); set COUNTERPOINT_MODEL_KEY",
-            model=name,
-        )
-    if status == 404:
-        return ModelNotFound(
-            f"no model '{spec.model}' at {spec.url} (404); set COUNTERPOINT_MODEL to one that "
-            "it serves, and COUNTERPOINT_MODEL_URL to its full base URL (mostly ending in /v1)",
-            model=name,
-        )
-    if status == 429:
-        return _rate_limited(spec, error)
-    if status == 408:
-        return timed_out(spec)
-    if status >= 500:
-        return ModelFailed(f"model '{name}' at {spec.url} failed ({status}): {detail}", model=name)
-    if status == 413 or _is_about_context(detail):
-        return _too_long(spec, detail)
-    return ModelRefused(f"model '{name}' refused the request ({status}): {detail}", model=name)
-
-
-def _rate_limited(spec: ModelSpec, error: openai.APIStatusError) -> RateLimited:
-    exhausted = error.code == "insufficient_quota"
-    try:
-        after: float | None = max(0.0, float(error.response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        after = None
-    if exhausted:
-        remedy = "its quota is spent; raise it at the provider or choose another model"
-    else:
-        remedy = f"try again in {after:g} s" if after is not None else "try again later"
-    return RateLimited(
-        f"model '{spec.name}' is rate-limited (429): {remedy}",
-        model=spec.name,
-        retry_after=after,
-        exhausted=exhausted,
-    )
-
-
-def unreachable(spec: ModelSpec, how: str) -> ModelUnreachable:
-    remedy = "start it again" if spec.local else "start it or set COUNTERPOINT_MODEL_URL"
-    return ModelUnreachable(f"model URL {spec.url} {how}; {remedy}", model=spec.name)
-
-
-def timed_out(spec: ModelSpec) -> ModelTimeout:
-    return ModelTimeout(
-        f"model '{spec.name}' gave no complete reply within {spec.timeout:g} s; "
-        "raise its timeout or choose a faster model",
-        model=spec.name,
-    )
-
-
-def _cut(spec: ModelSpec) -> StreamCut:
-    return StreamCut(
-        f"model '{spec.name}' at {spec.url} ended the connection before its reply was complete; "
-        "see the server's log",
-        model=spec.name,
-    )
-
-
-def _unreadable(spec: ModelSpec) -> ModelFailed:
-    return ModelFailed(
-        f"model '{spec.name}' at {spec.url} sent what is no OpenAI-compatible reply; "
-        "check COUNTERPOINT_MODEL_URL",
-        model=spec.name,
-    )
-
-
-def _too_long(spec: ModelSpec, detail: str) -> ContextTooLong:
-    return ContextTooLong(
-        f"the prompt does not fit the context of model '{spec.name}': {detail}", model=spec.name
-    )
-
-
-def _is_about_context(detail: str) -> bool:
-    return any(words in detail.lower() for words in _CONTEXT_WORDS)
-
-
-def _is_openai(url: str) -> bool:
-    return "://api.openai.com" in url
-
-
-def _detail(spec: ModelSpec, error: openai.APIError) -> str:
-    """The provider's own short message, without the key, on one line."""
+def _said(error: openai.APIError) -> str:
     body = error.body
     said = body.get("message") if isinstance(body, Mapping) else None
-    text = " ".join(str(said or error.message).split())
-    if spec.key and (key := spec.key.get_secret_value()):
-        text = text.replace(key, "***")
-    return text[:200]
+    return str(said or error.message)

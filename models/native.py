@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 
-from models.dialect import Malformed, Read, Request, was_cut
+from models.dialect import Malformed, Read, Request
+from models.hearing import Listener, all_of, reasoning_of
+from models.pieces import Written
 from models.schema import ANSWER, Step, problem_with_answer
 
 
@@ -32,13 +34,15 @@ class Native:
             choice = {"type": "function", "function": {"name": ANSWER}}
         return Request(messages=list(messages), options={"tools": tools, "tool_choice": choice})
 
-    def read(self, raw: AIMessageChunk, step: Step) -> Read | Malformed:
-        text = str(raw.text)
+    def listener(self, step: Step) -> Listener:
+        return all_of if step.answer is None else reasoning_of
+
+    def read(self, raw: Written, step: Step) -> Read | Malformed:
+        text = raw.text
         calls: list[ToolCall] = []
         answer: Any = None
-        # Not `tool_calls`: LangChain completes cut-off JSON there as it thinks fit.
-        for chunk in raw.tool_call_chunks:
-            name, written = chunk["name"] or "", chunk["args"] or ""
+        for call in raw.calls:
+            name, written = call.name, call.args
             problem: str | None = None
             args: Any = None
             try:
@@ -53,16 +57,16 @@ class Native:
             elif name not in step.parameters:
                 problem = problem or f"there is no tool named {name or '(nothing)'}"
             if problem:
-                return Malformed(problem=problem, text=f"{name}({written})", cut=was_cut(raw))
+                return Malformed(problem=problem, text=f"{name}({written})", cut=raw.was_cut)
             if name != ANSWER:
-                identity = chunk["id"] or f"call_{uuid4().hex[:16]}"
+                identity = call.id or f"call_{uuid4().hex[:16]}"
                 calls.append(ToolCall(name=name, args=args, id=identity, type="tool_call"))
         if calls:
             return Read(message=AIMessage(text, tool_calls=calls))
         if step.answer is None and not step.must_call:
             if text.strip():
                 return Read(message=AIMessage(text))
-            return Malformed(problem="the reply was empty", text=text, cut=was_cut(raw))
+            return Malformed(problem="the reply was empty", text=text, cut=raw.was_cut)
         if answer is None and step.answer is not None:
             answer = _object(text)
             if answer is None or problem_with_answer(answer, step):
@@ -70,7 +74,7 @@ class Native:
         if answer is not None:
             content = json.dumps(answer, ensure_ascii=False)
             return Read(message=AIMessage(content), answer=answer)
-        return Malformed(problem="it calls no tool", text=text, cut=was_cut(raw))
+        return Malformed(problem="it calls no tool", text=text, cut=raw.was_cut)
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -23,6 +23,13 @@ class ToolMode(StrEnum):
     AUTO = "auto"
 
 
+class ClientKind(StrEnum):
+    """What speaks to the endpoint: our own client, or langchain-openai's."""
+
+    LEAN = "lean"
+    OPENAI = "openai"
+
+
 class Role(StrEnum):
     COORDINATOR = "coordinator"
     WORKER = "worker"
@@ -47,6 +54,7 @@ class ModelSpec:
     input_price: float | None = None
     output_price: float | None = None
     tools: ToolMode = ToolMode.AUTO
+    client: ClientKind = ClientKind.LEAN
     timeout: float = 120.0
     temperature: float | None = 0.0
     extra_body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from langchain_core.messages.ai import UsageMetadata
@@ -19,7 +20,10 @@ from langchain_core.messages.ai import UsageMetadata
 from models import tokens
 from models.attempts import AttemptGate, OpenGate, TokenUsage
 from models.chat import Reply, ToolChoice
+from models.hearing import Hear, Heard
 from models.schema import ANSWER, Answer, Step, problem_with, problem_with_answer
+
+_PIECE = 7  # characters
 
 
 class UnexpectedCall(AssertionError):
@@ -114,6 +118,7 @@ class ScriptedModel:
         thought: bool = False,
         gate: AttemptGate | None = None,
         agent: str = "",
+        heard: Hear | None = None,
     ) -> Reply:
         del temperature, thought
         offered = Step(tools=tuple(tools), answer=answer, must_call=tool_choice == "required")
@@ -137,6 +142,9 @@ class ScriptedModel:
             if step.error is not None:
                 raise step.error
             message, typed = _say(step, offered)
+            message.id = f"msg_{uuid4().hex}"
+            if heard is not None and typed is None:
+                _tell(message, heard)
             usage = step.usage or TokenUsage(
                 input_tokens=expected, output_tokens=max(1, _length(message))
             )
@@ -207,6 +215,14 @@ def _say(step: Scripted, offered: Step) -> tuple[AIMessage, Mapping[str, Any] | 
     if problem := problem_with_answer(step.answer, offered):
         raise UnexpectedCall(f"the script's answer does not fit its schema: {problem}")
     return AIMessage(json.dumps(step.answer, ensure_ascii=False)), step.answer
+
+
+def _tell(message: AIMessage, heard: Hear) -> None:
+    """The message's text in pieces, as a provider streams it."""
+    text = str(message.text)
+    for start in range(0, len(text), _PIECE):
+        piece = text[start : start + _PIECE]
+        heard(Heard(text=piece, reasoning="", message_id=message.id or ""))
 
 
 def _length(message: AIMessage) -> int:

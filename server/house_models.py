@@ -17,7 +17,7 @@ from models.chat import ChatModel
 from models.errors import UnknownPrice
 from models.llama import LlamaServer
 from models.prices import price_of
-from models.registry import ModelSpec, Registry, Role, ToolMode
+from models.registry import ClientKind, ModelSpec, Registry, Role, ToolMode
 from server.settings import ConfigurationError, ModelSettings, Settings
 
 LOCAL_NAME = "qwen2.5-coder-1.5b"
@@ -69,6 +69,7 @@ def _named(name: str, given: ModelSettings) -> ModelSpec:
         output_price=given.output_price,
         tools=ToolMode(given.tools),
         timeout=given.timeout,
+        client=ClientKind(given.client),
     )
 
 
@@ -86,6 +87,7 @@ def _given(settings: Settings) -> ModelSpec:
         output_price=settings.model_output_price,
         tools=ToolMode(settings.model_tools),
         timeout=settings.model_timeout,
+        client=ClientKind(settings.model_client),
     )
 
 

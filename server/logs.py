@@ -1,8 +1,9 @@
-"""Logging, configured by commands alone: one file in the data folder that rotates."""
+"""Logging, configured by commands alone: a file in the data folder that rotates, or stderr."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -10,7 +11,10 @@ FILE = "counterpoint.log"
 _LARGEST = 5_000_000
 _KEPT = 2
 # These tell every request and every poll.
-_CHATTY = ("docket", "httpx", "httpx2", "httpcore", "uvicorn", "openai", "asyncio", "langgraph")
+_CHATTY = (
+    *("docket", "httpx", "httpx2", "httpcore", "uvicorn", "openai", "aiohttp"),
+    *("asyncio", "langgraph"),
+)
 
 
 def configure(data_dir: Path, *, debug: bool = False) -> Path:
@@ -22,6 +26,16 @@ def configure(data_dir: Path, *, debug: bool = False) -> Path:
     ]
     if debug:
         handlers.append(logging.StreamHandler())
+    _log_to(handlers, debug=debug)
+    return path
+
+
+def to_stderr(*, debug: bool = False) -> None:
+    """Write what is logged to standard error: several processes cannot rotate one file."""
+    _log_to([logging.StreamHandler()], debug=debug)
+
+
+def _log_to(handlers: Sequence[logging.Handler], *, debug: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s",
@@ -31,4 +45,3 @@ def configure(data_dir: Path, *, debug: bool = False) -> Path:
     logging.captureWarnings(capture=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    return path

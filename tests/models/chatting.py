@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from models.attempts import TokenUsage
 from models.chat import EndpointModel, build
-from models.registry import ModelSpec, ToolMode
+from models.registry import ClientKind, ModelSpec, ToolMode
 from models.retry import Retry
 from tests.doubles.openai_endpoint import Call, OpenAIEndpoint, Says
 
@@ -70,6 +70,14 @@ class Waits:
         self.seconds.append(seconds)
 
 
+class AskedBy(OpenAIEndpoint):
+    """An endpoint that says which client its test asks it with."""
+
+    def __init__(self, *, client: ClientKind) -> None:
+        super().__init__()
+        self.client = client
+
+
 def spec_of(endpoint: OpenAIEndpoint, mode: ToolMode, **changes: Any) -> ModelSpec:
     fields: dict[str, Any] = {
         "name": "double",
@@ -81,6 +89,8 @@ def spec_of(endpoint: OpenAIEndpoint, mode: ToolMode, **changes: Any) -> ModelSp
         "input_price": 1.0,
         "output_price": 4.0,
     }
+    if isinstance(endpoint, AskedBy):
+        fields["client"] = endpoint.client
     return ModelSpec(**(fields | changes))
 
 

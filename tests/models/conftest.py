@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import pytest
 from models.catalogue import CHAT_SMALL, EMBEDDER_MODEL, EMBEDDER_TOKENIZER
 from models.minilm import MiniLM
 from models.progress import RecordedProgress
+from models.registry import ClientKind
 from server.settings import Settings
+from tests.models.chatting import AskedBy
 from tests.models.doubles import CONTENT, HUB_PATH, Behaviour, file_server
 
 
@@ -52,6 +54,16 @@ def small_chat_model(models_folder: Path) -> Path:
     if not path.is_file():
         pytest.skip(f"no {path.name} in {models_folder}: run `counterpoint models pull chat-small`")
     return path
+
+
+@pytest.fixture(params=list(ClientKind))
+async def openai_endpoint(request: pytest.FixtureRequest) -> AsyncIterator[AskedBy]:
+    """What holds of an endpoint holds whichever client asks it."""
+    endpoint = AskedBy(client=request.param)
+    await endpoint.start()
+    yield endpoint
+    await endpoint.aclose()
+    endpoint.assert_exhausted()
 
 
 @pytest.fixture
