@@ -23,6 +23,31 @@ def thread_name(tenant: str, thread_id: str) -> str:
     return f"{tenant}:{thread_id}"
 
 
+# The same names for the scripts of the runs, which find more keys while they work: KEYS[1] is the
+# prefix, `q` and `h` are tenant and thread as `Keys.quoted` gives them.
+RUN_NAMES = """
+local PREFIX = KEYS[1]
+local RUNS = PREFIX .. '{runs}:'
+local ALL, DUE, LEASES = RUNS .. 'all', RUNS .. 'due', RUNS .. 'leases'
+local DISPATCHED, UNTOLD, PARKED = RUNS .. 'dispatched', RUNS .. 'untold', RUNS .. 'parked'
+local DEAD, TURNS, CAPACITY = RUNS .. 'dead', RUNS .. 'turns', RUNS .. 'capacity'
+local WORKERS, SLOTS = RUNS .. 'workers', RUNS .. 'slots'
+local TURN, ORDER, TENANTS = RUNS .. 'turn', RUNS .. 'order', PREFIX .. 'tenants'
+local LEAVING = PREFIX .. 'threads-leaving'
+local function run_key(run) return RUNS .. 'run:' .. run end
+local function ledger_key(run) return RUNS .. 'ledger:' .. run end
+local function running_key(q) return RUNS .. 'tenant:' .. q .. ':running' end
+local function waiting_key(q) return RUNS .. 'tenant:' .. q .. ':waiting' end
+local function thread_runs_key(q, h) return RUNS .. 'thread:' .. q .. ':' .. h end
+local function record_key(q, h) return PREFIX .. 'thread:{' .. q .. ':' .. h .. '}:record' end
+local function queue_key(q, h) return PREFIX .. 'thread:{' .. q .. ':' .. h .. '}:queue' end
+local function fence_key(q, h) return PREFIX .. 'fence:{' .. q .. '%3A' .. h .. '}' end
+local function threads_key(q) return PREFIX .. 'threads:' .. q end
+local function updated_key(q) return PREFIX .. 'threads:' .. q .. ':updated' end
+local function threads_by(q) return PREFIX .. 'threads:' .. q .. ':by:' end
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Keys:
     """All key names under one prefix, which ends in a colon."""
@@ -58,6 +83,79 @@ class Keys:
     def thread_runs(self, tenant: str, thread_id: str) -> str:
         """Sorted set: ids of a thread's runs by creation, in microseconds."""
         return f"{self.prefix}{{runs}}:thread:{_safe(tenant)}:{_safe(thread_id)}"
+
+    @property
+    def runs_all(self) -> str:
+        """Sorted set: ids of all runs by creation, in microseconds."""
+        return f"{self.prefix}{{runs}}:all"
+
+    @property
+    def runs_due(self) -> str:
+        """Sorted set: runs that begin later, by when, in microseconds."""
+        return f"{self.prefix}{{runs}}:due"
+
+    @property
+    def runs_dispatched(self) -> str:
+        """Sorted set: runs that were let into the queue and have not left it, by when."""
+        return f"{self.prefix}{{runs}}:dispatched"
+
+    @property
+    def runs_leases(self) -> str:
+        """Sorted set: running runs by the end of their lease, in microseconds."""
+        return f"{self.prefix}{{runs}}:leases"
+
+    @property
+    def runs_untold(self) -> str:
+        """Sorted set: runs whose end or pause is stored, perhaps not yet in the event log."""
+        return f"{self.prefix}{{runs}}:untold"
+
+    @property
+    def runs_parked(self) -> str:
+        """Sorted set: runs that only a newer worker understands, by their format."""
+        return f"{self.prefix}{{runs}}:parked"
+
+    @property
+    def runs_dead(self) -> str:
+        """Sorted set: runs whose attempts are spent, by when they were given up."""
+        return f"{self.prefix}{{runs}}:dead"
+
+    @property
+    def runs_turns(self) -> str:
+        """Sorted set: tenants with a run that may begin, by whose turn it is."""
+        return f"{self.prefix}{{runs}}:turns"
+
+    @property
+    def runs_workers(self) -> str:
+        """Sorted set: workers by when they are taken for dead, in microseconds."""
+        return f"{self.prefix}{{runs}}:workers"
+
+    @property
+    def runs_slots(self) -> str:
+        """Hash: how many runs each worker takes at once."""
+        return f"{self.prefix}{{runs}}:slots"
+
+    @property
+    def runs_capacity(self) -> str:
+        """String: how many runs all live workers take at once."""
+        return f"{self.prefix}{{runs}}:capacity"
+
+    def tenant_running(self, tenant: str) -> str:
+        """Set: a tenant's runs that were let into the queue."""
+        return f"{self.prefix}{{runs}}:tenant:{_safe(tenant)}:running"
+
+    def tenant_waiting(self, tenant: str) -> str:
+        """Sorted set: a tenant's runs that may begin and wait for their turn, in order."""
+        return f"{self.prefix}{{runs}}:tenant:{_safe(tenant)}:waiting"
+
+    def idempotency(self, tenant: str, key: str) -> str:
+        """String: the run that was made under a caller's Idempotency-Key."""
+        found = sha1(key.encode(), usedforsecurity=False).hexdigest()
+        return f"{self.prefix}{{runs}}:idempotency:{_safe(tenant)}:{found}"
+
+    @staticmethod
+    def quoted(name: str) -> str:
+        """A tenant or thread as it stands within names, for scripts that make names themselves."""
+        return _safe(name)
 
     @property
     def queue(self) -> str:
