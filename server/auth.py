@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from graphs.keys import DEFAULT_TENANT
 from server.errors import Fault, Forbidden, Invalid, Unauthorized, answer
-from server.settings import LOOPBACK, TENANT, CallerRole, Settings
+from server.sections import TENANT, CallerRole
+from server.settings import LOOPBACK, Settings
 from tools.retrieval.remote_knowledge import TENANT_HEADER
 
 OPEN_PATHS = frozenset({"/ok", "/"})

@@ -27,6 +27,8 @@ class _Entry:
 
 COMMANDS = {
     "up": _Entry(module="up", help="Start Counterpoint: API, worker and all that they need."),
+    "api": _Entry(module="api", help="Start the API alone, one of several."),
+    "worker": _Entry(module="worker", help="Start a worker alone, one of several."),
     "ask": _Entry(module="ask", help="Ask the team a question, and see it at work."),
     "ingest": _Entry(module="ingest", help="Make files and folders searchable."),
     "search": _Entry(module="search", help="Search the documents, without any model."),

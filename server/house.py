@@ -120,7 +120,9 @@ async def open_house(
                 queue=queue,
                 executor=executor,
                 concurrency=settings.concurrency,
-                grace_seconds=WORKER_GRACE_SECONDS,
+                grace_seconds=settings.drain_seconds
+                if part is Part.WORKER
+                else WORKER_GRACE_SECONDS,
                 # A Redis of our own has no other workers.
                 sole_owner=settings.redis_url is None,
             )

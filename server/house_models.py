@@ -18,7 +18,8 @@ from models.errors import UnknownPrice
 from models.llama import LlamaServer
 from models.prices import price_of
 from models.registry import ClientKind, ModelSpec, Registry, Role, ToolMode
-from server.settings import ConfigurationError, ModelSettings, Settings
+from server.sections import ModelSettings
+from server.settings import ConfigurationError, Settings
 
 LOCAL_NAME = "qwen2.5-coder-1.5b"
 LOCAL_CONTEXT = 8192

@@ -93,13 +93,22 @@ def announcement(data_dir: Path, live: LiveServer) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        # Another API of this folder may have announced itself since.
+        if _read(path) in {live, None}:
+            path.unlink(missing_ok=True)
 
 
 def announced(data_dir: Path) -> LiveServer | None:
     """The server that was announced, if its process is still there."""
+    live = _read(data_dir / LIVE)
+    with contextlib.suppress(OSError):
+        if live is not None:
+            os.kill(live.pid, 0)
+            return live
+    return None
+
+
+def _read(path: Path) -> LiveServer | None:
     with contextlib.suppress(OSError, ValueError, TypeError):
-        live = LiveServer(**json.loads((data_dir / LIVE).read_text()))
-        os.kill(live.pid, 0)
-        return live
+        return LiveServer(**json.loads(path.read_text()))
     return None

@@ -9,13 +9,10 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -29,9 +26,16 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from server.sections import (
+    GraphSettings,
+    KeySettings,
+    ModelSettings,
+    RoleSettings,
+    RuleSettings,
+)
+
 PREFIX = "COUNTERPOINT_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-TENANT = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
 class ConfigurationError(Exception):
@@ -41,91 +45,6 @@ class ConfigurationError(Exception):
 def _home(variable: str, fallback: str) -> Path:
     base = os.environ.get(variable)
     return (Path(base) if base else Path.home() / fallback) / "counterpoint"
-
-
-class ModelSettings(BaseModel):
-    """One named model of the registry (``[models.NAME]``)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: str = Field(description="OpenAI-compatible base URL, ending in /v1")
-    model: str = Field(description="the model's name at that URL")
-    key: SecretStr | None = Field(default=None, description="bearer key")
-    tools: Literal["native", "constrained", "auto"] = Field(
-        default="auto", description="how it calls tools; `auto` finds out by a probe"
-    )
-    context: int = Field(default=32768, ge=2048, description="context window, tokens")
-    max_output: int = Field(default=2048, ge=64, description="longest reply, tokens")
-    input_price: float | None = Field(default=None, ge=0, description="USD per million tokens in")
-    output_price: float | None = Field(default=None, ge=0, description="USD per million tokens out")
-    timeout: float = Field(default=120.0, gt=0, description="seconds per attempt")
-    client: Literal["lean", "openai"] = Field(
-        default="lean", description="what speaks to it: our own client, or langchain-openai's"
-    )
-
-
-class RoleSettings(BaseModel):
-    """Which named model plays which role (``[roles]``); an absent one is played by `worker`'s."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    coordinator: str | None = Field(default=None, description="plans and writes the answer")
-    worker: str | None = Field(default=None, description="researcher and coder")
-    critic: str | None = Field(default=None, description="checks the draft")
-
-
-class RuleSettings(BaseModel):
-    """One rule of the tool policy (``[[policy]]``): the first match wins, no match denies."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tool: str = Field(description="glob over tool names")
-    agent: str = Field(default="*", description="glob over agent names")
-    effect: Literal["allow", "deny"] = Field(description="what a match does")
-    reason: str = Field(default="", description="told to the model when denied")
-
-
-class CallerRole(StrEnum):
-    """What a key may be used for. An admin may all that the others may."""
-
-    USER = "user"
-    OPERATOR = "operator"
-    ADMIN = "admin"
-
-
-class KeySettings(BaseModel):
-    """One key that callers may present (``[[keys]]``): whose it is, and what it may do."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9_.@-]{1,64}$", description="who holds it, as runs and logs name them"
-    )
-    sha256: str = Field(
-        pattern=r"^[0-9A-Fa-f]{64}$", description="its SHA-256 (hex); `counterpoint key` makes both"
-    )
-    tenant: str = Field(
-        default="default",
-        pattern=TENANT,
-        description="whose threads, runs and documents it reaches; nobody else's are found",
-    )
-    roles: tuple[CallerRole, ...] = Field(
-        default=(CallerRole.USER,),
-        min_length=1,
-        description='list of `"user"`, `"operator"` (repairs runs) and `"admin"` (may all)',
-    )
-
-
-class GraphSettings(BaseModel):
-    """One graph of your own (``[graphs.NAME]``); a string alone is its ``path``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: str = Field(
-        description="`path/file.py:attribute`, from the configuration's folder, or "
-        "`package.module:attribute`"
-    )
-    description: str = Field(default="", description="what it is for, as assistants show it")
 
 
 class Settings(BaseSettings):
@@ -233,6 +152,12 @@ class Settings(BaseSettings):
         default=50_000_000, ge=1, description="Largest document accepted, bytes"
     )
     concurrency: int = Field(default=4, ge=1, description="Runs worked on at the same time")
+    drain_seconds: float = Field(
+        default=20.0,
+        ge=0,
+        description="How long a `counterpoint worker` that is told to stop goes on with its runs; "
+        "then other workers take them",
+    )
     policy: tuple[RuleSettings, ...] = Field(
         default=(
             RuleSettings(tool="search_documents", effect="allow"),

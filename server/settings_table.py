@@ -13,15 +13,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from server.settings import (
-    PREFIX,
+from server.sections import (
     GraphSettings,
     KeySettings,
     ModelSettings,
     RoleSettings,
     RuleSettings,
-    Settings,
 )
+from server.settings import PREFIX, Settings
 
 _HEAD = """# Configuration
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from server import settings
+from server.sections import CallerRole
 
 HASH = "0f" * 32
 
@@ -106,4 +107,4 @@ def test_named_keys_open_a_host_to_others(tmp_path: Path) -> None:
     loaded = settings.load()
     assert loaded.has_keys
     (key,) = loaded.keys
-    assert (key.name, key.tenant, key.roles) == ("ann", "default", (settings.CallerRole.USER,))
+    assert (key.name, key.tenant, key.roles) == ("ann", "default", (CallerRole.USER,))

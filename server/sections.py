@@ -1,0 +1,95 @@
+"""The tables of ``counterpoint.toml``, each a part of the settings."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+TENANT = r"^[A-Za-z0-9_.-]{1,64}$"
+
+
+class ModelSettings(BaseModel):
+    """One named model of the registry (``[models.NAME]``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(description="OpenAI-compatible base URL, ending in /v1")
+    model: str = Field(description="the model's name at that URL")
+    key: SecretStr | None = Field(default=None, description="bearer key")
+    tools: Literal["native", "constrained", "auto"] = Field(
+        default="auto", description="how it calls tools; `auto` finds out by a probe"
+    )
+    context: int = Field(default=32768, ge=2048, description="context window, tokens")
+    max_output: int = Field(default=2048, ge=64, description="longest reply, tokens")
+    input_price: float | None = Field(default=None, ge=0, description="USD per million tokens in")
+    output_price: float | None = Field(default=None, ge=0, description="USD per million tokens out")
+    timeout: float = Field(default=120.0, gt=0, description="seconds per attempt")
+    client: Literal["lean", "openai"] = Field(
+        default="lean", description="what speaks to it: our own client, or langchain-openai's"
+    )
+
+
+class RoleSettings(BaseModel):
+    """Which named model plays which role (``[roles]``); an absent one is played by `worker`'s."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    coordinator: str | None = Field(default=None, description="plans and writes the answer")
+    worker: str | None = Field(default=None, description="researcher and coder")
+    critic: str | None = Field(default=None, description="checks the draft")
+
+
+class RuleSettings(BaseModel):
+    """One rule of the tool policy (``[[policy]]``): the first match wins, no match denies."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tool: str = Field(description="glob over tool names")
+    agent: str = Field(default="*", description="glob over agent names")
+    effect: Literal["allow", "deny"] = Field(description="what a match does")
+    reason: str = Field(default="", description="told to the model when denied")
+
+
+class CallerRole(StrEnum):
+    """What a key may be used for. An admin may all that the others may."""
+
+    USER = "user"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class KeySettings(BaseModel):
+    """One key that callers may present (``[[keys]]``): whose it is, and what it may do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_.@-]{1,64}$", description="who holds it, as runs and logs name them"
+    )
+    sha256: str = Field(
+        pattern=r"^[0-9A-Fa-f]{64}$", description="its SHA-256 (hex); `counterpoint key` makes both"
+    )
+    tenant: str = Field(
+        default="default",
+        pattern=TENANT,
+        description="whose threads, runs and documents it reaches; nobody else's are found",
+    )
+    roles: tuple[CallerRole, ...] = Field(
+        default=(CallerRole.USER,),
+        min_length=1,
+        description='list of `"user"`, `"operator"` (repairs runs) and `"admin"` (may all)',
+    )
+
+
+class GraphSettings(BaseModel):
+    """One graph of your own (``[graphs.NAME]``); a string alone is its ``path``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(
+        description="`path/file.py:attribute`, from the configuration's folder, or "
+        "`package.module:attribute`"
+    )
+    description: str = Field(default="", description="what it is for, as assistants show it")
