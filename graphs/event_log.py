@@ -17,12 +17,11 @@ import orjson
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from graphs.event_fanout import Fanout
 from graphs.event_log_scripts import APPEND, CLOSE, PAUSE, READ, SLOTS
-from graphs.fence import REFUSED, FencedError
+from graphs.fence import obeyed
 from graphs.keys import DEFAULT_TENANT, Keys, thread_name
 
 START = "0"
@@ -196,10 +195,10 @@ class EventLog:
             return []
         names = self._names(tenant, thread_id)
         number = next(self._batches)
-        before, first, count = await _fenced(
+        before, first, count = await obeyed(
             self._append,
-            names,
-            [
+            keys=names,
+            args=[
                 fence,
                 run_id,
                 number % SLOTS,
@@ -250,7 +249,7 @@ class EventLog:
         """Write the event that a run stops with, for good or for now."""
         _, run_id, event, *_ = args
         stored = [orjson.dumps(arg) if arg is event else arg for arg in args]
-        before, entry_id = (word.decode() for word in await _fenced(script, names, stored))
+        before, entry_id = (word.decode() for word in await obeyed(script, keys=names, args=stored))
         if before:
             batch = [Entry(id=entry_id, run_id=run_id, event=event)]
             self._fanout.publish(names[0], after=before, batch=batch, last=True)
@@ -334,15 +333,6 @@ class EventLog:
             self._keys.events_meta(tenant, thread_id),
             self._keys.fence(thread_name(tenant, thread_id)),
         ]
-
-
-async def _fenced(script: AsyncScript, names: Sequence[str], args: Sequence[Any]) -> Any:
-    try:
-        return await script(keys=names, args=args)
-    except ResponseError as error:
-        if str(error).startswith(REFUSED):
-            raise FencedError(str(error)) from None
-        raise
 
 
 def _entry(entry_id: bytes, fields: Any) -> Entry:

@@ -6,6 +6,12 @@ for a run compares its own stamp with it, in the same move as the write.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from redis.commands.core import AsyncScript
+from redis.exceptions import ResponseError
+
 # The prefix is what LangGraph strips from the configs that it streams (debug, checkpoints).
 FENCE = "__pregel_fence"
 """Key in ``config["configurable"]``: the writer's stamp. Never stored, never given back."""
@@ -43,3 +49,13 @@ class FencedError(Exception):
 def stamp(run_id: str, token: int) -> str:
     """What a run's writes carry: its id, and the number of the claim that it runs under."""
     return f"{run_id}:{token}"
+
+
+async def obeyed(script: AsyncScript, *, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    """Call a script that writes under a fence. Raises FencedError."""
+    try:
+        return await script(keys=keys, args=args)
+    except ResponseError as error:
+        if str(error).startswith(REFUSED):
+            raise FencedError(str(error)) from None
+        raise

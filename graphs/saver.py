@@ -1,13 +1,15 @@
 """Our checkpoint saver: LangGraph's state on plain Redis, atomic, one round trip a step.
 
 A thread is two keys. A channel's value is stored once, under its version, however many
-checkpoints have it; a value that no checkpoint has any more is dropped with the last one.
+checkpoints have it, a long list in pieces of which a step stores the last anew
+(``graphs/saver_codec.py``); what no checkpoint has any more is dropped with the last one.
+Nothing expires by time. A run's writes carry its stamp in ``config["configurable"][FENCE]``.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Any, cast
 
 import ormsgpack
@@ -23,36 +25,17 @@ from langgraph.checkpoint.base import (
     get_checkpoint_metadata,
     writes_sort_key,
 )
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
+from graphs import retention, saver_codec
+from graphs.fence import FENCE, obeyed
 from graphs.keys import Keys
-from graphs.saver_scripts import DROP, GET, PUT, PUT_WRITES, RECORD, SURVEY, UNIT
+from graphs.retention import KeepAll, KeepLast, Name, Retention, Stored
+from graphs.saver_codec import UNIT, framed, joined, unframed
+from graphs.saver_scripts import COPY, DROP, GET, PUT, PUT_WRITES, SURVEY
 
 PAGE = 20
 _ASYNC_ONLY = "this checkpoint saver is asynchronous: use ainvoke, astream and the a... methods"
-
-
-def plain_serializer() -> JsonPlusSerializer:
-    """Plain data and LangChain messages only: no class outside the allow-list is ever imported."""
-    return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)
-
-
-def _joined(*names: str) -> str:
-    for name in names:
-        if UNIT in name or RECORD in name:
-            raise ValueError(f"a name may not hold separator characters: {name!r}")
-    return UNIT.join(names)
-
-
-def _framed(typed: tuple[str, bytes]) -> bytes:
-    return typed[0].encode() + b":" + typed[1]
-
-
-def _unframed(stored: bytes) -> tuple[str, bytes]:
-    kind, _, data = stored.partition(b":")
-    return kind.decode(), data
 
 
 def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
@@ -65,24 +48,38 @@ def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfi
     }
 
 
-def _place(config: RunnableConfig) -> tuple[str, str]:
-    """Thread and namespace."""
+def _place(config: RunnableConfig) -> tuple[str, str, str]:
+    """Thread, namespace, and the stamp of the writer."""
     given = config["configurable"]
-    return str(given["thread_id"]), str(given.get("checkpoint_ns") or "")
+    namespace, stamp = given.get("checkpoint_ns") or "", given.get(FENCE) or ""
+    return str(given["thread_id"]), str(namespace), str(stamp)
 
 
 class RedisSaver(BaseCheckpointSaver[str]):
-    """Checkpoints of any graph. ``redis`` answers in bytes; it is the caller's to close."""
+    """Checkpoints of any graph. ``redis`` answers in bytes; it is the caller's to close.
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
-        super().__init__(serde=plain_serializer())
+    With ``KeepLast`` as retention, old checkpoints go while new ones are put, a good many at a
+    time. ``allowed``: classes of users' states that may be brought back, by module and name.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        *,
+        retention: Retention | None = None,
+        allowed: Collection[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(serde=saver_codec.plain_serializer(allowed))
         self._redis = redis
         self._keys = keys
+        self._retention = retention or KeepAll()
         self._get = redis.register_script(GET)
         self._put = redis.register_script(PUT)
         self._put_writes = redis.register_script(PUT_WRITES)
         self._survey = redis.register_script(SURVEY)
         self._drop = redis.register_script(DROP)
+        self._copy = redis.register_script(COPY)
 
     def get_next_version(self, current: str | int | None, channel: None) -> str:
         """Grows, and differs between two branches of one thread, so that values never collide."""
@@ -90,7 +87,7 @@ class RedisSaver(BaseCheckpointSaver[str]):
         return f"{last + 1:010d}.{secrets.token_hex(4)}"
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        thread_id, namespace = _place(config)
+        thread_id, namespace, _ = _place(config)
         reply = await self._get(
             keys=self._names(thread_id), args=[namespace, get_checkpoint_id(config) or ""]
         )
@@ -139,50 +136,49 @@ class RedisSaver(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        thread_id, namespace = _place(config)
+        thread_id, namespace, stamp = _place(config)
         values = checkpoint["channel_values"]
         versions = checkpoint["channel_versions"]
         bare = {key: value for key, value in checkpoint.items() if key != "channel_values"}
-        about = get_checkpoint_metadata(config, metadata)
-        run_id = str(about.get("run_id") or "")
-        record = ormsgpack.packb(
-            [
-                get_checkpoint_id(config),
-                _framed(self.serde.dumps_typed(bare)),
-                _framed(self.serde.dumps_typed(about)),
-            ]
+        about = cast("dict[str, Any]", get_checkpoint_metadata(config, metadata))
+        head = Stored(
+            namespace=namespace,
+            checkpoint_id=checkpoint["id"],
+            parent=get_checkpoint_id(config) or "",
+            root=str((about.get("parents") or {}).get("") or ""),
+            run_id=str(about.get("run_id") or ""),
+            deltas=frozenset(about.get("counters_since_delta_snapshot") or ()),
         )
+        refs = [
+            joined(channel, str(versions[channel])) for channel in values if channel in versions
+        ]
         args: list[str | bytes] = [
-            _joined(namespace, checkpoint["id"]),
-            record,
-            RECORD.join(
-                _joined(namespace, channel, str(versions[channel]))
-                for channel in values
-                if channel in versions
+            stamp,
+            thread_id,
+            head.run_id,
+            joined(namespace),
+            joined(head.checkpoint_id),
+            ormsgpack.packb(
+                [framed(self.serde.dumps_typed(bare)), framed(self.serde.dumps_typed(about))]
             ),
-            run_id,
+            saver_codec.packed_head(head, refs),
         ]
         for channel, version in new_versions.items():
             if channel in values:
-                args.append(_joined(namespace, channel, str(version)))
-                args.append(_framed(self.serde.dumps_typed(values[channel])))
-        try:
-            await self._put_indexed(thread_id, run_id, args)
-        except NoScriptError:
-            # Redis was restarted since; asking each time whether it knows the script costs a trip.
-            await self._redis.script_load(PUT)
-            await self._put_indexed(thread_id, run_id, args)
-        return _config(thread_id, namespace, checkpoint["id"])
-
-    async def _put_indexed(self, thread_id: str, run_id: str, args: Sequence[str | bytes]) -> None:
-        names = self._names(thread_id)
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            # First what leads to the thread: an index may name too much, never too little.
-            pipeline.sadd(self._keys.checkpoint_threads, thread_id)
-            if run_id:
-                pipeline.sadd(self._keys.checkpoint_run(run_id), thread_id)
-            pipeline.evalsha(self._put.sha, len(names), *names, *args)
-            await pipeline.execute()
+                name = joined(namespace, channel, str(version))
+                for field in saver_codec.fields_of(values[channel], name, serde=self.serde):
+                    args.extend(field)
+        names = [
+            *self._names(thread_id),
+            self._keys.fence(thread_id),
+            self._keys.checkpoint_threads,
+            self._keys.checkpoint_run(head.run_id),
+        ]
+        count = int(await obeyed(self._put, keys=names, args=args))
+        kept = self._retention
+        if isinstance(kept, KeepLast) and count >= kept.count + max(8, kept.count // 4):
+            await self.retain(thread_id, fence=stamp)
+        return _config(thread_id, namespace, head.checkpoint_id)
 
     async def aput_writes(
         self,
@@ -193,22 +189,38 @@ class RedisSaver(BaseCheckpointSaver[str]):
     ) -> None:
         if not writes:
             return
-        thread_id, namespace = _place(config)
-        args: list[str | bytes | int] = [
-            _joined(namespace, str(config["configurable"]["checkpoint_id"]))
-        ]
+        thread_id, namespace, stamp = _place(config)
+        checkpoint_id = str(config["configurable"]["checkpoint_id"])
+        args: list[str | bytes | int] = [stamp, joined(namespace, checkpoint_id), joined(task_id)]
         for number, (channel, value) in enumerate(writes):
-            index = WRITES_IDX_MAP.get(channel, number)
-            packed = ormsgpack.packb([task_path, channel, _framed(self.serde.dumps_typed(value))])
-            args += [_joined(task_id, str(index)), int(index < 0), packed]
-        await self._put_writes(keys=self._names(thread_id), args=args)
+            value_bytes = framed(self.serde.dumps_typed(value))
+            args.append(WRITES_IDX_MAP.get(channel, number))
+            args.append(ormsgpack.packb([task_path, channel, value_bytes]))
+        names = [*self._names(thread_id), self._keys.fence(thread_id)]
+        await obeyed(self._put_writes, keys=names, args=args)
+
+    async def retain(
+        self, thread_id: str, policy: Retention | None = None, *, fence: str = ""
+    ) -> int:
+        """Forget what the policy (the saver's own, where none is given) keeps no longer.
+
+        To be called when a run has ended. Replies how many checkpoints went. Raises FencedError.
+        """
+        chosen = policy or self._retention
+        if isinstance(chosen, KeepAll):
+            return 0
+        while True:
+            stored, size = await self._surveyed(thread_id)
+            doomed = retention.superfluous(stored, chosen)
+            # What was written since the survey may lean on what was to go: decide again.
+            if await self._forget(thread_id, doomed, stored=stored, fence=fence, size=size):
+                return len(doomed)
 
     async def adelete_thread(self, thread_id: str) -> None:
-        names = self._names(thread_id)
-        runs = {run.decode() for _, run, _ in await self._survey(keys=names) if run}
+        stored, _ = await self._surveyed(thread_id)
         async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.delete(*names)
-            for run_id in runs:
+            pipeline.delete(*self._names(thread_id))
+            for run_id in {each.run_id for each in stored if each.run_id}:
                 pipeline.srem(self._keys.checkpoint_run(run_id), thread_id)
             pipeline.srem(self._keys.checkpoint_threads, thread_id)
             await pipeline.execute()
@@ -218,30 +230,22 @@ class RedisSaver(BaseCheckpointSaver[str]):
             name = self._keys.checkpoint_run(run_id)
             threads = cast("set[bytes]", await self._redis.smembers(name))
             for thread_id in (member.decode() for member in threads):
-                surveyed = await self._survey(keys=self._names(thread_id))
-                doomed = [at for at, run, _ in surveyed if run.decode() == run_id]
-                await self._forget(thread_id, doomed)
+                stored, _ = await self._surveyed(thread_id)
+                doomed = [each.name for each in stored if each.run_id == run_id]
+                await self._forget(thread_id, doomed, stored=stored)
             await self._redis.delete(name)
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy the whole history; the target must be new. Raises ValueError."""
-        sources, targets = self._names(source_thread_id), self._names(target_thread_id)
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            for source in sources:
-                pipeline.dump(source)
-            dumps = await pipeline.execute()
-        if None in dumps:
+        stored, _ = await self._surveyed(source_thread_id)
+        if not stored:
             return
-        if await self._redis.exists(*targets):
+        names = [*self._names(source_thread_id), *self._names(target_thread_id)]
+        if not await self._copy(keys=names, args=[secrets.token_hex(6)]):
             raise ValueError(f"thread {target_thread_id} has checkpoints already")
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            for target, dump in zip(targets, dumps, strict=True):
-                pipeline.restore(target, 0, dump)
-            await pipeline.execute()
-        runs = {run.decode() for _, run, _ in await self._survey(keys=targets) if run}
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.sadd(self._keys.checkpoint_threads, target_thread_id)
-            for run_id in runs:
+            for run_id in {each.run_id for each in stored if each.run_id}:
                 pipeline.sadd(self._keys.checkpoint_run(run_id), target_thread_id)
             await pipeline.execute()
 
@@ -256,16 +260,12 @@ class RedisSaver(BaseCheckpointSaver[str]):
             if strategy == "delete":
                 await self.adelete_thread(thread_id)
                 continue
-            latest: dict[str, str] = {}
-            names = await self._checkpoints(thread_id)
-            for namespace, checkpoint_id in names:
-                latest[namespace] = max(latest.get(namespace, ""), checkpoint_id)
-            kept = {
-                name
-                for namespace, checkpoint_id in latest.items()
-                for name in await self._lineage(thread_id, namespace, checkpoint_id)
-            }
-            await self._forget(thread_id, [_joined(*name) for name in names if name not in kept])
+            forgotten = False
+            while not forgotten:
+                stored, size = await self._surveyed(thread_id)
+                kept = retention.latest(stored)
+                doomed = [each.name for each in stored if each.name not in kept]
+                forgotten = await self._forget(thread_id, doomed, stored=stored, size=size)
 
     async def size(self, thread_id: str) -> int:
         """Bytes of Redis memory that the thread's checkpoints take."""
@@ -303,16 +303,23 @@ class RedisSaver(BaseCheckpointSaver[str]):
         found = cast("set[bytes]", await self._redis.smembers(self._keys.checkpoint_threads))
         return sorted(member.decode() for member in found)
 
-    async def _checkpoints(self, thread_id: str) -> list[tuple[str, str]]:
+    async def _checkpoints(self, thread_id: str) -> list[Name]:
         """Namespace and id of each, in that order."""
         index = self._names(thread_id)[1]
         found = await self._redis.zrangebylex(index, f"[c{UNIT}", b"[c\x1f\xff")
         names = (cast("bytes", field).decode().split(UNIT) for field in found)
         return [(namespace, checkpoint_id) for _, namespace, checkpoint_id in names]
 
-    async def _many(
-        self, thread_id: str, names: Sequence[tuple[str, str]]
-    ) -> list[CheckpointTuple]:
+    async def _surveyed(self, thread_id: str) -> tuple[list[Stored], int]:
+        """What is there, and the size of its index."""
+        size, *found = await self._survey(keys=self._names(thread_id))
+        stored = [
+            saver_codec.unpacked_head(name, head, paused=bool(paused))
+            for name, head, paused in found
+        ]
+        return stored, size
+
+    async def _many(self, thread_id: str, names: Sequence[Name]) -> list[CheckpointTuple]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for namespace, checkpoint_id in names:
                 await self._get(
@@ -321,64 +328,59 @@ class RedisSaver(BaseCheckpointSaver[str]):
             replies = await pipeline.execute()
         return [self._tuple(thread_id, reply) for reply in replies if reply]
 
-    async def _lineage(
-        self, thread_id: str, namespace: str, checkpoint_id: str
-    ) -> list[tuple[str, str]]:
-        """A checkpoint, and its ancestors as far as its delta channels need them."""
-        kept: list[tuple[str, str]] = []
-        wanted: set[str] | None = None
-        cursor: str | None = checkpoint_id
-        while cursor is not None:
-            found = await self.aget_tuple(_config(thread_id, namespace, cursor))
-            if found is None:
-                break
-            kept.append((namespace, cursor))
-            if wanted is None:
-                wanted = set(found.metadata.get("counters_since_delta_snapshot") or ())
-            wanted -= set(found.checkpoint["channel_values"])
-            if not wanted:
-                break
-            parent = found.parent_config
-            cursor = parent["configurable"]["checkpoint_id"] if parent is not None else None
-        return kept
-
-    async def _forget(self, thread_id: str, names: Sequence[str | bytes]) -> None:
-        if not names:
-            return
-        left, *runs = await self._drop(keys=self._names(thread_id), args=names)
+    async def _forget(
+        self,
+        thread_id: str,
+        doomed: Iterable[Name],
+        *,
+        stored: Iterable[Stored],
+        fence: str = "",
+        size: int | None = None,
+    ) -> bool:
+        """Whether it was done: with a size, only while the index has that size."""
+        gone = set(doomed)
+        if not gone:
+            return True
+        names = [*self._names(thread_id), self._keys.fence(thread_id)]
+        args = [fence, "" if size is None else size, *(joined(*name) for name in sorted(gone))]
+        left = int(await obeyed(self._drop, keys=names, args=args))
+        if left < 0:
+            return False
+        runs = {each.run_id for each in stored if each.name in gone and each.run_id}
+        runs -= {each.run_id for each in stored if each.name not in gone}
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for run_id in (run.decode() for run in runs if run):
+            for run_id in runs:
                 pipeline.srem(self._keys.checkpoint_run(run_id), thread_id)
             if not left:
                 pipeline.srem(self._keys.checkpoint_threads, thread_id)
-            await pipeline.execute()
+            if runs or not left:
+                await pipeline.execute()
+        return True
 
     def _tuple(self, thread_id: str, reply: Sequence[Any]) -> CheckpointTuple:
-        name, record, values, writes = reply
+        name, parent, record, values, writes = reply
         namespace, checkpoint_id = name.decode().split(UNIT)
-        parent, bare, about = ormsgpack.unpackb(record)
-        checkpoint = cast("Checkpoint", self.serde.loads_typed(_unframed(bare)))
+        bare, about = ormsgpack.unpackb(record)
+        checkpoint = cast("Checkpoint", self._loaded(bare))
         checkpoint["channel_values"] = {
-            ref.decode().split(UNIT)[1]: self.serde.loads_typed(_unframed(value))
-            for ref, value in _pairs(values)
-            if value
+            ref.decode().split(UNIT)[0]: self._loaded(value)
+            for ref, value in saver_codec.pairs(values)
         }
         pending = []
-        for at, packed in _pairs(writes):
-            task_id, index = at.decode().split(UNIT)
-            task_path, channel, value = ormsgpack.unpackb(packed)
-            order = writes_sort_key(task_path, task_id, int(index))
-            pending.append((order, (task_id, channel, self.serde.loads_typed(_unframed(value)))))
+        for task, packed in saver_codec.pairs(writes):
+            task_id = task.decode()
+            for number, write in saver_codec.unpacked_writes(packed):
+                task_path, channel, value = ormsgpack.unpackb(write)
+                order = writes_sort_key(task_path, task_id, number)
+                pending.append((order, (task_id, channel, self._loaded(value))))
         pending.sort(key=lambda write: write[0])
         return CheckpointTuple(
             config=_config(thread_id, namespace, checkpoint_id),
             checkpoint=checkpoint,
-            metadata=self.serde.loads_typed(_unframed(about)),
-            parent_config=_config(thread_id, namespace, parent) if parent else None,
+            metadata=self._loaded(about),
+            parent_config=_config(thread_id, namespace, parent.decode()) if parent else None,
             pending_writes=[write for _, write in pending],
         )
 
-
-def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    words = iter(flat)
-    return zip(words, words, strict=True)
+    def _loaded(self, stored: bytes) -> Any:
+        return self.serde.loads_typed(unframed(stored))

@@ -3,47 +3,47 @@
 Names are joined with the unit separator (byte 31), lists of them with the record separator (30).
 The hash holds, under a first letter and a name:
 
-- ``c`` namespace, checkpoint: the checkpoint without its values, metadata, parent
-- ``r`` namespace, checkpoint: the values that it refers to
-- ``u`` namespace, checkpoint: the run that wrote it
+- ``c`` namespace, checkpoint: the checkpoint without its values, and its metadata
+- ``h`` namespace, checkpoint: run, parent, root, delta channels, and the values it refers to, each
+  a channel and a version
 - ``b`` namespace, channel, version: a value, once however many checkpoints have it
-- ``w`` namespace, checkpoint, task, number: a pending write
+- ``l`` the same name: a list value as its length in four bytes and the digests of its pieces
+- ``s`` digest: a piece of lists, as msgpack without the array's head
+- ``w`` namespace, checkpoint, task: the task's pending writes, each a number, a length, the bytes
+- ``p`` namespace, checkpoint: there is a question to a person among the writes
 
 The index, a sorted set in lexical order, holds the names under ``c`` and ``w``.
 """
 
 from __future__ import annotations
 
-UNIT = "\x1f"
-RECORD = "\x1e"
+from graphs.fence import CHECK
 
-_GET_ONE = r"""
-local function values_of(name)
-  local values = {}
-  for ref in string.gmatch(redis.call('HGET', KEYS[1], 'r\31' .. name) or '', '[^\30]+') do
-    values[#values + 1] = ref
-    values[#values + 1] = redis.call('HGET', KEYS[1], 'b\31' .. ref) or ''
+_SPLIT = r"""
+local function split(text)
+  local found, from = {}, 1
+  while true do
+    local at = string.find(text, '\30', from, true)
+    if not at then
+      found[#found + 1] = string.sub(text, from)
+      return found
+    end
+    found[#found + 1] = string.sub(text, from, at - 1)
+    from = at + 1
   end
-  return values
 end
-local function writes_of(name)
-  local writes = {}
-  local from = 'w\31' .. name .. '\31'
-  for _, field in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], '[' .. from, '[' .. from .. '\255')) do
-    writes[#writes + 1] = string.sub(field, #from + 1)
-    writes[#writes + 1] = redis.call('HGET', KEYS[1], field)
-  end
-  return writes
+local function under(from)
+  return redis.call('ZRANGEBYLEX', KEYS[2], '[' .. from, '[' .. from .. '\255')
 end
 """
 
-# ARGV: namespace, checkpoint id or '' for the latest. Replies name, record, values, writes.
+# ARGV: namespace, checkpoint id or '' for the latest. Replies name, parent, record, values, writes.
 GET = (
-    _GET_ONE
+    _SPLIT
     + r"""
-local name
+local space, name = ARGV[1], nil
 if ARGV[2] == '' then
-  local from = 'c\31' .. ARGV[1] .. '\31'
+  local from = 'c\31' .. space .. '\31'
   local latest = redis.call('ZREVRANGEBYLEX', KEYS[2], '[' .. from .. '\255', '[' .. from,
     'LIMIT', 0, 1)[1]
   if not latest then
@@ -51,87 +51,187 @@ if ARGV[2] == '' then
   end
   name = string.sub(latest, 3)
 else
-  name = ARGV[1] .. '\31' .. ARGV[2]
+  name = space .. '\31' .. ARGV[2]
 end
-local record = redis.call('HGET', KEYS[1], 'c\31' .. name)
-if not record then
+local about = redis.call('HMGET', KEYS[1], 'c\31' .. name, 'h\31' .. name)
+if not about[1] then
   return {}
 end
-return {name, record, values_of(name), writes_of(name)}
+local head, values = split(about[2]), {}
+for i = 5, #head do
+  local at = space .. '\31' .. head[i]
+  local value = redis.call('HGET', KEYS[1], 'b\31' .. at)
+  local list = not value and redis.call('HGET', KEYS[1], 'l\31' .. at)
+  if list then
+    local whole = {'msgpack:\221', string.sub(list, 1, 4)}
+    for from = 5, #list, 12 do
+      whole[#whole + 1] = redis.call('HGET', KEYS[1], 's' .. string.sub(list, from, from + 11))
+    end
+    value = table.concat(whole)
+  end
+  if value then
+    values[#values + 1] = head[i]
+    values[#values + 1] = value
+  end
+end
+local writes, from = {}, 'w\31' .. name .. '\31'
+for _, field in ipairs(under(from)) do
+  writes[#writes + 1] = string.sub(field, #from + 1)
+  writes[#writes + 1] = redis.call('HGET', KEYS[1], field)
+end
+return {name, head[2], about[1], values, writes}
 """
 )
 
-# ARGV: name, record, references, run, then value names and values.
-PUT = r"""
-local name = ARGV[1]
-for i = 5, #ARGV, 2 do
-  redis.call('HSET', KEYS[1], 'b\31' .. ARGV[i], ARGV[i + 1])
+# KEYS besides: fence, the set of threads, the set of the run's threads.
+# ARGV: fence, thread, run, namespace, checkpoint id, record, head, then kinds, names and values.
+# Replies how many checkpoints the namespace has.
+PUT = (
+    CHECK
+    + r"""
+local no = refused(KEYS[3], ARGV[1])
+if no then
+  return no
 end
-redis.call('HSET', KEYS[1], 'c\31' .. name, ARGV[2], 'r\31' .. name, ARGV[3],
-  'u\31' .. name, ARGV[4])
+redis.call('SADD', KEYS[4], ARGV[2])
+if ARGV[3] ~= '' then
+  redis.call('SADD', KEYS[5], ARGV[2])
+end
+local from = 'c\31' .. ARGV[4] .. '\31'
+local name = ARGV[4] .. '\31' .. ARGV[5]
+for i = 8, #ARGV, 3 do
+  local kind, at, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if kind == 's' then
+    redis.call('HSETNX', KEYS[1], 's' .. at, value)
+  else
+    redis.call('HSET', KEYS[1], kind .. '\31' .. at, value)
+    if kind == 'l' then
+      redis.call('HDEL', KEYS[1], 'b\31' .. at)
+    end
+  end
+end
+redis.call('HSET', KEYS[1], 'c\31' .. name, ARGV[6], 'h\31' .. name, ARGV[7])
 redis.call('ZADD', KEYS[2], 0, 'c\31' .. name)
-return 1
+return redis.call('ZLEXCOUNT', KEYS[2], '[' .. from, '[' .. from .. '\255')
 """
+)
 
-# ARGV: name of the checkpoint, then per write: its name, whether it replaces, its value.
-PUT_WRITES = r"""
-for i = 2, #ARGV, 3 do
-  local field = 'w\31' .. ARGV[1] .. '\31' .. ARGV[i]
-  local command = ARGV[i + 1] == '1' and 'HSET' or 'HSETNX'
-  redis.call(command, KEYS[1], field, ARGV[i + 2])
-  redis.call('ZADD', KEYS[2], 0, field)
+# KEYS besides: fence. ARGV: fence, name of the checkpoint, task, then per write its number and
+# its bytes. A write that is there already stays; one with a number below zero is replaced.
+PUT_WRITES = (
+    CHECK
+    + r"""
+local no = refused(KEYS[3], ARGV[1])
+if no then
+  return no
 end
+local field = 'w\31' .. ARGV[2] .. '\31' .. ARGV[3]
+local order, found = {}, {}
+local known = redis.call('HGET', KEYS[1], field) or ''
+local at = 1
+while at <= #known do
+  local _, last, number, length = string.find(known, '^(%-?%d+) (%d+)\n', at)
+  order[#order + 1] = number
+  found[number] = string.sub(known, last + 1, last + length)
+  at = last + length + 1
+end
+for i = 4, #ARGV, 2 do
+  local number = ARGV[i]
+  if not found[number] then
+    order[#order + 1] = number
+    found[number] = ARGV[i + 1]
+  elseif tonumber(number) < 0 then
+    found[number] = ARGV[i + 1]
+  end
+  if number == '-3' then
+    redis.call('HSET', KEYS[1], 'p\31' .. ARGV[2], '1')
+  end
+end
+local words = {}
+for _, number in ipairs(order) do
+  words[#words + 1] = number .. ' ' .. #found[number] .. '\n'
+  words[#words + 1] = found[number]
+end
+redis.call('HSET', KEYS[1], field, table.concat(words))
+redis.call('ZADD', KEYS[2], 0, field)
 return 1
 """
+)
 
-# Replies every checkpoint's name, the run that wrote it, and what it refers to.
+# Replies the size of the index, then every checkpoint's name, head, and whether it is paused.
 SURVEY = r"""
-local found = {}
+local found = {redis.call('ZCARD', KEYS[2])}
 for _, field in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], '[c\31', '[c\31\255')) do
   local name = string.sub(field, 3)
-  local about = redis.call('HMGET', KEYS[1], 'u\31' .. name, 'r\31' .. name)
+  local about = redis.call('HMGET', KEYS[1], 'h\31' .. name, 'p\31' .. name)
   found[#found + 1] = {name, about[1] or '', about[2] or ''}
 end
 return found
 """
 
-# ARGV: names of checkpoints to forget, with their writes and the values that nobody else has.
-# Replies how many checkpoints are left, then the runs of which none is.
-DROP = r"""
-local gone = {}
-for _, name in ipairs(ARGV) do
-  local run = redis.call('HGET', KEYS[1], 'u\31' .. name)
-  if run then
-    gone[run] = true
-  end
-  local from = 'w\31' .. name .. '\31'
-  for _, field in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], '[' .. from, '[' .. from .. '\255')) do
+# KEYS besides: fence. ARGV: fence, the size that the index had when it was decided or '', names of
+# checkpoints to forget, with their writes and the values that nobody else has.
+# Replies how many checkpoints are left, or -1 if the index has another size by now.
+DROP = (
+    CHECK
+    + _SPLIT
+    + r"""
+local no = refused(KEYS[3], ARGV[1])
+if no then
+  return no
+end
+if ARGV[2] ~= '' and redis.call('ZCARD', KEYS[2]) ~= tonumber(ARGV[2]) then
+  return -1
+end
+for i = 3, #ARGV do
+  local name = ARGV[i]
+  for _, field in ipairs(under('w\31' .. name .. '\31')) do
     redis.call('HDEL', KEYS[1], field)
     redis.call('ZREM', KEYS[2], field)
   end
-  redis.call('HDEL', KEYS[1], 'c\31' .. name, 'r\31' .. name, 'u\31' .. name)
+  redis.call('HDEL', KEYS[1], 'c\31' .. name, 'h\31' .. name, 'p\31' .. name)
   redis.call('ZREM', KEYS[2], 'c\31' .. name)
 end
-local left = redis.call('ZRANGEBYLEX', KEYS[2], '[c\31', '[c\31\255')
+local left = under('c\31')
 if #left == 0 then
   redis.call('DEL', KEYS[1], KEYS[2])
+  return 0
 end
 local needed = {}
 for _, field in ipairs(left) do
-  local name = string.sub(field, 3)
-  for ref in string.gmatch(redis.call('HGET', KEYS[1], 'r\31' .. name) or '', '[^\30]+') do
-    needed['b\31' .. ref] = true
+  local space = string.match(field, '^c\31([^\31]*)\31')
+  local head = split(redis.call('HGET', KEYS[1], 'h' .. string.sub(field, 2)) or '')
+  for i = 5, #head do
+    local at = space .. '\31' .. head[i]
+    if not needed['b\31' .. at] then
+      needed['b\31' .. at], needed['l\31' .. at] = true, true
+      local list = redis.call('HGET', KEYS[1], 'l\31' .. at) or ''
+      for from = 5, #list, 12 do
+        needed['s' .. string.sub(list, from, from + 11)] = true
+      end
+    end
   end
-  gone[redis.call('HGET', KEYS[1], 'u\31' .. name) or ''] = nil
 end
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.sub(field, 1, 2) == 'b\31' and not needed[field] then
+  local kind = string.sub(field, 1, 1)
+  if (kind == 'b' or kind == 'l' or kind == 's') and not needed[field] then
     redis.call('HDEL', KEYS[1], field)
   end
 end
-local reply = {#left}
-for run in pairs(gone) do
-  reply[#reply + 1] = run
+return #left
+"""
+)
+
+# KEYS: hash and index of the source, then of the target. ARGV: a word that names this very copy,
+# so that it is known again when it is sent twice. Replies 0 if the target has checkpoints already.
+COPY = r"""
+if redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then
+  return redis.call('HGET', KEYS[3], 'n') == ARGV[1] and 1 or 0
 end
-return reply
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('COPY', KEYS[1], KEYS[3])
+  redis.call('COPY', KEYS[2], KEYS[4])
+  redis.call('HSET', KEYS[3], 'n', ARGV[1])
+end
+return 1
 """

@@ -1,0 +1,115 @@
+"""How a checkpoint becomes bytes: names, frames, and long lists in pieces that stay the same.
+
+A list that grows at its end (messages, findings) is cut from the front into pieces by size, each
+stored under its digest: a step stores the last piece anew, and refers to the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from graphs.retention import Stored
+
+UNIT = "\x1f"
+RECORD = "\x1e"
+PIECE_BYTES = 1024
+DIGEST_BYTES = 12
+_MSGPACK = b"msgpack:"
+_ARRAY = b"\xdd"
+
+Field = tuple[str, str | bytes, bytes]
+"""Kind (``b`` whole value, ``l`` list of pieces, ``s`` piece), name and bytes."""
+
+
+def plain_serializer(allowed: Collection[tuple[str, str]] = ()) -> JsonPlusSerializer:
+    """Plain data and LangChain messages only, and the classes named by module and name.
+
+    No class outside the allow-list is ever imported, no pickle ever read.
+    """
+    return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=list(allowed) or None)
+
+
+def joined(*names: str) -> str:
+    """Names as one. Raises ValueError for one that holds a separator."""
+    for name in names:
+        if UNIT in name or RECORD in name:
+            raise ValueError(f"a name may not hold separator characters: {name!r}")
+    return UNIT.join(names)
+
+
+def framed(typed: tuple[str, bytes]) -> bytes:
+    return typed[0].encode() + b":" + typed[1]
+
+
+def unframed(stored: bytes) -> tuple[str, bytes]:
+    kind, _, data = stored.partition(b":")
+    return kind.decode(), data
+
+
+def fields_of(value: Any, name: str, *, serde: SerializerProtocol) -> Iterator[Field]:
+    """What to store of a channel's value under its name."""
+    if type(value) is not list or len(value) < 2:
+        yield "b", name, framed(serde.dumps_typed(value))
+        return
+    pieces: list[bytes] = []
+    piece: list[bytes] = []
+    size = 0
+    for element in value:
+        # An array of one, without its head: so each element is msgpack, also None and bytes.
+        data = serde.dumps_typed([element])[1][1:]
+        piece.append(data)
+        size += len(data)
+        if size >= PIECE_BYTES:
+            pieces.append(b"".join(piece))
+            piece, size = [], 0
+    if piece:
+        pieces.append(b"".join(piece))
+    count = len(value).to_bytes(4, "big")
+    if len(pieces) == 1:
+        yield "b", name, _MSGPACK + _ARRAY + count + pieces[0]
+        return
+    digests = [blake2b(data, digest_size=DIGEST_BYTES).digest() for data in pieces]
+    for digest, data in zip(digests, pieces, strict=True):
+        yield "s", digest, data
+    yield "l", name, count + b"".join(digests)
+
+
+def unpacked_writes(stored: bytes) -> Iterator[tuple[int, bytes]]:
+    """The writes of one task: each a number, a length and so many bytes."""
+    at = 0
+    while at < len(stored):
+        head = stored.index(b"\n", at)
+        number, length = stored[at:head].split()
+        at = head + 1 + int(length)
+        yield int(number), stored[head + 1 : at]
+
+
+def packed_head(each: Stored, refs: Sequence[str]) -> str:
+    """What the scripts and the retention know of a checkpoint."""
+    lead = [joined(each.run_id), joined(each.parent), joined(each.root)]
+    return RECORD.join([*lead, joined(*sorted(each.deltas)), *refs])
+
+
+def unpacked_head(name: bytes, head: bytes, *, paused: bool) -> Stored:
+    namespace, checkpoint_id = name.decode().split(UNIT)
+    run_id, parent, root, deltas, *refs = head.decode().split(RECORD)
+    return Stored(
+        namespace=namespace,
+        checkpoint_id=checkpoint_id,
+        parent=parent,
+        root=root,
+        run_id=run_id,
+        held=frozenset(ref.split(UNIT)[0] for ref in refs),
+        deltas=frozenset(deltas.split(UNIT)) if deltas else frozenset(),
+        paused=paused,
+    )
+
+
+def pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    words = iter(flat)
+    return zip(words, words, strict=True)
