@@ -40,7 +40,7 @@ def group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def pull(names: tuple[str, ...], from_folder: Path | None, *, as_json: bool) -> None:
     """Fetch weights: those that `counterpoint up` needs, or the NAMES given."""
-    configured = _settings()
+    configured = settings.load()
     artifacts = _chosen(names)
     console = Console(stderr=as_json)
     try:
@@ -64,7 +64,7 @@ def pull(names: tuple[str, ...], from_folder: Path | None, *, as_json: bool) -> 
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def list_(*, as_json: bool) -> None:
     """What there is, what is here, and whether it is the file it should be."""
-    folder = _settings().models_dir
+    folder = settings.load().models_dir
     rows = asyncio.run(_states(folder))
     if as_json:
         items = [_listed(artifact, state, folder=folder) for artifact, state in rows]
@@ -87,13 +87,6 @@ def list_(*, as_json: bool) -> None:
     console = Console()
     console.print(f"In {folder}:", markup=False, highlight=False, soft_wrap=True)
     console.print(table)
-
-
-def _settings() -> settings.Settings:
-    try:
-        return settings.load()
-    except settings.ConfigurationError as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _chosen(names: Iterable[str]) -> tuple[Artifact, ...]:

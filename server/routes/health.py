@@ -19,11 +19,11 @@ async def ok() -> dict[str, bool]:
 
 @router.get("/info")
 async def info() -> dict[str, Any]:
-    """Versions, and which optional parts of the wire are served."""
+    """Versions, and which parts of LangGraph's wire are served."""
     return {
         "version": version("counterpoint"),
         "langgraph_py_version": version("langgraph"),
-        "flags": {"assistants": False, "crons": False, "langsmith": False},
+        "flags": {"assistants": True, "crons": False, "langsmith": False},
         "host": {
             "kind": "self-hosted",
             "project_id": None,

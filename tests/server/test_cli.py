@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 import pytest
 
-from server import cli
+from server import cli, settings
 from server.commands import key
 from server.commands.options import Invocation
 from server.exits import CommandFailed, Exit
+from server.sections import CallerRole
 
 
 def test_the_help_imports_nothing_heavy() -> None:
@@ -79,3 +80,66 @@ def test_a_key_fits_the_hash_that_is_shown_beside_it(capsys: pytest.CaptureFixtu
     assert hashlib.sha256(first["key"].encode()).hexdigest() == first["sha256"]
     cli.run(["key", "--json"])
     assert json.loads(capsys.readouterr().out)["key"] != first["key"]
+
+
+def test_the_lines_that_a_key_comes_with_are_a_configuration(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ("--name", "ann", "--tenant", "acme", "--role", "user", "--role", "operator")
+    assert cli.run(["key", *options]) == Exit.OK
+    said = capsys.readouterr().out
+    toml = "[[keys]]" + said.partition("[[keys]]")[2].partition("\n\n")[0] + "\n"
+    (tmp_path / settings.Settings.CONFIG_FILE).write_text(toml, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    (known,) = settings.load().keys
+    key = said.partition("cp-")[2].split()[0]
+    assert hashlib.sha256(f"cp-{key}".encode()).hexdigest() == known.sha256
+    assert (known.name, known.tenant) == ("ann", "acme")
+    assert known.roles == (CallerRole.USER, CallerRole.OPERATOR)
+
+
+def test_a_key_for_a_tenant_of_no_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["key", "--tenant", "a:b"]) == Exit.USAGE
+    assert "--tenant: letters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["models", "list"], ["models", "pull", "embedder"]])
+def test_a_bad_setting_is_a_wrong_usage_of_every_command(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COUNTERPOINT_PORT", "many")
+    assert cli.run(arguments) == Exit.USAGE
+    assert "port: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "words"),
+    [
+        (["api"], {}, ("COUNTERPOINT_REDIS_URL", "COUNTERPOINT_KNOWLEDGE_URL")),
+        (["worker"], {}, ("COUNTERPOINT_REDIS_URL", "COUNTERPOINT_QDRANT_URL")),
+        (["api", "--keep-documents"], {}, ("COUNTERPOINT_REDIS_URL",)),
+        (["worker"], {"REDIS_URL": "redis://h"}, ("QDRANT_URL", "COUNTERPOINT_KNOWLEDGE_URL")),
+        (["worker"], {"KNOWLEDGE_URL": "http://h"}, ("COUNTERPOINT_REDIS_URL",)),
+        (
+            ["api", "--keep-documents"],
+            {"REDIS_URL": "redis://h", "KNOWLEDGE_URL": "http://h"},
+            ("--keep-documents",),
+        ),
+        (["up"], {"QDRANT_URL": "http://h", "KNOWLEDGE_URL": "http://h"}, ("knowledge_url:",)),
+    ],
+)
+def test_processes_apart_say_what_they_have_to_share(
+    arguments: list[str],
+    variables: dict[str, str],
+    words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("COUNTERPOINT_DATA_DIR", str(tmp_path / "data"))
+    for name, value in variables.items():
+        monkeypatch.setenv(f"COUNTERPOINT_{name}", value)
+    assert cli.run(arguments) == Exit.USAGE
+    said = capsys.readouterr().err
+    assert all(word in said for word in words)
+    assert not (tmp_path / "data").exists()

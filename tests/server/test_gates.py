@@ -39,18 +39,20 @@ def keyed(parts: Parts) -> FastAPI:
 
 async def test_a_probe_is_answered_without_a_key(keyed: FastAPI) -> None:
     async with in_process(keyed) as client:
-        reply = await client.get("/ok", headers={"Host": "pod-17.internal"})
-    assert (reply.status_code, reply.json()) == (200, {"ok": True})
+        for path in ("/ok", "/"):
+            reply = await client.get(path, headers={"Host": "pod-17.internal"})
+            assert (reply.status_code, reply.json()) == (200, {"ok": True})
 
 
 async def test_the_server_says_what_it_is(app: FastAPI) -> None:
     async with in_process(app) as client:
         told = (await client.get("/info")).json()
-        assert (await client.get("/")).json() == {"ok": True}
         paths = (await client.get("/openapi.json")).json()["paths"]
     assert told["version"]
     assert told["host"]["kind"] == "self-hosted"
-    assert not any(told["flags"].values())
+    assert told["langgraph_py_version"].startswith("1.")
+    assert told["flags"] == {"assistants": True, "crons": False, "langsmith": False}
+    assert set(told["host"]) >= {"kind", "project_id", "revision_id", "tenant_id"}
     assert {"/v1/chat/completions", "/documents", "/runs/stream"} <= set(paths)
 
 

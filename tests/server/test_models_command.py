@@ -49,13 +49,6 @@ def test_pull_from_a_folder_without_the_file_fails_in_one_line(
     assert catalogue.CHAT.sha256 in line
 
 
-def test_a_wrong_setting_fails_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COUNTERPOINT_MODELZ_DIR", "/x")
-    result = CliRunner().invoke(group, ["pull"])
-    assert result.exit_code == 1
-    assert "COUNTERPOINT_MODELZ_DIR: no such setting" in result.stderr
-
-
 def test_pull_without_a_name_is_what_a_start_needs() -> None:
     assert {one.name for one in catalogue.NEEDED} == {
         "chat",
