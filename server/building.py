@@ -65,8 +65,8 @@ class Building:
             redis = open_redis(url)
             self._stack.push_async_callback(redis.aclose)
             facts = await redis_check.check(redis, url=url)
-            if facts.warning:
-                self._progress.note(f"warning: {facts.warning}")
+            for warning in facts.warnings:
+                self._progress.note(f"warning: {warning}")
             what = f"{facts.product} {facts.version} at {redis_check.shown(url)}"
         else:
             server = RedisServer(self._settings.data_dir)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import platform
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+from pydantic import SecretStr
 
-from models import catalogue
-from models.artifacts import Artifact
-from models.fetch import Presence, presence
-from models.registry import ModelSpec, is_private
-from server import house_models, lock, redis_check, serve, settings
+from models.registry import is_private
+from server import doctor_models, lock, redis_check, serve, settings
 from server.client import answers
+from server.finding import Finding, State, failed, split
 from server.redis_client import open_redis
 from server.redis_server import RedisServerError, find_server
+from tools.retrieval.errors import StoreError
+from tools.retrieval.remote_knowledge import RemoteKnowledge
 from tools.sandbox.find import Unavailable, open_sandbox
 from tools.sandbox.interpreter import find_bwrap
 
@@ -32,24 +31,6 @@ _LITTLE_SPACE = 2 * GIB
 _NO_SPACE = GIB // 4
 _SECONDS = 10.0
 _PYTHONS = ((3, 11), (3, 14))
-
-
-class State(StrEnum):
-    """How a part is. A warning does not keep Counterpoint from working."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One part: what was found and, where it is not right, what mends it."""
-
-    part: str
-    state: State
-    detail: str
-    remedy: str = ""
 
 
 Check = Callable[[settings.Settings], Awaitable[list[Finding]]]
@@ -63,8 +44,8 @@ async def examine(configured: settings.Settings) -> list[Finding]:
         ("Data folder", _data_folder),
         ("Redis", _redis),
         ("Documents", _documents),
-        ("Chat model", _chat_model),
-        ("Embedder", _embedder),
+        ("Chat model", doctor_models.chat_model),
+        ("Embedder", doctor_models.embedder),
         ("Sandbox", _sandbox),
         ("Address", _address),
     )
@@ -132,7 +113,7 @@ async def _redis(configured: settings.Settings) -> list[Finding]:
         try:
             binary = await find_server()
         except RedisServerError as error:
-            return [_failed(part, str(error))]
+            return [failed(part, str(error))]
         detail = f"{binary.product} {binary.version}, {binary.path} (from {binary.origin})"
         return [Finding(part=part, state=State.OK, detail=detail)]
     client = open_redis(url)
@@ -140,17 +121,20 @@ async def _redis(configured: settings.Settings) -> list[Finding]:
         async with asyncio.timeout(_SECONDS):
             facts = await redis_check.check(client, url=url)
     except (redis_check.RedisUnusable, TimeoutError) as error:
-        return [_failed(part, str(error) or f"{redis_check.shown(url)} does not answer; start it")]
+        return [failed(part, str(error) or f"{redis_check.shown(url)} does not answer; start it")]
     finally:
         await client.aclose()
-    detail = f"{facts.product} {facts.version} at {redis_check.shown(url)}"
-    if facts.warning:
-        return [_split(part, facts.warning, state=State.WARN)]
-    return [Finding(part=part, state=State.OK, detail=detail)]
+    detail = f"{facts.product} {facts.version} at {redis_check.shown(url)}, {facts.durability}"
+    return [
+        Finding(part=part, state=State.OK, detail=detail),
+        *(split(part, warning, state=State.WARN) for warning in facts.warnings),
+    ]
 
 
 async def _documents(configured: settings.Settings) -> list[Finding]:
     part, url = "Documents", configured.qdrant_url
+    if configured.knowledge_url is not None:
+        return [await _keeper(configured.knowledge_url, key=configured.knowledge_key)]
     if url is None:
         version = metadata.version("qdrant-edge-py")
         return [Finding(part=part, state=State.OK, detail=f"qdrant-edge-py {version}, in process")]
@@ -160,12 +144,12 @@ async def _documents(configured: settings.Settings) -> list[Finding]:
             headers = {"api-key": key.get_secret_value()} if key else {}
             reply = await client.get(url, headers=headers)
         if reply.status_code in {401, 403}:
-            return [_failed(part, f"{url} refuses the key; correct COUNTERPOINT_QDRANT_KEY")]
+            return [failed(part, f"{url} refuses the key; correct COUNTERPOINT_QDRANT_KEY")]
         detail = f"Qdrant {reply.json()['version']} at {url}"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
         reason = str(error) or type(error).__name__
         return [
-            _failed(
+            failed(
                 part,
                 f"{url} is no Qdrant that answers ({reason}); start it, or unset "
                 "COUNTERPOINT_QDRANT_URL to use the engine in process",
@@ -174,111 +158,16 @@ async def _documents(configured: settings.Settings) -> list[Finding]:
     return [Finding(part=part, state=State.OK, detail=detail)]
 
 
-async def _chat_model(configured: settings.Settings) -> list[Finding]:
-    registry = house_models.configured(configured)
-    if registry is None:
-        return [await _llama(), await _weights("Chat model", (catalogue.CHAT,), configured)]
-    names = dict.fromkeys(registry.roles.values())
-    return list(await asyncio.gather(*(_endpoint(registry.named(name)) for name in names)))
-
-
-async def _endpoint(spec: ModelSpec) -> Finding:
-    """Asks for the list of models, which costs nothing."""
-    part = "Chat model"
-    said = f"{spec.model} at {spec.url}, tools {spec.tools.value}"
-    headers = {"authorization": f"Bearer {spec.key.get_secret_value()}"} if spec.key else {}
+async def _keeper(url: str, *, key: SecretStr | None) -> Finding:
+    secret = key.get_secret_value() if key else None
     try:
-        async with httpx.AsyncClient(
-            timeout=_SECONDS, trust_env=not is_private(spec.url)
-        ) as client:
-            reply = await client.get(f"{spec.url.rstrip('/')}/models", headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
-        return _failed(part, f"{spec.url} does not answer ({reason}); start it, or correct its URL")
-    if reply.status_code in {401, 403}:
-        return _failed(part, f"{spec.url} refuses the key; correct COUNTERPOINT_MODEL_KEY")
-    if not reply.is_success:
-        # Some serve chat completions and nothing else.
-        return Finding(
-            part=part,
-            state=State.WARN,
-            detail=f"{said}: reached, but it does not list its models ({reply.status_code})",
-            remedy="ask it a question to be sure",
-        )
-    try:
-        listed = [str(model["id"]) for model in reply.json()["data"]]
-    except (ValueError, KeyError, TypeError):
-        return _failed(part, f"{spec.url} is not OpenAI-compatible; its URL has to end in /v1")
-    if spec.model not in listed:
-        known = ", ".join(listed[:5]) or "none"
-        return Finding(
-            part=part,
-            state=State.WARN,
-            detail=f"{said}: not among the models that it lists ({known})",
-            remedy="correct COUNTERPOINT_MODEL, unless it answers to an alias",
-        )
-    return Finding(part=part, state=State.OK, detail=said)
-
-
-async def _llama() -> Finding:
-    part = "llama.cpp"
-    version = metadata.version("xllamacpp")
-    try:
-        ctypes.CDLL("libgomp.so.1")
-    except OSError:
-        return Finding(
-            part=part,
-            state=State.FAIL,
-            detail=f"xllamacpp {version}, but the system has no libgomp.so.1",
-            remedy="apt-get install libgomp1 (Fedora: dnf install libgomp), or use a model URL",
-        )
-    # In a process of its own: on an old processor the import ends the process.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-c",
-        "import xllamacpp",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, complaint = await process.communicate()
-    if process.returncode != 0:
-        words = complaint.decode(errors="replace").strip().splitlines()
-        return Finding(
-            part=part,
-            state=State.FAIL,
-            detail=f"xllamacpp {version} cannot be loaded: {words[-1] if words else 'it crashed'}",
-            remedy="install it again, or use a model URL (COUNTERPOINT_MODEL_URL)",
-        )
-    return Finding(part=part, state=State.OK, detail=f"xllamacpp {version}")
-
-
-async def _embedder(configured: settings.Settings) -> list[Finding]:
-    return [await _weights("Embedder", catalogue.EMBEDDER, configured)]
-
-
-async def _weights(
-    part: str, artifacts: Sequence[Artifact], configured: settings.Settings
-) -> Finding:
-    folder = configured.models_dir
-    states = [await presence(artifact, folder) for artifact in artifacts]
-    names = ", ".join(artifact.filename for artifact in artifacts)
-    if Presence.DAMAGED in states:
-        return Finding(
-            part=part,
-            state=State.WARN,
-            detail=f"a file in {folder} is not the one that it should be ({names})",
-            remedy="the next start fetches it again; or now: counterpoint models pull",
-        )
-    if Presence.ABSENT in states:
-        size = sum(artifact.size for artifact in artifacts) / 1e6
-        return Finding(
-            part=part,
-            state=State.WARN,
-            detail=f"{names} ({size:,.0f} MB) not in {folder} yet",
-            remedy="the first start fetches it; or now: counterpoint models pull",
-        )
-    return Finding(part=part, state=State.OK, detail=f"{names}, verified, in {folder}")
+        async with RemoteKnowledge.open(url, key=secret) as remote:
+            version = await remote.check()
+    except StoreError as error:
+        return failed("Documents", str(error))
+    where = urlsplit(url).netloc.rpartition("@")[2]
+    detail = f"kept by Counterpoint {version} at {where}"
+    return Finding(part="Documents", state=State.OK, detail=detail)
 
 
 async def _sandbox(configured: settings.Settings) -> list[Finding]:
@@ -331,18 +220,6 @@ async def _address(configured: settings.Settings) -> list[Finding]:
         with serve.listening(configured.host, configured.port):
             pass
     except serve.ListenError as error:
-        return [_failed(part, str(error))]
+        return [failed(part, str(error))]
     where = f"{configured.host}:{configured.port}" if configured.port else "any free port"
     return [Finding(part=part, state=State.OK, detail=f"{where} is free")]
-
-
-def _failed(part: str, message: str) -> Finding:
-    return _split(part, message, state=State.FAIL)
-
-
-def _split(part: str, message: str, *, state: State) -> Finding:
-    """An error's line holds the remedy behind its last semicolon or colon."""
-    detail, mark, remedy = message.rpartition("; ")
-    if not mark:
-        detail, mark, remedy = message.partition(": ")
-    return Finding(part=part, state=state, detail=detail or message, remedy=remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,11 +19,12 @@ class RedisUnusable(Exception):  # noqa: N818 - it says what is wrong
 
 @dataclass(frozen=True, kw_only=True)
 class RedisFacts:
-    """What was found; ``warning`` is empty where all is well."""
+    """What was found. ``durability``: what it keeps, in words; ``warnings``: what it may lose."""
 
     product: str
     version: str
-    warning: str = ""
+    durability: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def shown(url: str) -> str:
@@ -57,13 +59,47 @@ async def check(redis: Redis, *, url: str) -> RedisFacts:
             f"{where} is {product} {version}; Redis 7.2 or Valkey 8.0 or newer is needed: update "
             "it, or unset COUNTERPOINT_REDIS_URL to use the embedded one"
         )
-    policy = str(info.get("maxmemory_policy", "noeviction"))
-    warning = ""
-    if policy != "noeviction":
-        warning = (
-            f"{shown(url)} may throw state away (maxmemory-policy {policy}); set it to noeviction"
+    if int(info.get("cluster_enabled", 0)):
+        raise RedisUnusable(
+            f"{where} is a node of a cluster; one primary is needed, with or without replicas: "
+            "give the URL of one that is not"
         )
-    return RedisFacts(product=product, version=version, warning=warning)
+    if info.get("role", "master") != "master":
+        raise RedisUnusable(
+            f"{where} is a replica, which takes no writes; give the URL of its primary in "
+            "COUNTERPOINT_REDIS_URL"
+        )
+    return RedisFacts(
+        product=product,
+        version=version,
+        durability=_durability(info),
+        warnings=tuple(f"{shown(url)} {said}" for said in _losses(info)),
+    )
+
+
+def _durability(info: Mapping[str, Any]) -> str:
+    kept = "append-only file" if int(info.get("aof_enabled", 0)) else "no append-only file"
+    replicas = int(info.get("connected_slaves", 0))
+    return f"{kept}, {replicas} replica{'' if replicas == 1 else 's'}"
+
+
+def _losses(info: Mapping[str, Any]) -> Iterator[str]:
+    """What makes it lose state, each with its remedy behind the last semicolon."""
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if policy != "noeviction":
+        yield f"may throw state away (maxmemory-policy {policy}); set it to noeviction"
+    if not int(info.get("aof_enabled", 0)):
+        yield (
+            "keeps no append-only file, so that a crash loses runs that were accepted; set "
+            "`appendonly yes`"
+        )
+    elif str(info.get("aof_last_write_status", "ok")) != "ok":
+        yield "cannot write its append-only file; free some space on its disk"
+    if int(info.get("connected_slaves", 0)) and "min_slaves_good_slaves" not in info:
+        yield (
+            "takes writes also when it has lost its replicas, and a failover then loses them; "
+            "set `min-replicas-to-write 1`"
+        )
 
 
 def _reason(error: BaseException) -> str:

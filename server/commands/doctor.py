@@ -11,8 +11,9 @@ import click
 from server import doctor, loop, settings
 from server.commands import options
 from server.exits import Exit
+from server.finding import Finding, State
 
-_COLOURS = {doctor.State.OK: "green", doctor.State.WARN: "yellow", doctor.State.FAIL: "red"}
+_COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
 
 
 @click.command("doctor")
@@ -23,7 +24,7 @@ def command(data_dir: Path | None, *, as_json: bool) -> int:
     """Check each part. It starts nothing that stays; exit code 1 where something fails."""
     configured = settings.load(data_dir=data_dir)
     findings = loop.run(doctor.examine(configured))
-    well = all(finding.state is not doctor.State.FAIL for finding in findings)
+    well = all(finding.state is not State.FAIL for finding in findings)
     if as_json:
         click.echo(json.dumps({"ok": well, "items": [asdict(one) for one in findings]}))
     else:
@@ -32,8 +33,8 @@ def command(data_dir: Path | None, *, as_json: bool) -> int:
     return Exit.OK if well else Exit.FAILED
 
 
-def _print(finding: doctor.Finding) -> None:
+def _print(finding: Finding) -> None:
     mark = click.style(f"{finding.state.value:<5}", fg=_COLOURS[finding.state])
     click.echo(f"{mark} {finding.part:<14} {finding.detail}")
-    if finding.remedy and finding.state is not doctor.State.OK:
+    if finding.remedy and finding.state is not State.OK:
         click.echo(f"{'':<21}-> {finding.remedy}")

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from fastapi import FastAPI
+from redis.asyncio import Redis
 
-from server import serve
+from server import redis_check, serve
 from server.cli import run
-from server.doctor import Finding, State, examine
+from server.doctor import examine
+from server.finding import Finding, State
 from server.settings import Settings
 from tests.doubles.openai_endpoint import Fails, OpenAIEndpoint, Raw
+from tests.server.surface import served
 
 PARTS = ["Python", "Configuration", "Data folder", "Redis", "Documents", "Chat model", "Embedder"]
 
@@ -74,6 +79,70 @@ async def test_a_model_url_is_asked_for_its_models(
     assert words in finding.detail + finding.remedy
     (request,) = openai_endpoint.requests
     assert request.headers["authorization"] == "Bearer secret"
+
+
+async def test_a_redis_by_url_is_asked_what_it_keeps(redis_url: str, tmp_path: Path) -> None:
+    findings = await found(tmp_path, redis_url=redis_url)
+    assert findings["Redis"].state is State.OK
+    assert "append-only file, 0 replicas" in findings["Redis"].detail
+
+
+WELL = {"redis_version": "7.4.1", "aof_enabled": 1, "role": "master"}
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({}, []),
+        ({"maxmemory_policy": "allkeys-lru"}, ["set it to noeviction"]),
+        ({"aof_enabled": 0}, ["`appendonly yes`"]),
+        ({"aof_last_write_status": "err"}, ["free some space"]),
+        ({"connected_slaves": 2}, ["`min-replicas-to-write 1`"]),
+        ({"connected_slaves": 2, "min_slaves_good_slaves": 2}, []),
+        ({"aof_enabled": 0, "maxmemory_policy": "x"}, ["noeviction", "appendonly"]),
+    ],
+)
+async def test_what_makes_a_redis_lose_state_is_named(
+    info: dict[str, Any], words: list[str]
+) -> None:
+    facts = await redis_check.check(told({**WELL, **info}), url="redis://:hush@h")
+    assert len(facts.warnings) == len(words)
+    for warning, word in zip(facts.warnings, words, strict=True):
+        assert word in warning.rpartition("; ")[2]
+        assert "hush" not in warning
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({"role": "slave"}, "is a replica"),
+        ({"cluster_enabled": 1}, "is a node of a cluster"),
+        ({"redis_version": "6.2.0"}, "7.2 or Valkey 8.0 or newer"),
+    ],
+)
+async def test_a_redis_that_cannot_serve_is_refused(info: dict[str, Any], words: str) -> None:
+    with pytest.raises(redis_check.RedisUnusable, match=words):
+        await redis_check.check(told({**WELL, **info}), url="redis://h")
+
+
+def told(info: dict[str, Any]) -> Redis:
+    """A Redis that says this of itself."""
+    redis = AsyncMock(spec=Redis)
+    redis.info = AsyncMock(return_value=info)
+    return redis
+
+
+async def test_documents_that_another_process_keeps_are_asked_for_there(
+    app: FastAPI, tmp_path: Path
+) -> None:
+    async with served(app) as url:
+        findings = await found(tmp_path, knowledge_url=url)
+    assert findings["Documents"].state is State.OK
+    assert "kept by Counterpoint" in findings["Documents"].detail
+    assert "Embedder" not in findings
+    findings = await found(tmp_path, knowledge_url=url)
+    assert findings["Documents"].state is State.FAIL
+    assert "COUNTERPOINT_KNOWLEDGE_URL" in findings["Documents"].remedy
 
 
 def test_its_exit_code_and_its_json_say_whether_all_is_well(
