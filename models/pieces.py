@@ -40,12 +40,6 @@ class Piece(NamedTuple):
     usage: Usage | None = None
     about: Mapping[str, Any] | None = None
 
-    @property
-    def length(self) -> int:
-        """Characters written, of whatever kind."""
-        calls = sum(len(call.name) + len(call.args) for call in self.calls)
-        return len(self.text) + len(self.reasoning) + calls
-
 
 class Client(Protocol):
     """Makes one attempt at a provider each time it is streamed from."""
@@ -111,14 +105,18 @@ class Written:
     def add(self, piece: Piece) -> None:
         if piece.text:
             self._text.append(piece.text)
+            self.length += len(piece.text)
         if piece.reasoning:
             self._reasoning.append(piece.reasoning)
+            self.length += len(piece.reasoning)
         for call in piece.calls:
             self._add_call(call)
-        self.finish = piece.finish or self.finish
-        # Some servers send the count so far with every frame: the last one is the whole.
-        self.usage = piece.usage or self.usage
-        self.length += piece.length
+            self.length += len(call.name) + len(call.args)
+        if piece.finish:
+            self.finish = piece.finish
+        if piece.usage:
+            # Some servers send the count so far with every frame: the last one is the whole.
+            self.usage = piece.usage
         if piece.about:
             self._add_about(piece.about)
 
