@@ -74,6 +74,7 @@ class RedisSaver(BaseCheckpointSaver[str]):
         self._redis = redis
         self._keys = keys
         self._retention = retention or KeepAll()
+        self._pieces = saver_codec.Pieces()
         self._get = redis.register_script(GET)
         self._put = redis.register_script(PUT)
         self._put_writes = redis.register_script(PUT_WRITES)
@@ -163,18 +164,25 @@ class RedisSaver(BaseCheckpointSaver[str]):
             ),
             saver_codec.packed_head(head, refs),
         ]
-        for channel, version in new_versions.items():
-            if channel in values:
-                name = joined(namespace, channel, str(version))
-                for field in saver_codec.fields_of(values[channel], name, serde=self.serde):
-                    args.extend(field)
+        fields = [
+            field
+            for channel, version in new_versions.items()
+            if channel in values
+            for field in saver_codec.fields_of(
+                values[channel], joined(namespace, channel, str(version)), serde=self.serde
+            )
+        ]
         names = [
             *self._names(thread_id),
             self._keys.fence(thread_id),
             self._keys.checkpoint_threads,
             self._keys.checkpoint_run(head.run_id),
         ]
-        count = int(await obeyed(self._put, keys=names, args=args))
+        count = -1
+        for new in (self._pieces.new(thread_id, fields), fields):
+            if count < 0:
+                words = [word for field in new for word in field]
+                count = int(await obeyed(self._put, keys=names, args=[*args, *words]))
         kept = self._retention
         if isinstance(kept, KeepLast) and count >= kept.count + max(8, kept.count // 4):
             await self.retain(thread_id, fence=stamp)

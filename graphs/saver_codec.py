@@ -6,9 +6,10 @@ stored under its digest: a step stores the last piece anew, and refers to the ot
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -77,6 +78,30 @@ def fields_of(value: Any, name: str, *, serde: SerializerProtocol) -> Iterator[F
     for digest, data in zip(digests, pieces, strict=True):
         yield "s", digest, data
     yield "l", name, count + b"".join(digests)
+
+
+class Pieces:
+    """Which pieces of lists this process stored of late: they need not be sent again.
+
+    Only a belief, which the script that puts a checkpoint checks.
+    """
+
+    def __init__(self, *, threads: int = 512, each: int = 512) -> None:
+        self._known: OrderedDict[str, set[bytes]] = OrderedDict()
+        self._threads = threads
+        self._each = each
+
+    def new(self, thread_id: str, fields: Sequence[Field]) -> list[Field]:
+        """What is not known to be stored; from now on it is."""
+        digests = {cast("bytes", name) for kind, name, _ in fields if kind == "s"}
+        known = self._known.pop(thread_id, set())
+        found = [field for field in fields if field[0] != "s" or field[1] not in known]
+        if digests or known:
+            together = known | digests
+            self._known[thread_id] = digests if len(together) > self._each else together
+        while len(self._known) > self._threads:
+            self._known.popitem(last=False)
+        return found
 
 
 def unpacked_writes(stored: bytes) -> Iterator[tuple[int, bytes]]:

@@ -85,13 +85,27 @@ return {name, head[2], about[1], values, writes}
 
 # KEYS besides: fence, the set of threads, the set of the run's threads.
 # ARGV: fence, thread, run, namespace, checkpoint id, record, head, then kinds, names and values.
-# Replies how many checkpoints the namespace has.
+# A piece that the writer believes to be here it leaves out.
+# Replies how many checkpoints the namespace has; -1, and nothing is written, if one is missing.
 PUT = (
     CHECK
     + r"""
 local no = refused(KEYS[3], ARGV[1])
 if no then
   return no
+end
+local given = {}
+for i = 8, #ARGV, 3 do
+  if ARGV[i] == 's' then
+    given[ARGV[i + 1]] = true
+  elseif ARGV[i] == 'l' then
+    for from = 5, #ARGV[i + 2], 12 do
+      local digest = string.sub(ARGV[i + 2], from, from + 11)
+      if not given[digest] and redis.call('HEXISTS', KEYS[1], 's' .. digest) == 0 then
+        return -1
+      end
+    end
+  end
 end
 redis.call('SADD', KEYS[4], ARGV[2])
 if ARGV[3] ~= '' then
