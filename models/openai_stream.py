@@ -104,7 +104,8 @@ class OpenAIStream:
                     if data == _DONE:
                         await _goodbye(content)
                         return
-                    yield frames.read(data)
+                    if data:
+                        yield frames.read(data)
             for data in events.end():
                 if data != _DONE:
                     yield _last(data)
