@@ -267,12 +267,18 @@ class EventLog:
     ) -> AsyncIterator[Entry]:
         after = absolute(after)
         names = self._names(tenant, thread_id)
-        life, whose = "", run_id or ""
+        life, whose, told = "", run_id or "", False
         with self._fanout.topic(names[0]) as topic:
             while True:
                 # Taken before the read, so that a write in between is not slept through.
                 changed = topic.changed
                 batch = topic.following(after)
+                if batch is None and told and topic.tail == after:
+                    # All that this process knows of was read; the store is asked after a silence.
+                    told = False
+                    await changed.wait(1.0)
+                    continue
+                told = batch is not None
                 if batch is None:
                     reply = await self._page(names, [run_id or "", after, PAGE, whose, int(begun)])
                     after, trimmed, end, born, gone = (word.decode() for word in reply[:5])
@@ -298,7 +304,8 @@ class EventLog:
                         if until_terminal and entry.is_terminal:
                             return
                         if entry.is_pause:
-                            whose = entry.run_id
+                            # Whether it holds, the store knows.
+                            whose, told = entry.run_id, False
 
     async def size(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> int:
         async with self._redis.pipeline(transaction=False) as pipeline:
