@@ -27,7 +27,9 @@ from models.chat import ChatModel, Reply
 from models.registry import Role
 from server.redis_client import open_redis
 from server.redis_server import RedisServer
+from server.registry import GraphRegistry
 from server.runs.asked import of_messages
+from server.runs.ledger import MemoryRunLedgers
 from server.runs.records import RunRecord
 from server.team import TeamExecutor
 from tools.search_documents import SearchDocuments
@@ -86,7 +88,8 @@ def _executor(saver: BaseCheckpointSaver[str]) -> TeamExecutor:
         call=_search,
     )
     return TeamExecutor(
-        saver=saver,
+        registry=GraphRegistry(saver=saver),
+        ledgers=MemoryRunLedgers(),
         agents=roster.build(),
         models=dict.fromkeys(Role, model),
         tools={search.name: search},

@@ -16,7 +16,9 @@ from guardrails import limits, policy
 from models import chat
 from models.chat import ChatModel
 from models.registry import ModelSpec, Role, ToolMode
+from server.registry import GraphRegistry
 from server.runs.asked import of_messages
+from server.runs.ledger import MemoryRunLedgers
 from server.runs.record import RunRecord
 from server.team import TeamExecutor
 from tools.search_documents import SearchDocuments
@@ -76,12 +78,13 @@ async def _calls(model: ChatModel, number: int) -> None:
     question = [HumanMessage(endpoint.QUESTION)]
     await model.call(question, answer=coordinator.Plan)
     for _ in range(2):
-        await model.call(question, tools=[_tool().schema()])
+        await model.call(question, tools=[searching().schema()])
     await model.call(question)
     await model.call(question, answer=critic.Judgement)
 
 
-def _tool() -> Tool:
+def searching() -> Tool:
+    """A search that costs nothing and finds what the endpoint answers from."""
     passage = {
         "document_id": "plans.md",
         "chunk_id": "plans.md#1",
@@ -107,9 +110,10 @@ def _tool() -> Tool:
 
 
 def _runs(model: ChatModel) -> Callable[[int], Awaitable[None]]:
-    search = _tool()
+    search = searching()
     executor = TeamExecutor(
-        saver=InMemorySaver(),
+        registry=GraphRegistry(saver=InMemorySaver()),
+        ledgers=MemoryRunLedgers(),
         agents=roster.build(),
         models=dict.fromkeys(Role, model),
         tools={search.name: search},

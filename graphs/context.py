@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from agents import agent as agent_module
 from graphs import events
@@ -18,8 +19,37 @@ Emit = Callable[[events.RunEvent], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One provider attempt: what it may use at worst, or what it used. ``cost`` in US dollars."""
+
+    input_tokens: int
+    output_tokens: int
+    cost: float
+
+
+class DurableLedger(Protocol):
+    """Where a run's spending outlives its worker; it refuses a worker that lost the run.
+
+    ``spent`` is the ledger's whole count so far, of which steps, tool calls and seconds are kept.
+    """
+
+    async def reserve(self, worst: Attempt, *, spent: limits.Spent) -> str:
+        """Count an attempt before it is sent; gives its id. Raises graphs.fence.FencedError."""
+        ...
+
+    async def settle(
+        self, attempt_id: str, worst: Attempt, used: Attempt, *, spent: limits.Spent
+    ) -> None:
+        """Replace what was counted by what was used. Raises graphs.fence.FencedError."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
 class TeamContext:
-    """Everything that one run may use; ``agent`` is ``team``, or one agent to run alone."""
+    """Everything that one run may use; ``agent`` is ``team``, or one agent to run alone.
+
+    ``durable`` mirrors the ledger; ``overheard`` says that somebody reads what models write.
+    """
 
     run_id: str
     thread_id: str
@@ -32,6 +62,8 @@ class TeamContext:
     rules: Sequence[policy.Rule]
     ledger: limits.Ledger
     max_rounds: int = 2
+    durable: DurableLedger | None = None
+    overheard: bool = False
 
     def model_for(self, agent: agent_module.Agent) -> ChatModel:
         return self.models[agent.role]
@@ -40,34 +72,56 @@ class TeamContext:
 class LedgerGate:
     """Takes each provider attempt of one agent through the run's ledger, and tells of it."""
 
-    def __init__(self, ledger: limits.Ledger, *, agent: str, task_id: str, emit: Emit) -> None:
+    def __init__(
+        self,
+        ledger: limits.Ledger,
+        *,
+        agent: str,
+        task_id: str,
+        emit: Emit,
+        durable: DurableLedger | None = None,
+    ) -> None:
         self._ledger = ledger
         self._agent = agent
         self._task_id = task_id
         self._emit = emit
+        self._durable = durable
         self._reservation: limits.Reservation | None = None
+        self._worst = Attempt(input_tokens=0, output_tokens=0, cost=0)
+        self._attempt_id = ""
 
     async def reserve(
         self, model: str, *, input_tokens: int, max_output_tokens: int, max_cost: float
     ) -> None:
         """Raises guardrails.limits.LimitExceededError when the worst case does not fit."""
         del model
-        self._reservation = self._ledger.reserve(
-            tokens=input_tokens + max_output_tokens, cost=max_cost
+        reservation = self._ledger.reserve(tokens=input_tokens + max_output_tokens, cost=max_cost)
+        self._worst = Attempt(
+            input_tokens=input_tokens, output_tokens=max_output_tokens, cost=max_cost
         )
+        if self._durable is not None:
+            self._attempt_id = await self._durable.reserve(self._worst, spent=self._ledger.spent)
+        self._reservation = reservation
 
     async def settle(
         self, model: str, *, usage: TokenUsage, cost: float, seconds: float, ok: bool
     ) -> None:
         if self._reservation is None:
             raise RuntimeError("settled without a reservation")
+        used = Attempt(
+            input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost=cost
+        )
         self._ledger.settle(
             self._reservation,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
             cost=cost,
         )
         self._reservation = None
+        if self._durable is not None:
+            await self._durable.settle(
+                self._attempt_id, self._worst, used, spent=self._ledger.spent
+            )
         self._emit(
             events.ModelCalled(
                 agent=self._agent,

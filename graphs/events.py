@@ -187,6 +187,9 @@ class RunFailed(_Event):
     values: Any = None
 
 
+Outcome = RunFinished | RunFailed | RunInterrupted
+"""How an attempt at a run comes out where its worker lives to say so."""
+
 RunEvent = Annotated[
     RunStarted
     | AgentStarted

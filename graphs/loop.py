@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from agents import agent as agent_module
 from graphs import events, evidence
 from graphs.context import TeamContext, now
-from graphs.node import emit, gate_for, in_time, opening_messages, spending, tell_limit
+from graphs.node import emit, gate_for, heard_by, in_time, opening_messages, spending, tell_limit
 from graphs.state import Branch, Finding, Task, Wanted
 from guardrails import grounding, limits, policy
 from models.chat import Reply
@@ -235,6 +235,7 @@ async def _ask(agent: agent_module.Agent, branch: Branch, runtime: Runtime[TeamC
             max_tokens=_SEARCH_TOKENS if branch["looking"] and model.plain else agent.max_tokens,
             gate=gate_for(runtime, agent=agent.name, task_id=branch["task"]["id"]),
             agent=agent.name,
+            heard=heard_by(runtime, agent=agent.name, task_id=branch["task"]["id"]),
         )
 
 

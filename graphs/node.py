@@ -17,6 +17,7 @@ from graphs import events
 from graphs.context import LedgerGate, TeamContext
 from guardrails import limits
 from models.chat import Reply
+from models.hearing import Hear, Heard
 
 
 @asynccontextmanager
@@ -46,7 +47,28 @@ def gate_for(runtime: Runtime[TeamContext], *, agent: str, task_id: str) -> Ledg
         agent=agent,
         task_id=task_id,
         emit=lambda event: emit(runtime, event),
+        durable=runtime.context.durable,
     )
+
+
+def heard_by(runtime: Runtime[TeamContext], *, agent: str, task_id: str) -> Hear | None:
+    """Who is told each piece that a model writes; None where nobody reads them."""
+    if not runtime.context.overheard:
+        return None
+
+    def hear(heard: Heard) -> None:
+        emit(
+            runtime,
+            events.ModelDelta(
+                agent=agent,
+                task_id=task_id,
+                message_id=heard.message_id,
+                text=heard.text,
+                reasoning=heard.reasoning,
+            ),
+        )
+
+    return hear
 
 
 def tell_limit(runtime: Runtime[TeamContext], reached: limits.LimitExceededError) -> None:
@@ -87,4 +109,5 @@ async def ask(
             max_tokens=agent.max_tokens,
             gate=gate_for(runtime, agent=agent.name, task_id=""),
             agent=agent.name,
+            heard=heard_by(runtime, agent=agent.name, task_id=""),
         )

@@ -14,6 +14,7 @@ from agents import agent, roster
 from graphs.event_log import EventLog
 from graphs.keys import Keys
 from graphs.saver import RedisSaver
+from graphs.store import RedisStore
 from guardrails import limits, policy
 from models.chat import ChatModel
 from models.embedder import Embedder
@@ -21,8 +22,11 @@ from models.llama import LlamaServer
 from models.progress import Progress
 from models.registry import Role
 from server import house_models, lock
+from server import registry as registries
 from server.building import Building, coding
+from server.executor import Executor, GraphExecutor
 from server.part import Part
+from server.runs.ledger import RedisRunLedgers
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecords
 from server.runs.service import Runs
@@ -50,6 +54,8 @@ class House:
     queue: RunQueue
     runs: Runs
     saver: RedisSaver
+    registry: registries.GraphRegistry
+    store: RedisStore
     knowledge: Knowledge
     sandbox: Sandbox | Unavailable
     models: Mapping[Role, ChatModel]
@@ -90,6 +96,11 @@ async def open_house(
         records = RunRecords(redis, keys)
         queue = await stack.enter_async_context(RunQueue(build.redis_url, keys))
         saver = RedisSaver(redis, keys)
+        graphs, store, notes = registries.configured(settings, redis=redis, keys=keys, saver=saver)
+        for note in notes:
+            progress.note(f"warning: {note}")
+        # Before weights are fetched: a graph that cannot be loaded should say so at once.
+        await stack.enter_async_context(graphs)
         serve_local = models is None and registry is None
         await build.weights(chat=serve_local, embedder=embedder is None)
         llama, knowledge, sandbox = await _together(
@@ -105,14 +116,21 @@ async def open_house(
         tools = {tool.name: tool for tool in (search_documents(knowledge), coding(sandbox))}
         agents = roster.build()
         if part.works:
-            executor = TeamExecutor(
-                saver=saver,
-                agents=agents,
-                models=models,
-                tools=tools,
-                rules=rules_of(settings),
-                limits=limits_of(settings),
-                max_rounds=settings.max_rounds,
+            ledgers = RedisRunLedgers(redis, keys)
+            executor = Executor(
+                team_executor=TeamExecutor(
+                    registry=graphs,
+                    ledgers=ledgers,
+                    agents=agents,
+                    models=models,
+                    tools=tools,
+                    rules=rules_of(settings),
+                    limits=limits_of(settings),
+                    max_rounds=settings.max_rounds,
+                ),
+                graph_executor=GraphExecutor(
+                    registry=graphs, ledgers=ledgers, limits=limits_of(settings)
+                ),
             )
             working = RunWorker(
                 records=records,
@@ -136,6 +154,8 @@ async def open_house(
             queue=queue,
             runs=Runs(records=records, log=log, queue=queue),
             saver=saver,
+            registry=graphs,
+            store=store,
             knowledge=knowledge,
             sandbox=sandbox,
             models=models,

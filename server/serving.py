@@ -8,8 +8,11 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends, Request
 
 from agents import agent
+from server.assistants.records import Assistants, Graphs
 from server.runs.service import Runs
 from server.settings import Settings
+from server.threads.records import RedisThreads
+from server.threads.states import ThreadStates
 from tools.retrieval.knowledge import Knowledge
 
 
@@ -21,6 +24,18 @@ class Serving(Protocol):
 
     @property
     def runs(self) -> Runs: ...
+
+    @property
+    def assistants(self) -> Assistants: ...
+
+    @property
+    def threads(self) -> RedisThreads: ...
+
+    @property
+    def states(self) -> ThreadStates: ...
+
+    @property
+    def registry(self) -> Graphs: ...
 
     @property
     def knowledge(self) -> Knowledge: ...

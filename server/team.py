@@ -1,15 +1,14 @@
-"""The team at work on a run: the seam where LangGraph's chunks become our events and our end."""
+"""The team at work on a run: what it is given, what it tells, and how it ends."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.errors import EmptyInputError
+from langgraph.types import Command
 
 from agents import roster
 from agents.agent import Agent
@@ -19,12 +18,23 @@ from guardrails import limits, policy
 from models.chat import ChatModel
 from models.errors import ModelError
 from models.registry import Role
-from server.runs.records import RunRecord
-from server.runs.worker import Outcome
+from server import graph_stream, starting
+from server.executor import Begun, begin, fence_of, head_of, options_of, outcome_of
+from server.registry import GraphRegistry
+from server.runs.ledger import RunLedgers
+from server.runs.record import RunRecord
+from server.wire import graph_messages
 from tools.tool import Tool
 
 # Far above what the ledger permits: the ledger ends a run, not LangGraph's own limit.
 _RECURSION = 1_000
+# What the caller, or who runs the model, can do something about.
+_TOLD = (
+    ModelError,
+    EmptyInputError,
+    starting.BadCommandError,
+    graph_messages.BadMessageError,
+)
 
 
 class TeamExecutor:
@@ -33,7 +43,8 @@ class TeamExecutor:
     def __init__(
         self,
         *,
-        saver: BaseCheckpointSaver[str],
+        registry: GraphRegistry,
+        ledgers: RunLedgers,
         agents: Mapping[str, Agent],
         models: Mapping[Role, ChatModel],
         tools: Mapping[str, Tool],
@@ -41,7 +52,8 @@ class TeamExecutor:
         limits: limits.Limits,
         max_rounds: int = 2,
     ) -> None:
-        self._graph = team.build(saver)
+        self._registry = registry
+        self._ledgers = ledgers
         self._agents = {**roster.voices(), **agents}
         self._models = models
         self._tools = tools
@@ -49,86 +61,133 @@ class TeamExecutor:
         self._limits = limits
         self._max_rounds = max_rounds
 
-    async def __call__(self, record: RunRecord, emit: Emit, /) -> Outcome:
-        """Advance the run to its end; goes on from its checkpoint where it has one."""
-        config: RunnableConfig = {
-            "configurable": {"thread_id": record.checkpoint_thread},
-            "metadata": {"run_id": record.run_id},
-            "recursion_limit": _RECURSION,
-        }
-        snapshot = await self._graph.aget_state(config)
-        resumes = snapshot.values.get("run_id") == record.run_id
-        if resumes and not snapshot.next:
-            return _finished(snapshot.values, usage=usage_of(_spent(snapshot.values)))
-        before = _spent(snapshot.values) if resumes else limits.Spent()
-        ledger = limits.Ledger(
-            _limits(self._limits, record.asked.limits), clock=time.monotonic, spent=before
-        )
-        context = TeamContext(
-            run_id=record.run_id,
-            thread_id=record.thread_id,
-            tenant=record.tenant,
-            collection=record.asked.collection,
-            agent=record.asked.agent,
-            agents=self._agents,
-            models=self._models,
-            tools=self._tools,
-            rules=self._rules,
-            ledger=ledger,
-            max_rounds=self._max_rounds,
-        )
-        given = (
-            None
-            if resumes
-            else {
-                "messages": [_message(message) for message in record.asked.messages],
-                "run_id": record.run_id,
-                "spent": None,
-            }
-        )
-        try:
-            async for chunk in self._graph.astream(
-                given, config, context=context, stream_mode="custom", durability="sync"
-            ):
-                emit(events.EVENT.validate_python(chunk))
-        except ModelError as error:
-            return events.RunFailed(
-                error=type(error).__name__, message=str(error), usage=usage_of(ledger.spent)
+    async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
+        """Advance the run to its end or pause; goes on from its checkpoint where it has one.
+
+        Raises RedisError and FencedError.
+        """
+        asked = record.asked
+        async with self._registry.open(
+            team.TEAM, tenant=record.tenant, thread_id=record.thread_id, fence=fence_of(record)
+        ) as graph:
+            begun = await begin(record, graph, ledgers=self._ledgers)
+            state, durable = begun.head, begun.ledger
+            ledger = limits.Ledger(
+                _lowered(self._limits, asked.limits),
+                clock=time.monotonic,
+                spent=_before(begun, record),
             )
-        final = await self._graph.aget_state(config)
-        return _finished(final.values, usage=usage_of(ledger.spent))
+            context = TeamContext(
+                run_id=record.run_id,
+                thread_id=record.thread_id,
+                tenant=record.tenant,
+                collection=asked.collection,
+                agent=asked.agent,
+                agents=self._agents,
+                models=self._models,
+                tools=self._tools,
+                rules=self._rules,
+                ledger=ledger,
+                max_rounds=self._max_rounds,
+                durable=durable,
+                overheard=bool(graph_stream.MESSAGES & set(asked.stream_modes)),
+            )
+            if isinstance(begun.start, starting.Begin):
+                state = None
+                try:
+                    await self._run(record, emit, graph=graph, start=begun.start, context=context)
+                except _TOLD as error:
+                    await durable.flush(spent=ledger.spent, over=True)
+                    return events.RunFailed(
+                        error=type(error).__name__,
+                        message=str(error),
+                        usage=usage_of(ledger.spent),
+                    )
+            state = state or await graph.aget_state(head_of(record))
+        outcome = outcome_of(state, record=record)
+        usage = usage_of(ledger.spent)
+        if isinstance(outcome, events.RunFinished):
+            await durable.flush(spent=ledger.spent, over=True)
+            return _finished(outcome, state.values, usage=usage)
+        await durable.flush(spent=ledger.spent, over=False)
+        return outcome.model_copy(update={"usage": usage})
+
+    async def _run(
+        self,
+        record: RunRecord,
+        emit: Emit,
+        *,
+        graph: Any,
+        start: starting.Begin,
+        context: TeamContext,
+    ) -> None:
+        asked = record.asked
+        config = starting.config_of(record, forks=start.forks)
+        config["recursion_limit"] = _RECURSION
+        modes = graph_stream.modes_of(["custom", *asked.stream_modes])
+        chunks = graph_stream.Chunks()
+        async for mode, namespace, data in graph_stream.stream(
+            graph,
+            _given(start.given, record),
+            config,
+            modes=modes,
+            with_events=graph_stream.EVENTS in asked.stream_modes,
+            subgraphs=asked.stream_subgraphs,
+            **options_of(record, context=context),
+        ):
+            if mode == "custom":
+                # Its own events, which every surface knows.
+                emit(events.EVENT.validate_python(data))
+            else:
+                emit(chunks.chunk(mode, namespace, data))
 
 
-def _finished(values: Mapping[str, Any], *, usage: events.Usage) -> events.RunFinished:
-    answer = values["messages"][-1]
-    return events.RunFinished(
-        answer=answer.text,
-        sources=[events.Source.model_validate(source) for source in values.get("cited") or ()],
-        stop_reason=values.get("stop_reason") or team.ANSWERED,
-        usage=usage,
+def _given(given: Any, record: RunRecord) -> Any:
+    """A fresh input with its messages read, and what was spent begun anew."""
+    if given is None or isinstance(given, Command):
+        return given
+    messages = given.get("messages") if isinstance(given, Mapping) else given
+    return {
+        "messages": graph_messages.read(messages),
+        "run_id": record.run_id,
+        "spent": None,
+    }
+
+
+def _before(begun: Begun, record: RunRecord) -> limits.Spent:
+    """What earlier attempts spent: as counted in Redis, or as the last step saw it, if more."""
+    counted = begun.account.spent
+    head = begun.head
+    if head is None or (head.metadata or {}).get("run_id") != record.run_id:
+        return counted
+    seen = limits.Spent(**(head.values.get("spent") or {}))
+    return limits.Spent(
+        **{
+            one.name: max(getattr(counted, one.name), getattr(seen, one.name))
+            for one in fields(limits.Spent)
+        }
     )
 
 
-def _spent(values: Mapping[str, Any]) -> limits.Spent:
-    return limits.Spent(**(values.get("spent") or {}))
+def _finished(
+    end: events.RunFinished, values: Mapping[str, Any], *, usage: events.Usage
+) -> events.RunFinished:
+    return end.model_copy(
+        update={
+            "sources": [
+                events.Source.model_validate(source) for source in values.get("cited") or ()
+            ],
+            "stop_reason": values.get("stop_reason") or team.ANSWERED,
+            "usage": usage,
+        }
+    )
 
 
-def _limits(default: limits.Limits, asked: Mapping[str, Any]) -> limits.Limits:
+def _lowered(default: limits.Limits, asked: Mapping[str, Any]) -> limits.Limits:
     """A run may ask for less than the operator's limits, never for more."""
     lowered = {
-        name: min(getattr(default, name), asked[name])
-        for name in ("steps", "tokens", "cost", "seconds")
-        if asked.get(name) is not None
+        one.name: min(getattr(default, one.name), asked[one.name])
+        for one in fields(default)
+        if asked.get(one.name) is not None
     }
     return replace(default, **lowered)
-
-
-def _message(message: Mapping[str, Any]) -> AnyMessage:
-    content = str(message["content"])
-    match message["role"]:
-        case "user":
-            return HumanMessage(content)
-        case "assistant":
-            return AIMessage(content)
-        case _:
-            return SystemMessage(content)

@@ -16,9 +16,10 @@ from guardrails import limits, policy
 from models.chat import ChatModel
 from models.registry import Role
 from models.scripted import ScriptedModel
+from server.registry import GraphRegistry
 from server.runs.asked import of_messages
-from server.runs.records import RunRecord
-from server.runs.worker import Outcome
+from server.runs.ledger import MemoryRunLedgers, RunLedgers
+from server.runs.record import RunRecord
 from server.team import TeamExecutor
 from tools.run_python import run_python
 from tools.sandbox.scripted import ScriptedSandbox
@@ -81,6 +82,7 @@ class House:
         sandbox: ScriptedSandbox | None = None,
         rules: Sequence[policy.Rule] = ALLOW_ALL,
         saver: BaseCheckpointSaver[str] | None = None,
+        ledgers: RunLedgers | None = None,
         max_rounds: int = 2,
         **maxima: float,
     ) -> None:
@@ -92,7 +94,8 @@ class House:
             tools.append(run_python(sandbox))
         models: dict[Role, ChatModel] = dict.fromkeys(Role, model)
         self.executor = TeamExecutor(
-            saver=saver or InMemorySaver(),
+            registry=GraphRegistry(saver=saver or InMemorySaver()),
+            ledgers=ledgers or MemoryRunLedgers(),
             agents=roster.build(),
             models=models,
             tools={tool.name: tool for tool in tools},
@@ -107,19 +110,25 @@ class House:
         )
 
     async def run(
-        self, *said: str, agent: str = "team", run_id: str = "", thread_id: str = "thread"
-    ) -> Outcome:
-        """``said`` alternates user and assistant and ends with the user."""
+        self,
+        *said: str,
+        agent: str = "team",
+        run_id: str = "",
+        thread_id: str = "thread",
+        token: int = 1,
+    ) -> events.Outcome:
+        """``said`` alternates user and assistant, the user last; ``token`` counts claims."""
         roles = ("user", "assistant")
         messages = [{"role": roles[i % 2], "content": text} for i, text in enumerate(said)]
         record = RunRecord(
             run_id=run_id or f"run-{time.monotonic_ns()}",
             thread_id=thread_id,
             asked=of_messages(messages, agent=agent),
+            token=token,
         )
         return await self.executor(record, self.events.append)
 
-    async def answered(self, *said: str, **options: str) -> events.RunFinished:
+    async def answered(self, *said: str, **options: Any) -> events.RunFinished:
         outcome = await self.run(*said, **options)
         assert isinstance(outcome, events.RunFinished), outcome
         return outcome

@@ -96,7 +96,7 @@ async def test_a_run_that_lost_its_worker_goes_on_from_its_last_step() -> None:
         ]
     ) as second:
         again = House(second, saver=saver)
-        outcome = await again.answered(QUESTION, run_id="r1")
+        outcome = await again.answered(QUESTION, run_id="r1", token=2)
     assert outcome.answer == "Within 45 days [1]."
     assert again.asked == [], "the search was not made again"
     assert outcome.usage.model_calls == 3
@@ -114,7 +114,7 @@ async def test_a_run_that_ended_just_before_its_worker_died_is_not_run_again() -
     ) as model:
         first = await House(model, saver=saver).answered(QUESTION, run_id="r1")
     with ScriptedModel(steps=[]) as silent:
-        second = await House(silent, saver=saver).answered(QUESTION, run_id="r1")
+        second = await House(silent, saver=saver).answered(QUESTION, run_id="r1", token=2)
     assert second.answer == first.answer
     assert second.usage.model_calls == 3
 

@@ -1,0 +1,305 @@
+"""What a worker does with a run: the team's way for ``team``, LangGraph's for users' graphs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command, StateSnapshot
+from pydantic import BaseModel
+from redis.exceptions import RedisError
+
+from graphs import events, team
+from graphs.context import Attempt, Emit, usage_of
+from graphs.fence import FencedError
+from graphs.plain import plain
+from guardrails.limits import Limits, Spent
+from server import graph_stream, starting
+from server.registry import Graph, GraphRegistry
+from server.runs.ledger import Account, RunLedger, RunLedgers
+from server.runs.record import RunRecord
+
+TIMEOUT = "timeout"
+_LONGEST_MESSAGE = 2_000
+
+Advance = Callable[[RunRecord, Emit], Awaitable[events.Outcome]]
+
+
+class Executor:
+    """Dispatches a run by its graph's name; see ``server.runs.worker.Executor``."""
+
+    def __init__(self, *, team_executor: Advance, graph_executor: Advance) -> None:
+        self._team = team_executor
+        self._graph = graph_executor
+
+    async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
+        """Raises RedisError and FencedError; whatever else goes wrong is an outcome."""
+        chosen = self._team if record.asked.graph == team.TEAM else self._graph
+        return await chosen(record, emit)
+
+
+class GraphExecutor:
+    """Runs users' graphs: what they raise is told to the caller, and how they stop is kept."""
+
+    def __init__(self, *, registry: GraphRegistry, ledgers: RunLedgers, limits: Limits) -> None:
+        self._registry = registry
+        self._ledgers = ledgers
+        self._limits = limits
+
+    async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
+        """Advance the run to its end or pause, from where its last attempt left it."""
+        spending = _Spending()
+        most = seconds_of(record, self._limits)
+        try:
+            async with asyncio.timeout(most) as timer, AsyncExitStack() as stack:
+                outcome = await self._advance(record, emit, spending, timer, stack)
+        except (RedisError, FencedError):
+            raise
+        except TimeoutError as error:
+            outcome = timed_out(most) if timer.expired() else failed(error)
+        except Exception as error:  # noqa: BLE001 - users' code may raise anything
+            outcome = failed(error)
+        spent = spending.spent
+        if spending.ledger is not None:
+            over = not isinstance(outcome, events.RunInterrupted)
+            await spending.ledger.flush(spent=spent, over=over)
+        return outcome.model_copy(update={"usage": usage_of(spent)})
+
+    async def _advance(
+        self,
+        record: RunRecord,
+        emit: Emit,
+        spending: _Spending,
+        timer: asyncio.Timeout,
+        stack: AsyncExitStack,
+    ) -> events.Outcome:
+        asked = record.asked
+        config = starting.config_of(record, forks=True)
+        graph = await stack.enter_async_context(
+            self._registry.open(
+                asked.graph,
+                config,
+                tenant=record.tenant,
+                thread_id=record.thread_id,
+                fence=fence_of(record),
+                context=asked.context,
+            )
+        )
+        begun = await begin(record, graph, ledgers=self._ledgers)
+        spending.ledger, spending.before = begun.ledger, begun.account.spent
+        left = seconds_of(record, self._limits) - spending.spent.seconds
+        timer.reschedule(asyncio.get_running_loop().time() + left)
+        state = begun.head
+        if isinstance(begun.start, starting.Begin):
+            config = starting.config_of(record, forks=begun.start.forks)
+            config["callbacks"] = [spending]
+            chunks = graph_stream.Chunks()
+            async for mode, namespace, data in graph_stream.stream(
+                graph,
+                begun.start.given,
+                config,
+                modes=graph_stream.modes_of(asked.stream_modes),
+                with_events=graph_stream.EVENTS in asked.stream_modes,
+                subgraphs=asked.stream_subgraphs,
+                **options_of(record, context=context_of(record, graph)),
+            ):
+                emit(chunks.chunk(mode, namespace, data))
+            state = None
+        return outcome_of(state or await graph.aget_state(head_of(record)), record=record)
+
+
+def seconds_of(record: RunRecord, limits: Limits) -> float:
+    """How long the run may be active: what it asked for, at most what the operator allows."""
+    asked = record.asked.limits.get("seconds")
+    return limits.seconds if asked is None else min(limits.seconds, float(asked))
+
+
+def fence_of(record: RunRecord) -> str:
+    """A run that nobody claimed, as in tests of an executor alone, is not fenced."""
+    return record.fence if record.token else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """An attempt that may start. ``head`` is the thread's latest state, where it was looked at."""
+
+    start: starting.Start
+    account: Account
+    ledger: RunLedger
+    head: StateSnapshot | None = None
+
+
+async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begun:
+    """How this attempt begins; what it answers is noted before it does. Raises FencedError."""
+    if not starting.needs_look(record):
+        account, ledger = await ledgers.open(record)
+        given = starting.first_input(record.asked)
+        start: starting.Start = starting.Begin(given=given, forks=starting.forks(record.asked))
+        return Begun(start=start, account=account, ledger=ledger)
+    head = await graph.aget_state(head_of(record))
+    noted = (await ledgers.account(record.run_id)).answering
+    start = starting.decide(
+        record,
+        head,
+        answering=noted[1] if noted is not None and noted[0] == record.resumes else None,
+        stops=stops_at(record, graph, head),
+    )
+    answers = (
+        isinstance(start, starting.Begin)
+        and isinstance(start.given, Command)
+        and start.given.resume is not None
+    )
+    account, ledger = await ledgers.open(
+        record,
+        after=str((head.metadata or {}).get("run_id") or record.run_id) if answers else None,
+        answering=[one.id for one in head.interrupts] if answers else None,
+    )
+    return Begun(start=start, account=account, ledger=ledger, head=head)
+
+
+def stops_at(record: RunRecord, graph: Graph, head: StateSnapshot) -> bool:
+    """Whether a breakpoint keeps the graph from going on where it is."""
+    asked = record.asked
+    before = asked.interrupt_before or graph.interrupt_before_nodes
+    if before == "*" or set(head.next) & set(before):
+        return bool(head.next)
+    # Which nodes came last no checkpoint says; a run that stops behind all of them stops here.
+    return (asked.interrupt_after or graph.interrupt_after_nodes) == "*" and bool(head.next)
+
+
+def head_of(record: RunRecord) -> RunnableConfig:
+    """Where the thread's latest state is found by its public name."""
+    return {"configurable": {"thread_id": record.thread_id}}
+
+
+def options_of(record: RunRecord, *, context: Any) -> dict[str, Any]:
+    """What ``astream`` is told besides input and configuration."""
+    asked = record.asked
+    options: dict[str, Any] = {
+        "durability": asked.kwargs.get("durability") or "sync",
+        "context": context,
+    }
+    for name, nodes in (
+        ("interrupt_before", asked.interrupt_before),
+        ("interrupt_after", asked.interrupt_after),
+    ):
+        if nodes:
+            options[name] = nodes if isinstance(nodes, str) else list(nodes)
+    return options
+
+
+def context_of(record: RunRecord, graph: Graph) -> Any:
+    """The run's context. Older clients say it in ``configurable``: the schema's part of that is it.
+
+    A graph without a schema is given what was asked, as it is.
+    """
+    asked = record.asked
+    if asked.context is not None or graph.context_schema is None:
+        return asked.context
+    known = _fields(graph.context_schema)
+    return {name: value for name, value in asked.configurable.items() if name in known} or None
+
+
+def _fields(schema: Any) -> Collection[str]:
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return schema.model_fields.keys()
+    found: set[str] = set()
+    for kind in getattr(schema, "__mro__", (schema,)):
+        found |= getattr(kind, "__annotations__", {}).keys()
+    return found
+
+
+def outcome_of(state: StateSnapshot, *, record: RunRecord) -> events.Outcome:
+    """How the graph stopped: at its end, at an interrupt, or at a breakpoint."""
+    checkpoint_id = (state.config.get("configurable") or {}).get("checkpoint_id")
+    values = plain(state.values) if record.asked.temporary else None
+    if state.next:
+        return events.RunInterrupted(
+            interrupts=[
+                events.Interrupt(id=one.id, value=plain(one.value)) for one in state.interrupts
+            ],
+            checkpoint_id=checkpoint_id,
+            values=values,
+        )
+    return events.RunFinished(
+        answer=_answer(state.values),
+        stop_reason=team.ANSWERED,
+        usage=events.Usage(),
+        checkpoint_id=checkpoint_id,
+        values=values,
+    )
+
+
+def failed(error: BaseException) -> events.RunFailed:
+    """A graph's own error: class and words, which are its author's; never where it came from."""
+    message = str(plain(str(error))).strip() or "the graph said nothing more"
+    return events.RunFailed(error=type(error).__name__, message=message[:_LONGEST_MESSAGE])
+
+
+def timed_out(seconds: float) -> events.RunFailed:
+    return events.RunFailed(
+        error=TIMEOUT, message=f"The run took longer than {seconds:g} s; raise max_seconds."
+    )
+
+
+def _answer(values: Any) -> str:
+    """The last thing that a model said, where the state is a conversation."""
+    messages = values.get("messages") if isinstance(values, Mapping) else None
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return last.text if isinstance(last, AIMessage) else ""
+
+
+class _Spending(AsyncCallbackHandler):
+    """Counts what LangChain's models say that they used; nothing else is listened to."""
+
+    raise_error = True
+    ignore_chain = True
+    ignore_agent = True
+    ignore_retriever = True
+    ignore_custom_event = True
+
+    def __init__(self) -> None:
+        self.before = Spent()
+        self.ledger: RunLedger | None = None
+        self._started = time.monotonic()
+        self._here = Spent()
+
+    @property
+    def spent(self) -> Spent:
+        """All that the run has spent, with its earlier attempts."""
+        return Spent(
+            model_calls=self.before.model_calls + self._here.model_calls,
+            input_tokens=self.before.input_tokens + self._here.input_tokens,
+            output_tokens=self.before.output_tokens + self._here.output_tokens,
+            seconds=self.before.seconds + time.monotonic() - self._started,
+        )
+
+    async def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+        """Raises RedisError and FencedError: a graph that cannot be counted may not go on."""
+        used = Attempt(input_tokens=0, output_tokens=0, cost=0.0)
+        for generation in (one for some in response.generations for one in some):
+            message = generation.message if isinstance(generation, ChatGeneration) else None
+            usage = message.usage_metadata if isinstance(message, AIMessage) else None
+            if usage:
+                used = replace(
+                    used,
+                    input_tokens=used.input_tokens + usage["input_tokens"],
+                    output_tokens=used.output_tokens + usage["output_tokens"],
+                )
+        self._here = replace(
+            self._here,
+            model_calls=self._here.model_calls + 1,
+            input_tokens=self._here.input_tokens + used.input_tokens,
+            output_tokens=self._here.output_tokens + used.output_tokens,
+        )
+        if self.ledger is not None:
+            attempt_id = await self.ledger.reserve(used, spent=self.spent)
+            await self.ledger.settle(attempt_id, used, used, spent=self.spent)
