@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Header, Request
@@ -12,6 +13,7 @@ from redis.exceptions import RedisError
 from starlette.responses import JSONResponse, Response
 
 from graphs import events
+from server.auth import CallerDep
 from server.errors import Invalid, NotFound, RunFault
 from server.runs.asked import of_messages
 from server.runs.records import RunNotFoundError, RunRecord
@@ -55,6 +57,7 @@ async def chat_completions(
     asked: ChatRequest,
     request: Request,
     house: House,
+    caller: CallerDep,
     heartbeat: Heartbeat,
     collection: CollectionHeader = None,
 ) -> Response:
@@ -63,13 +66,12 @@ async def chat_completions(
         param, why = refused
         raise Invalid(f"{param}: {why}", param=param, code="unsupported_parameter")
     agent = _agent(asked.model, house)
-    record = await house.runs.create(
-        of_messages(
-            plain(asked.messages),
-            agent=agent,
-            collection=asked.collection or collection or house.settings.collection,
-        )
+    wanted = of_messages(
+        plain(asked.messages),
+        agent=agent,
+        collection=asked.collection or collection or house.settings.collection,
     )
+    record = await house.runs.create(replace(wanted, user=caller.name), tenant=caller.tenant)
     completion = Completion(
         run_id=record.run_id,
         thread_id=record.thread_id,
@@ -79,7 +81,7 @@ async def chat_completions(
     )
 
     async def cancel() -> None:
-        await _cancel(house, record.run_id)
+        await _cancel(house, record)
 
     headers = {"x-request-id": record.run_id}
     if asked.stream:
@@ -123,7 +125,7 @@ async def _frames(house: Serving, record: RunRecord, completion: Completion) -> 
             async for entry in entries:
                 for chunk in completion.progress(entry.event):
                     yield sse.frame(chunk)
-        end = await _end(house, record.run_id)
+        end = await _end(house, record)
     except (RedisError, OSError, RunNotFoundError) as error:
         end = _lost(record.run_id, error)
     if isinstance(end, events.RunFailed):
@@ -138,12 +140,13 @@ async def _finish(house: Serving, record: RunRecord, completion: Completion) -> 
     async with aclosing(cast("Any", house.runs.events(record.run_id))) as entries:
         async for entry in entries:
             completion.progress(entry.event)
-    return await _end(house, record.run_id)
+    return await _end(house, record)
 
 
-async def _end(house: Serving, run_id: str) -> End:
+async def _end(house: Serving, record: RunRecord) -> End:
     """A run's end; it is stored before it is told, and the log may have been trimmed."""
-    end = events.EVENT.validate_python((await house.runs.get(run_id)).result)
+    record = await house.runs.get(record.run_id, tenant=record.tenant)
+    end = events.EVENT.validate_python(record.result)
     assert isinstance(end, End)
     return end
 
@@ -156,10 +159,10 @@ def _lost(run_id: str, error: Exception) -> events.RunFailed:
     )
 
 
-async def _cancel(house: Serving, run_id: str) -> None:
+async def _cancel(house: Serving, record: RunRecord) -> None:
     """End a run that nobody can take up again. Best effort: its limits end it otherwise."""
     try:
         async with asyncio.timeout(CANCEL_SECONDS):
-            await house.runs.cancel(run_id)
+            await house.runs.cancel(record.run_id, tenant=record.tenant)
     except (RedisError, OSError, RunNotFoundError) as error:
-        _log.warning("run %s was left by its caller and not cancelled: %s", run_id, error)
+        _log.warning("run %s was left by its caller and not cancelled: %s", record.run_id, error)

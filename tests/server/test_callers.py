@@ -147,3 +147,11 @@ async def test_only_an_admin_acts_for_another_tenant(
     assert reply.status_code == status
     if status == 200:
         assert reply.json() == tenant
+
+
+async def test_a_chat_is_a_run_of_the_callers_tenant_and_name(parts: Parts, team: Team) -> None:
+    app = configured(parts, keys=[ACME])
+    async with in_process(app, **{"x-api-key": "k-acme"}) as client:
+        assert (await client.post("/v1/chat/completions", json=QUESTION)).status_code == 200
+    (record,) = team.asked
+    assert (record.tenant, record.asked.user) == ("acme", "ann")
