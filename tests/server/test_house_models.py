@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from graphs.keys import Keys
 from models.errors import ModelUnreachable
-from models.registry import Role, ToolMode
+from models.registry import ClientKind, Role, ToolMode
 from server import house_models
 from server.settings import ConfigurationError, Settings
 from tests.doubles.openai_endpoint import Call, OpenAIEndpoint, Says
@@ -59,6 +59,24 @@ def test_a_model_without_a_price_names_the_setting() -> None:
     paid = {"url": "https://llm.example.com/v1", "model": "m"}
     with pytest.raises(ConfigurationError, match=r"^models\.paid: "):
         house_models.configured(settings(models={"paid": paid}))
+
+
+def test_each_model_says_which_client_asks_it() -> None:
+    alone = house_models.configured(
+        settings(model_url="http://vllm:8000/v1", model="m", model_client="openai")
+    )
+    both = house_models.configured(
+        settings(
+            models={"big": {**BIG, "client": "openai"}, "small": SMALL}, roles={"worker": "big"}
+        )
+    )
+    assert alone is not None
+    assert both is not None
+    assert alone.named("m").client is ClientKind.OPENAI
+    assert {name: spec.client for name, spec in both.models.items()} == {
+        "big": ClientKind.OPENAI,
+        "small": ClientKind.LEAN,
+    }
 
 
 async def test_how_a_model_calls_tools_is_found_out_once(
