@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -108,15 +109,33 @@ def _apart(folders: Sequence[Path]) -> Iterator[None]:
         del sys.modules[name]
     before = list(sys.path)
     sys.path[:0] = first
+    finder = _Theirs(taken, folders=first)
+    sys.meta_path.insert(0, finder)
     importlib.invalidate_caches()
     try:
         yield
     finally:
+        sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if name.partition(".")[0] in taken]:
             del sys.modules[name]
         sys.modules.update(ours)
         # Behind everything else, for what is imported while a node runs.
         sys.path[:] = before + [folder for folder in first if folder not in before]
+
+
+class _Theirs:
+    """Finds the user's modules first, also where a folder of theirs is no package and ours is."""
+
+    def __init__(self, names: Sequence[str], *, folders: Sequence[str]) -> None:
+        self._names = names
+        self._folders = folders
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is not None or name not in self._names:
+            return None
+        return PathFinder.find_spec(name, list(self._folders), target)
 
 
 def _cause(error: BaseException) -> str:

@@ -1,0 +1,1 @@
+"""Users' graphs: found, opened, run, resumed."""
