@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import certifi
 
 from models import failures, frames, sse
 from models.errors import ModelError
@@ -20,7 +22,8 @@ from models.registry import ModelSpec, is_private
 
 _CONNECT_SECONDS = 5.0
 _IDLE_SECONDS = 30.0
-_GOODBYE_SECONDS = 1.0  # a reply is over; the end of its body should be here already
+_COUNT_SECONDS = 5.0  # from the finish reason to the count of tokens and the end mark
+_GOODBYE_SECONDS = 1.0  # from the end mark to the end of the body
 _LONGEST_WHOLE = 16 * 1024 * 1024
 _LONGEST_PROBLEM = 64 * 1024
 _DONE = b"[DONE]"
@@ -33,6 +36,7 @@ class OpenAIStream:
         self._spec = spec
         self._url = f"{spec.url.rstrip('/')}/chat/completions"
         self._proxy = _proxy_for(spec.url)
+        self._trusted = _trusted() if spec.url.startswith("https:") else True
         self._session: aiohttp.ClientSession | None = None
 
     async def aclose(self) -> None:
@@ -99,13 +103,17 @@ class OpenAIStream:
                 return
             events = sse.Events()
             content = response.content
-            while received := await content.readany():
+            deadline: float | None = None
+            while received := await _receive(content, deadline):
                 for data in events.feed(received):
                     if data == _DONE:
                         await _goodbye(content)
                         return
                     if data:
-                        yield frames.read(data)
+                        piece = frames.read(data)
+                        if piece.finish is not None:
+                            deadline = asyncio.get_running_loop().time() + _COUNT_SECONDS
+                        yield piece
             for data in events.end():
                 if data != _DONE:
                     yield _last(data)
@@ -140,7 +148,9 @@ class OpenAIStream:
             tracing = aiohttp.TraceConfig()
             tracing.on_connection_reuseconn.append(_note_reuse)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS),
+                connector=aiohttp.TCPConnector(
+                    limit=0, keepalive_timeout=_IDLE_SECONDS, ssl=self._trusted
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(
@@ -159,6 +169,17 @@ class _Stale(aiohttp.ClientError):
 async def _note_reuse(session: Any, context: SimpleNamespace, params: Any) -> None:
     del session, params
     context.trace_request_ctx.reused = True
+
+
+async def _receive(content: aiohttp.StreamReader, deadline: float | None) -> bytes:
+    """More of the body; nothing at its end, or where a finished reply has no more to come."""
+    if deadline is None:
+        return await content.readany()
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await content.readany()
+    except TimeoutError:
+        return b""
 
 
 async def _goodbye(content: aiohttp.StreamReader) -> None:
@@ -198,6 +219,8 @@ def _error_for(spec: ModelSpec, error: Exception) -> ModelError:
             return failures.unreachable(spec, "cannot be reached through the proxy")
         case aiohttp.ClientSSLError():
             return failures.unreachable(spec, "offers no TLS that can be trusted")
+        case aiohttp.ClientConnectorDNSError():
+            return failures.unreachable(spec, "names a host that cannot be found")
         case aiohttp.ClientConnectorError():
             return failures.unreachable(spec, "refuses connections")
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
@@ -206,6 +229,13 @@ def _error_for(spec: ModelSpec, error: Exception) -> ModelError:
             return failures.unreadable(spec)
         case _:
             return failures.cut(spec)
+
+
+def _trusted() -> ssl.SSLContext:
+    """Whom the system trusts, and whom browsers do: a small image has no list of its own."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def _proxy_for(url: str) -> str | None:

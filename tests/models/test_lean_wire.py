@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from models import errors, sse
+from models import errors, openai_stream, sse
 from models.chat import build
 from models.lean import LeanChat
 from models.pieces import Written
@@ -114,6 +114,19 @@ async def test_a_line_without_end_is_not_collected() -> None:
 async def test_a_reply_with_its_finish_reason_is_whole_however_it_ends(end: End) -> None:
     async with byte_server(Bytes(writes=says("thirty")[:-1], end=end)) as server:
         assert (await ask(server.url)).text == "thirty"
+
+
+async def test_a_finished_reply_does_not_wait_for_a_count_that_never_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openai_stream, "_COUNT_SECONDS", 0.1)
+    async with byte_server(Bytes(writes=says("thirty")[:-1], end=End.ENDLESS)) as server:
+        assert (await ask(server.url)).text == "thirty"
+
+
+async def test_a_host_that_does_not_exist_is_told() -> None:
+    with pytest.raises(errors.ModelUnreachable, match="cannot be found"):
+        await ask("http://nowhere.invalid/v1")
 
 
 async def test_what_follows_the_end_mark_is_not_read() -> None:

@@ -101,6 +101,7 @@ async def _send(writer: asyncio.StreamWriter, reply: Bytes) -> bool:
     while reply.end is End.ENDLESS:
         writer.write(b"3\r\n:\n\n\r\n")
         await writer.drain()
+        await asyncio.sleep(0)  # a turn for the client, which shares the loop
     if reply.end is End.RESET:
         writer.transport.abort()
     return False
