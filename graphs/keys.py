@@ -31,7 +31,7 @@ local RUNS = PREFIX .. '{runs}:'
 local ALL, DUE, LEASES = RUNS .. 'all', RUNS .. 'due', RUNS .. 'leases'
 local DISPATCHED, UNTOLD, PARKED = RUNS .. 'dispatched', RUNS .. 'untold', RUNS .. 'parked'
 local DEAD, TURNS, CAPACITY = RUNS .. 'dead', RUNS .. 'turns', RUNS .. 'capacity'
-local WORKERS, SLOTS = RUNS .. 'workers', RUNS .. 'slots'
+local WORKERS, SLOTS, CANCELS = RUNS .. 'workers', RUNS .. 'slots', RUNS .. 'cancels'
 local TURN, ORDER, TENANTS = RUNS .. 'turn', RUNS .. 'order', PREFIX .. 'tenants'
 local LEAVING = PREFIX .. 'threads-leaving'
 local function run_key(run) return RUNS .. 'run:' .. run end
@@ -105,6 +105,11 @@ class Keys:
         return f"{self.prefix}{{runs}}:leases"
 
     @property
+    def runs_cancels(self) -> str:
+        """Sorted set: running runs that are unwanted and whose worker has not heard it, by when."""
+        return f"{self.prefix}{{runs}}:cancels"
+
+    @property
     def runs_untold(self) -> str:
         """Sorted set: runs whose end or pause is stored, perhaps not yet in the event log."""
         return f"{self.prefix}{{runs}}:untold"
@@ -138,6 +143,16 @@ class Keys:
     def runs_capacity(self) -> str:
         """String: how many runs all live workers take at once."""
         return f"{self.prefix}{{runs}}:capacity"
+
+    @property
+    def runs_turn(self) -> str:
+        """String: the number of the last turn that was given to a tenant."""
+        return f"{self.prefix}{{runs}}:turn"
+
+    @property
+    def runs_order(self) -> str:
+        """String: the place in order that the last run got."""
+        return f"{self.prefix}{{runs}}:order"
 
     def tenant_running(self, tenant: str) -> str:
         """Set: a tenant's runs that were let into the queue."""

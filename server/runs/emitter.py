@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from graphs import events
 from graphs.event_log import ThreadLog
-from server.runs.records import RunRecord
+from graphs.fence import FencedError
+from server.runs.record import RunRecord
+
+GATHER_SECONDS = 0.005
 
 Emit = Callable[[events.RunEvent], None]
 
 
 class Emitter:
-    """Takes events without waiting; everything taken is written once ``drain`` returns."""
+    """Takes events without waiting; everything taken is written once ``drain`` returns.
 
-    def __init__(self, log: ThreadLog, record: RunRecord) -> None:
+    The first of several is written at once, what follows within a few milliseconds goes together.
+    ``fenced`` is called when the thread listens to another writer: nothing more is written then.
+    """
+
+    def __init__(
+        self, log: ThreadLog, record: RunRecord, *, fenced: Callable[[], None] | None = None
+    ) -> None:
         self._log = log
         self._record = record
+        self._fenced = fenced
         self._waiting: list[dict[str, Any]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._broken = False
+        self._hurry = asyncio.Event()
         self._usage = events.Usage()
 
     @property
@@ -30,23 +43,43 @@ class Emitter:
 
     def emit(self, event: events.RunEvent) -> None:
         self._count(event)
+        if self._broken:
+            return
         self._waiting.append(event.model_dump(mode="json"))
         if self._writing is None or self._writing.done():
-            failed = self._writing is not None and self._writing.exception() is not None
-            if not failed:
-                self._writing = asyncio.create_task(self._write())
+            self._writing = asyncio.create_task(self._write(), name=f"log {self._record.run_id}")
+            self._writing.add_done_callback(_heard)
 
     async def drain(self) -> None:
-        """Wait until all is written. Raises what kept the log from being written."""
+        """Wait until all is written. Raises what kept the log from being written: FencedError
+        where another writer has the thread, RedisError where Redis is gone."""
+        self._hurry.set()
         if self._writing is not None:
             await asyncio.shield(self._writing)
+        self._hurry.clear()
 
     async def _write(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            await self._log.append(
-                self._record.thread_id, self._record.run_id, batch, tenant=self._record.tenant
-            )
+        record = self._record
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._log.append(
+                    record.thread_id,
+                    record.run_id,
+                    batch,
+                    tenant=record.tenant,
+                    fence=record.fence,
+                )
+                if not self._hurry.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(GATHER_SECONDS):
+                            await self._hurry.wait()
+        except BaseException as error:
+            self._broken = True
+            self._waiting.clear()
+            if isinstance(error, FencedError) and self._fenced is not None:
+                self._fenced()
+            raise
 
     def _count(self, event: events.RunEvent) -> None:
         used = self._usage
@@ -61,3 +94,9 @@ class Emitter:
             )
         elif isinstance(event, events.ToolFinished):
             self._usage = used.model_copy(update={"tool_calls": used.tool_calls + 1})
+
+
+def _heard(writing: asyncio.Task[None]) -> None:
+    """A failed write is reported by ``drain``, or by nobody where the work was dropped."""
+    if not writing.cancelled():
+        writing.exception()

@@ -1,20 +1,28 @@
-"""How a run ends when its own work does not say so, and how an end is told."""
+"""How a run ends when its own work does not say so, and which state an end is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import assert_never
 
 from graphs import events
-from graphs.event_log import ThreadLog
-from server.runs.records import RunRecord, RunRecords
+from server.runs.transitions import RunStatus
 
 CANCELLED = "cancelled"
+TIMEOUT = "timeout"
+
+Outcome = events.RunFinished | events.RunFailed | events.RunInterrupted
 
 
 def cancelled(*, usage: events.Usage | None = None) -> events.RunFailed:
     return events.RunFailed(
         error=CANCELLED, message="The run was cancelled.", usage=usage or events.Usage()
+    )
+
+
+def overtaken() -> events.RunFailed:
+    """The end of a paused run whose thread goes on without it."""
+    return events.RunFailed(
+        error="overtaken", message="Another run took the thread over while this one was paused."
     )
 
 
@@ -26,6 +34,11 @@ def attempts_spent(attempts: int) -> events.RunFailed:
     )
 
 
+def failed_by(reason: str) -> events.RunFailed:
+    """The end that an operator gives a run."""
+    return events.RunFailed(error="stopped", message=reason)
+
+
 def failed_inside(run_id: str, *, usage: events.Usage) -> events.RunFailed:
     return events.RunFailed(
         error="internal",
@@ -34,9 +47,18 @@ def failed_inside(run_id: str, *, usage: events.Usage) -> events.RunFailed:
     )
 
 
-async def tell(
-    record: RunRecord, end: Mapping[str, Any], *, records: RunRecords, log: ThreadLog
-) -> None:
-    """Write a stored end to the event log, once, however often this is called."""
-    await log.close(record.thread_id, record.run_id, end, tenant=record.tenant)
-    await records.closed(record.run_id)
+def status_of(outcome: Outcome) -> RunStatus:
+    """The state that an outcome brings a run to."""
+    match outcome:
+        case events.RunFinished():
+            return RunStatus.SUCCESS
+        case events.RunInterrupted():
+            return RunStatus.INTERRUPTED
+        case events.RunFailed(error="cancelled"):
+            return RunStatus.CANCELLED
+        case events.RunFailed(error="timeout"):
+            return RunStatus.TIMEOUT
+        case events.RunFailed():
+            return RunStatus.ERROR
+        case _:
+            assert_never(outcome)

@@ -14,11 +14,19 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from graphs.keys import Keys
 from server.redis_client import bounded
+from server.runs.moves import Queued
 
-LEASE = timedelta(seconds=30)
 TASK = "advance"
+BATCH = 200
+
+# A delivery only starts a run, whose own lease is the one that counts.
+_DELIVERY_LEASE = timedelta(seconds=10)
+# The engine looks for freed slots when a read comes back, or this often while all are taken.
+_IDLE_CHECK = timedelta(milliseconds=100)
+_FULL_CHECK = timedelta(milliseconds=5)
 
 _IDLE_READER = logging.getLogger("docket.strikelist")
+_TALKATIVE = logging.getLogger("docket.worker")
 
 Advance = Callable[[str], Awaitable[None]]
 
@@ -47,6 +55,8 @@ class RunQueue:
         )
         self._quiet = QuietIdleReads()
         self._docket.register(_advance_elsewhere, names=[TASK])
+        self._next: list[str] = []
+        self._putting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         _IDLE_READER.addFilter(self._quiet)
@@ -54,19 +64,35 @@ class RunQueue:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        if self._putting is not None:
+            await asyncio.wait({self._putting})
         _IDLE_READER.removeFilter(self._quiet)
         await self._docket.__aexit__(None, None, None)
 
     async def put(self, run_ids: Sequence[str]) -> None:
-        """Queue runs; one that is queued or being advanced stays as it is."""
-        await self._docket.add_many(self._docket.call(TASK, key=i)(i) for i in run_ids)
+        """Queue runs; one that is queued or being advanced stays as it is.
+
+        What is put at the same time goes together: the engine's lines are few.
+        """
+        if not run_ids:
+            return
+        self._next.extend(run_ids)
+        if self._putting is None or self._putting.done():
+            self._putting = asyncio.create_task(self._put(), name="run queue put")
+        await asyncio.shield(self._putting)
 
     async def put_again(self, run_ids: Sequence[str]) -> None:
         """Queue runs whatever became of earlier entries: whoever still has one finds it void."""
-        now = datetime.now(UTC)
-        await self._docket.replace_many(
-            self._docket.call(TASK, when=now, key=i)(i) for i in run_ids
-        )
+        if run_ids:
+            now = datetime.now(UTC)
+            await self._docket.replace_many(
+                self._docket.call(TASK, when=now, key=i)(i) for i in run_ids
+            )
+
+    async def put_all(self, queued: Queued) -> None:
+        """Queue those whose turn it is."""
+        await self.put(queued.first)
+        await self.put_again(queued.again)
 
     async def cancel(self, run_id: str) -> None:
         """Take a run out of the queue, or interrupt the task that advances it. Best effort."""
@@ -81,15 +107,31 @@ class RunQueue:
         stop: asyncio.Event,
     ) -> None:
         """Advance runs until ``stop``; then take no more, and return when the last one is done."""
-        self._docket.register(advance, names=[TASK])
         async with Worker(
             self._docket,
             concurrency=concurrency,
-            redelivery_timeout=LEASE,
-            minimum_check_interval=timedelta(milliseconds=100),
+            redelivery_timeout=_DELIVERY_LEASE,
+            minimum_check_interval=_IDLE_CHECK,
+            # Nothing is ever scheduled for later here.
+            scheduling_resolution=timedelta(seconds=5),
             reconnection_delay=timedelta(seconds=1),
             schedule_automatic_tasks=False,
         ) as worker:
+            busy = 0
+
+            async def advance_one(run_id: str) -> None:
+                nonlocal busy
+                busy += 1
+                if busy >= concurrency:
+                    worker.minimum_check_interval = _FULL_CHECK
+                try:
+                    await advance(run_id)
+                finally:
+                    busy -= 1
+                    if busy < concurrency:
+                        worker.minimum_check_interval = _IDLE_CHECK
+
+            self._docket.register(advance_one, names=[TASK])
             running = asyncio.create_task(worker.run_forever(), name="run queue")
             stopping = asyncio.create_task(stop.wait(), name="run queue stop")
             ready.set()
@@ -99,3 +141,8 @@ class RunQueue:
                 stopping.cancel()
         # Leaving the worker's context stops it; what is left is to hear how it ended.
         await running
+
+    async def _put(self) -> None:
+        while self._next:
+            batch, self._next = self._next[:BATCH], self._next[BATCH:]
+            await self._docket.add_many(self._docket.call(TASK, key=i)(i) for i in batch)

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Container
 
 from redis.exceptions import RedisError
 
-from graphs.event_log import ThreadLog
-from server.runs.endings import tell
+from server.runs.leases import BATCH, Leases
 from server.runs.queue import RunQueue
-from server.runs.records import RunNotFoundError, RunRecords
-from server.runs.transitions import RunStatus
+from server.runs.telling import Teller
 
-SWEEP_SECONDS = 5.0
+SWEEP_SECONDS = 0.75
 
 _log = logging.getLogger(__name__)
 
 
 class Reaper:
-    """Compares the records with what really goes on. ``holds`` are the runs of this worker."""
+    """Looks at all runs again and again; one in each worker, and any of them is enough."""
 
-    def __init__(
-        self,
-        *,
-        records: RunRecords,
-        log: ThreadLog,
-        queue: RunQueue,
-        holds: Container[str],
-        sole_owner: bool,
-    ) -> None:
-        self._records = records
-        self._log = log
+    def __init__(self, *, leases: Leases, teller: Teller, queue: RunQueue) -> None:
+        self._leases = leases
+        self._teller = teller
         self._queue = queue
-        self._holds = holds
-        self._sole_owner = sole_owner
 
     async def run(self) -> None:
         while True:
@@ -47,34 +34,14 @@ class Reaper:
             except Exception:  # noqa: BLE001 - the edge of a loop that has to go on
                 _log.exception("looking for forgotten runs failed")
 
-    async def sweep(self, *, starting: bool = False) -> None:
-        """One look. At the start of a sole owner nothing runs, whatever records or queue say."""
-        for run_id in await self._records.closing():
-            await self._close(run_id)
-        active = await self._records.statuses(await self._records.active())
-        for run_id in [run_id for run_id, status in active.items() if status is None]:
-            await self._records.forget(run_id)
-        waiting = [i for i, status in active.items() if status is RunStatus.PENDING]
-        lost = [
-            run_id
-            for run_id, status in active.items()
-            if status is RunStatus.RUNNING and self._sole_owner and run_id not in self._holds
-        ]
-        if starting and self._sole_owner:
-            lost, waiting = [*lost, *waiting], []
-        if lost:
-            _log.info("taking up %d runs again", len(lost))
-            await self._queue.put_again(lost)
-        if waiting:
-            await self._queue.put(waiting)
-
-    async def _close(self, run_id: str) -> None:
-        if run_id in self._holds:
-            return
-        try:
-            record = await self._records.get(run_id)
-        except RunNotFoundError:
-            await self._records.forget(run_id)
-            return
-        if record.result is not None:
-            await tell(record, record.result, records=self._records, log=self._log)
+    async def sweep(self, *, alone: bool = False) -> None:
+        """One look. ``alone``: nobody works now, whatever is said to run does not."""
+        while True:
+            found = await self._leases.reap(alone=alone)
+            if found.lost:
+                _log.warning("taking up %d runs whose worker is gone", len(found.lost))
+            await self._queue.put_all(found.queued)
+            for run_id in found.untold:
+                await self._queue.put_all(await self._teller.tell_late(run_id))
+            if len(found.lost) < BATCH:
+                return

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from graphs.fence import stamp
 from graphs.keys import DEFAULT_TENANT
@@ -65,7 +67,7 @@ class RunRecord:
 
     ``token`` counts the claims and fences what an attempt writes. ``due_at`` is when a delayed
     run may begin, ``lease_until`` up to when ``worker`` holds it, ``resume`` what a person
-    decided last, ``resumes`` how often.
+    decided last, ``resumes`` how often, ``undo`` that its steps are still to be taken back.
     """
 
     run_id: str
@@ -86,6 +88,7 @@ class RunRecord:
     result: Mapping[str, Any] | None = None
     resume: Any = None
     resumes: int = 0
+    undo: bool = False
 
     @property
     def checkpoint_thread(self) -> str:
@@ -96,3 +99,43 @@ class RunRecord:
     def fence(self) -> str:
         """The stamp that every write of this attempt carries."""
         return stamp(self.run_id, self.token)
+
+
+def moment(microseconds: bytes) -> datetime:
+    """A stored time."""
+    return datetime.fromtimestamp(int(microseconds) / 1e6, tz=UTC)
+
+
+def decoded(run_id: str, stored: Mapping[bytes, bytes]) -> RunRecord:
+    """A record from its fields in Redis."""
+
+    def when(name: bytes) -> datetime | None:
+        return moment(stored[name]) if stored.get(name) else None
+
+    def text(name: bytes) -> str:
+        return stored.get(name, b"").decode()
+
+    def value(name: bytes) -> Any:
+        return orjson.loads(stored[name]) if stored.get(name) else None
+
+    return RunRecord(
+        run_id=run_id,
+        thread_id=text(b"thread"),
+        tenant=text(b"tenant"),
+        asked=Asked.of(value(b"data")),
+        status=RunStatus(text(b"status")),
+        attempts=int(stored[b"attempts"]),
+        token=int(stored[b"token"]),
+        created_at=when(b"created_at"),
+        updated_at=when(b"updated_at"),
+        due_at=when(b"due_at"),
+        lease_until=when(b"lease"),
+        worker=text(b"worker"),
+        cancel_requested=b"cancel" in stored,
+        cancel_action=CancelAction(text(b"action") or CancelAction.INTERRUPT),
+        error=text(b"error") or None,
+        result=value(b"end"),
+        resume=value(b"resume"),
+        resumes=int(stored.get(b"resumes", 0)),
+        undo=b"undo" in stored,
+    )

@@ -1,114 +1,345 @@
-"""The run record's moves in Redis, each one atomic compare-and-set. Times are Redis' own."""
+"""The run record's moves in Redis, each one atomic compare-and-set. Times are Redis' own.
+
+A record is a hash: ``data`` (what was asked, JSON), ``format``, ``tenant``, ``thread`` and the same
+two as they stand within names (``q``, ``h``), ``status``, ``attempts``, ``token`` (counts claims),
+``order`` (its place in its thread), ``made`` and ``nonce`` (which call created and claimed it),
+``claimed`` (what that claim came to), ``lease``, ``worker``, ``cancel``, ``action``, ``error``,
+``end`` (the event that ended or paused it), ``resume``, ``resumes``, ``puts`` (how often it went
+into the engine's queue), ``undo`` (its steps are still to be taken back), ``temporary``, and times
+in microseconds.
+
+KEYS[1] is the prefix, ARGV[1] and ARGV[2] are those of ``admission.ADMISSION``, ARGV[3] is the run.
+Each reply ends with the runs to put on the engine's queue: for the first time, and again.
+"""
 
 from __future__ import annotations
 
-_NOW = """
-local clock = redis.call('TIME')
-local now = clock[1] .. string.format('%06d', clock[2])
-"""
+from server.runs.admission import ADMISSION
 
-# KEYS: run, active, thread's runs. ARGV: run id, static part, status, how long the
-# thread's index is kept. An id is used once.
+# ARGV[4..]: made, data, tenant, thread, q, h, idempotency key or '', how long that is kept in
+# seconds, strategy, whether the thread is made, whether it is temporary, microseconds to wait, the
+# graph's and the assistant's id as JSON, the end that tells a cancel, retention, format.
+# Replies what happened ('created', 'same', 'exists', 'busy', 'missing', 'leaving'), the run that it
+# is about, its creation, its due time, the runs that ended by it and those that have to.
 CREATE = (
-    _NOW
+    ADMISSION
     + """
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  return 0
+local id, made, data, tenant, thread, q, h, key = unpack(ARGV, 3, 10)
+local strategy, temporary, later = ARGV[12], ARGV[14] == '1', tonumber(ARGV[15])
+local told, retention = ARGV[18], ARGV[19]
+if key ~= '' then
+  local known = redis.call('GET', key)
+  if known and redis.call('EXISTS', run_key(known)) == 1 then
+    -- A write, so that waiting for the disk covers what the first request wrote.
+    redis.call('EXPIRE', key, ARGV[11])
+    return {'same', known, '', '', {}, {}, {}, {}}
+  end
 end
-redis.call('HSET', KEYS[1], 'data', ARGV[2], 'status', ARGV[3], 'attempts', 0, 'token', 0,
-  'created_at', now, 'updated_at', now)
-redis.call('SADD', KEYS[2], ARGV[1])
-redis.call('ZADD', KEYS[3], now, ARGV[1])
-redis.call('EXPIRE', KEYS[3], ARGV[4])
-return 1
-"""
-)
-
-# KEYS: run, active, closing. ARGV: run id, token or '', expected states (comma-framed), the new
-# state, whether it is terminal, retention, whether it counts as active, error or '', end or ''.
-# Replies 'ok', 'missing', 'fenced', or the state that was found instead.
-MOVE = (
-    _NOW
-    + """
-local status, token = unpack(redis.call('HMGET', KEYS[1], 'status', 'token'))
-if not status then
-  return 'missing'
+if redis.call('EXISTS', run_key(id)) == 1 then
+  local found = redis.call('HMGET', run_key(id), 'made', 'created_at', 'due_at')
+  if found[1] ~= made then
+    return {'exists', id, '', '', {}, {}, {}, {}}
+  end
+  -- Our own words, sent again because the reply was lost. The queue takes an id once.
+  redis.call('HSET', run_key(id), 'made', made)
+  return {'created', id, found[2], found[3] or '', {}, {}, {id}, {}}
 end
-if ARGV[2] ~= '' and ARGV[2] ~= token then
-  return 'fenced'
+if redis.call('SISMEMBER', LEAVING, tenant .. ':' .. thread) == 1 then
+  return {'leaving', id, '', '', {}, {}, {}, {}}
 end
-if not string.find(ARGV[3], ',' .. status .. ',', 1, true) then
-  return status
+local record = record_key(q, h)
+local there = redis.call('EXISTS', record) == 1
+if not there and ARGV[13] == '0' then
+  return {'missing', id, '', '', {}, {}, {}, {}}
 end
-redis.call('HSET', KEYS[1], 'status', ARGV[4], 'updated_at', now)
-if ARGV[8] ~= '' then
-  redis.call('HSET', KEYS[1], 'error', ARGV[8])
+local before = redis.call('ZRANGE', queue_key(q, h), 0, -1)
+if before[1] and strategy == 'reject' then
+  return {'busy', before[1], '', '', {}, {}, {}, {}}
 end
-if ARGV[7] == '1' then
-  redis.call('SADD', KEYS[2], ARGV[1])
+if not temporary then
+  if not there then
+    redis.call('HSET', record, 'created_at', stamp, 'updated_at', stamp,
+      'state_updated_at', stamp, 'status', 'idle', 'paused', '')
+    redis.call('ZADD', threads_key(q), stamp, thread)
+    redis.call('SADD', TENANTS, tenant)
+  end
+  put(record, threads_by(q), thread, 'graph_id', ARGV[16])
+  put(record, threads_by(q), thread, 'assistant_id', ARGV[17])
+end
+local ended, flagged = {}, {}
+if strategy == 'interrupt' or strategy == 'rollback' then
+  for _, other in ipairs(before) do
+    local run = about(other)
+    if run and (run.status == 'pending' or run.status == 'running') then
+      redis.call('HSET', run_key(other), 'cancel', stamp, 'action', strategy)
+      run.action = strategy
+      if run.status == 'pending' then
+        finish(other, run, 'cancelled', 'The run was cancelled.', told, retention)
+        ended[#ended + 1] = other
+      else
+        redis.call('ZADD', CANCELS, stamp, other)
+        flagged[#flagged + 1] = other
+      end
+    end
+  end
+end
+local order = redis.call('INCR', ORDER)
+redis.call('HSET', run_key(id), 'data', data, 'format', ARGV[20], 'tenant', tenant,
+  'thread', thread, 'q', q, 'h', h, 'status', 'pending', 'attempts', 0, 'token', 0,
+  'order', order, 'made', made, 'created_at', stamp, 'updated_at', stamp)
+if temporary then
+  redis.call('HSET', run_key(id), 'temporary', 1)
+end
+if key ~= '' then
+  redis.call('SET', key, id, 'EX', ARGV[11])
+end
+redis.call('ZADD', ALL, stamp, id)
+redis.call('ZADD', thread_runs_key(q, h), stamp, id)
+redis.call('EXPIRE', thread_runs_key(q, h), 90 * 86400)
+local due = ''
+if later > 0 then
+  due = string.format('%.0f', now + later)
+  redis.call('HSET', run_key(id), 'due_at', due)
+  redis.call('ZADD', DUE, due, id)
 else
-  redis.call('SREM', KEYS[2], ARGV[1])
+  enter(id, {q = q, h = h, thread = thread}, order)
 end
-if ARGV[5] == '1' then
-  redis.call('HSET', KEYS[1], 'end', ARGV[9])
-  redis.call('SADD', KEYS[3], ARGV[1])
-  redis.call('EXPIRE', KEYS[1], ARGV[6])
-end
-return 'ok'
+dispatch()
+return {'created', id, stamp, due, ended, flagged, first, again}
 """
 )
 
-# KEYS: run, active. ARGV: run id, most attempts. The attempt is counted before any work.
-# Replies the state found, the attempt, the token; 'exhausted' where no attempt is left,
-# 'unwanted' where somebody asked for the run's end.
+# ARGV[4..]: worker, nonce, lease in microseconds, most attempts, the newest format that is known,
+# the end that tells that another run took the thread over, retention.
+# The attempt is counted before any work, once for each nonce. Replies the outcome and the record.
 CLAIM = (
-    _NOW
+    ADMISSION
     + """
-local found = redis.call('HMGET', KEYS[1], 'status', 'cancel', 'attempts')
-local status, cancel, attempts = unpack(found)
-if not status then
-  return {'missing', 0, 0}
+local id, worker, nonce, lease = unpack(ARGV, 3, 6)
+local run = about(id)
+local function reply(outcome)
+  dispatch()
+  return {outcome, run and redis.call('HGETALL', run_key(id)) or {}, first, again}
 end
-if status ~= 'pending' and status ~= 'running' then
-  return {status, 0, 0}
+if not run then
+  return reply('missing')
 end
-if cancel then
-  return {'unwanted', 0, 0}
+if run.nonce == nonce then
+  return reply(run.status == 'running' and run.claimed or 'elsewhere')
 end
-local token = redis.call('HINCRBY', KEYS[1], 'token', 1)
-if tonumber(attempts) >= tonumber(ARGV[2]) then
-  return {'exhausted', tonumber(attempts), token}
+if run.status ~= 'pending' and run.status ~= 'running' then
+  withdraw(id, run.q)
+  return reply('elsewhere')
 end
-attempts = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-redis.call('HSET', KEYS[1], 'status', 'running', 'updated_at', now)
-redis.call('SADD', KEYS[2], ARGV[1])
-return {'running', attempts, token}
+if run.status == 'running' and tonumber(run.lease or 0) > now then
+  return reply('elsewhere')
+end
+if not redis.call('ZSCORE', DISPATCHED, id) then
+  return reply('elsewhere')
+end
+if redis.call('ZRANGE', queue_key(run.q, run.h), 0, 0)[1] ~= id then
+  withdraw(id, run.q)
+  next_of(run.q, run.h)
+  return reply('elsewhere')
+end
+if tonumber(run.format or 0) > tonumber(ARGV[8]) then
+  withdraw(id, run.q)
+  redis.call('ZADD', PARKED, run.format, id)
+  return reply('parked')
+end
+local key, outcome = run_key(id), 'running'
+local spent = tonumber(run.attempts) >= tonumber(ARGV[7])
+if run.cancel then
+  outcome = 'unwanted'
+elseif spent then
+  outcome = 'exhausted'
+else
+  redis.call('HINCRBY', key, 'attempts', 1)
+end
+local token = redis.call('HINCRBY', key, 'token', 1)
+local until_ = string.format('%.0f', now + tonumber(lease))
+redis.call('HSET', key, 'status', 'running', 'updated_at', stamp, 'worker', worker,
+  'nonce', nonce, 'claimed', outcome, 'lease', until_)
+redis.call('ZADD', LEASES, until_, id)
+redis.call('SET', fence_key(run.q, run.h), id .. ':' .. token)
+local record = record_key(run.q, run.h)
+if outcome == 'running' and redis.call('EXISTS', record) == 1 then
+  local paused = redis.call('HGET', record, 'paused')
+  redis.call('HDEL', record, 'error')
+  if paused and paused ~= '' then
+    redis.call('HSET', record, 'paused', '')
+    local other = paused ~= id and about(paused)
+    if other and other.status == 'interrupted' then
+      finish(paused, other, 'cancelled', 'Another run took its thread over.', ARGV[9], ARGV[10])
+    end
+  end
+end
+return reply(outcome)
 """
 )
 
-# KEYS: run, active. ARGV: run id, token. A run that a stopping worker gives back loses no attempt.
+# ARGV[4..]: token or '', expected states (comma-framed), the new state, retention, error or '',
+# end or '', whether it was given up. Replies 'ok', 'missing', 'fenced', or the state found instead.
+MOVE = (
+    ADMISSION
+    + """
+local id, token, expected, status = unpack(ARGV, 3, 6)
+local run = about(id)
+if not run then
+  return {'missing', {}, {}}
+end
+if token ~= '' and token ~= run.token then
+  return {'fenced', {}, {}}
+end
+if run.status == status and token ~= '' then
+  -- Sent again because the reply was lost.
+  return {'ok', unpack(queued())}
+end
+if not string.find(expected, ',' .. run.status .. ',', 1, true) then
+  return {run.status, {}, {}}
+end
+if token == '' then
+  redis.call('HINCRBY', run_key(id), 'token', 1)
+end
+finish(id, run, status, ARGV[8], ARGV[9], ARGV[7])
+if ARGV[10] == '1' then
+  redis.call('ZADD', DEAD, stamp, id)
+end
+return {'ok', unpack(queued())}
+"""
+)
+
+# ARGV[4]: token. A run that is given back unfinished loses no attempt. Replies 1 if it was ours.
 RELEASE = (
-    _NOW
+    ADMISSION
     + """
-local status, token = unpack(redis.call('HMGET', KEYS[1], 'status', 'token'))
-if status ~= 'running' or token ~= ARGV[2] then
-  return 0
+local id, run = ARGV[3], about(ARGV[3])
+if not run or run.status ~= 'running' or run.token ~= ARGV[4] then
+  return {0, {}, {}}
 end
-redis.call('HINCRBY', KEYS[1], 'attempts', -1)
-redis.call('HSET', KEYS[1], 'status', 'pending', 'updated_at', now)
-redis.call('SADD', KEYS[2], ARGV[1])
-return 1
+redis.call('HINCRBY', run_key(id), 'attempts', -1)
+back(id, run)
+return {1, unpack(queued())}
 """
 )
 
-# KEYS: run. Replies the state before; the flag is read by the worker that holds the run.
-FLAG_CANCEL = (
-    _NOW
+# ARGV[4..]: action, the end that tells it, retention. Whoever works on the run reads the flag; one
+# that nobody works on ends here. Replies the state before.
+CANCEL = (
+    ADMISSION
     + """
-local status = redis.call('HGET', KEYS[1], 'status')
-if status == 'pending' or status == 'running' or status == 'interrupted' then
-  redis.call('HSETNX', KEYS[1], 'cancel', now)
+local id, run = ARGV[3], about(ARGV[3])
+if not run then
+  return {'', {}, {}}
 end
-return status or ''
+local live = run.status == 'pending' or run.status == 'running' or run.status == 'interrupted'
+if live then
+  redis.call('HSET', run_key(id), 'cancel', stamp, 'action', ARGV[4])
+  run.action = ARGV[4]
+  if run.status == 'running' then
+    redis.call('ZADD', CANCELS, stamp, id)
+  else
+    finish(id, run, 'cancelled', 'The run was cancelled.', ARGV[5], ARGV[6])
+  end
+end
+return {run.status, unpack(queued())}
+"""
+)
+
+# ARGV[4]: what was decided, JSON. A paused run takes its place again, before runs that came later.
+# Replies the state before.
+RESUME = (
+    ADMISSION
+    + """
+local id, run = ARGV[3], about(ARGV[3])
+if not run then
+  return {'', {}, {}}
+end
+if run.status ~= 'interrupted' then
+  return {run.status, {}, {}}
+end
+local record = record_key(run.q, run.h)
+if redis.call('EXISTS', record) == 1 and redis.call('HGET', record, 'paused') ~= id then
+  return {'overtaken', {}, {}}
+end
+redis.call('HSET', run_key(id), 'status', 'pending', 'updated_at', stamp, 'resume', ARGV[4])
+redis.call('HINCRBY', run_key(id), 'resumes', 1)
+redis.call('HSET', run_key(id), 'attempts', 0)
+redis.call('HDEL', run_key(id), 'end')
+redis.call('ZREM', UNTOLD, id)
+redis.call('HSET', record, 'paused', '')
+local head = redis.call('ZRANGE', queue_key(run.q, run.h), 0, 0)[1]
+if head then
+  local other = about(head)
+  if other and other.status == 'pending' then
+    withdraw(head, other.q)
+  end
+end
+enter(id, run, run.order)
+return {'interrupted', unpack(queued())}
+"""
+)
+
+# ARGV[4]: retention. The end of the run is in the event log; what was to be taken back is.
+CLOSED = (
+    ADMISSION
+    + """
+local id, run = ARGV[3], about(ARGV[3])
+redis.call('ZREM', UNTOLD, id)
+if run and run.undo then
+  redis.call('DEL', run_key(id), ledger_key(id))
+  redis.call('ZREM', ALL, id)
+  redis.call('ZREM', thread_runs_key(run.q, run.h), id)
+  leave(id, run)
+end
+return queued()
+"""
+)
+
+# Replies 1, or the state that keeps the record from going, or '' where there is none.
+DELETE = (
+    ADMISSION
+    + """
+local id, run = ARGV[3], about(ARGV[3])
+if not run then
+  return {'', {}, {}}
+end
+if run.status == 'pending' or run.status == 'running' or run.undo then
+  return {run.undo and 'running' or run.status, {}, {}}
+end
+local record = record_key(run.q, run.h)
+if redis.call('HGET', record, 'paused') == id then
+  redis.call('HSET', record, 'paused', '')
+  settle(run)
+end
+redis.call('DEL', run_key(id), ledger_key(id))
+redis.call('ZREM', ALL, id)
+redis.call('ZREM', DEAD, id)
+redis.call('ZREM', UNTOLD, id)
+redis.call('ZREM', thread_runs_key(run.q, run.h), id)
+return {'deleted', {}, {}}
+"""
+)
+
+# A run that waits has its attempts back and is put on the queue again. Replies the state before.
+REQUEUE = (
+    ADMISSION
+    + """
+local id, run = ARGV[3], about(ARGV[3])
+if not run then
+  return {'', {}, {}}
+end
+local held = run.status == 'running' and tonumber(run.lease or 0) > now
+if held or (run.status ~= 'pending' and run.status ~= 'running') then
+  return {run.status, {}, {}}
+end
+redis.call('HSET', run_key(id), 'attempts', 0)
+if redis.call('ZSCORE', DUE, id) then
+  redis.call('ZREM', DUE, id)
+  redis.call('ZADD', queue_key(run.q, run.h), run.order, id)
+end
+back(id, run)
+settle(run)
+return {'pending', unpack(queued())}
 """
 )

@@ -1,18 +1,26 @@
-"""The run record: the truth about a run. The queue only carries its id."""
+"""All run records in Redis: the truth about runs. The engine's queue only carries their ids.
+
+Every change is one script with the expected state in it (``record_scripts``), which also decides
+who is next (``admission``) and says so: its ``Queued`` has to be put on the queue. A crash in
+between loses nothing, the reaper looks after it (``leases``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
 from graphs.keys import DEFAULT_TENANT, Keys
-from server.runs.asked import Asked
+from server.runs import endings, record_scripts
+from server.runs.admission import FORMAT, Admission
+from server.runs.asked import CancelAction
+from server.runs.moves import Claim, ClaimOutcome, Created, Queued
 from server.runs.record import (
     NotDurableError,
     RunConflictError,
@@ -23,14 +31,17 @@ from server.runs.record import (
     RunRecord,
     ThreadBusyError,
     ThreadNotFoundError,
+    decoded,
+    moment,
 )
-from server.runs.record_scripts import CLAIM, CREATE, FLAG_CANCEL, MOVE, RELEASE
 from server.runs.transitions import RunStatus, is_legal
 
 __all__ = [
     "Claim",
     "ClaimOutcome",
+    "Created",
     "NotDurableError",
+    "Queued",
     "RunConflictError",
     "RunError",
     "RunExistsError",
@@ -42,35 +53,15 @@ __all__ = [
     "ThreadNotFoundError",
 ]
 
+LEASE_SECONDS = 30.0
 MAX_ATTEMPTS = 3
 RETENTION_SECONDS = 7 * 24 * 3600
-INDEX_SECONDS = 90 * 24 * 3600
-
-
-class ClaimOutcome(StrEnum):
-    """What a worker learns when it asks for a run."""
-
-    HELD = "running"
-    """The run is its own, for one attempt."""
-    EXHAUSTED = "exhausted"
-    """No attempt is left; the run is its own to be ended."""
-    UNWANTED = "unwanted"
-    """Somebody asked for the run's end before an attempt began."""
-    ELSEWHERE = "elsewhere"
-    """The run is paused or over."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """An attempt at a run and the token that its writes carry."""
-
-    outcome: ClaimOutcome
-    attempt: int
-    token: int
+IDEMPOTENCY_SECONDS = 24 * 3600
+PAGE = 100
 
 
 class RunRecords:
-    """All run records; every change is one atomic statement with the expected state in it."""
+    """All run records. ``client`` is what to write with, where the caller has a line of its own."""
 
     def __init__(
         self,
@@ -78,61 +69,149 @@ class RunRecords:
         keys: Keys,
         *,
         max_attempts: int = MAX_ATTEMPTS,
+        lease_seconds: float = LEASE_SECONDS,
         retention_seconds: int = RETENTION_SECONDS,
+        admission: Admission | None = None,
+        known_format: int = FORMAT,
     ) -> None:
-        self._redis = redis
-        self._keys = keys
+        self.redis = redis
+        self.keys = keys
+        self.admission = admission or Admission()
+        self.known_format = known_format
+        self.lease_seconds = lease_seconds
+        self.retention_seconds = retention_seconds
         self._max_attempts = max_attempts
-        self._retention = retention_seconds
-        self._create = redis.register_script(CREATE)
-        self._move = redis.register_script(MOVE)
-        self._claim = redis.register_script(CLAIM)
-        self._release = redis.register_script(RELEASE)
-        self._flag_cancel = redis.register_script(FLAG_CANCEL)
+        self._create = redis.register_script(record_scripts.CREATE)
+        self._claim = redis.register_script(record_scripts.CLAIM)
+        self._move = redis.register_script(record_scripts.MOVE)
+        self._release = redis.register_script(record_scripts.RELEASE)
+        self._cancel = redis.register_script(record_scripts.CANCEL)
+        self._resume = redis.register_script(record_scripts.RESUME)
+        self._closed = redis.register_script(record_scripts.CLOSED)
+        self._delete = redis.register_script(record_scripts.DELETE)
+        self._requeue = redis.register_script(record_scripts.REQUEUE)
 
     @property
     def max_attempts(self) -> int:
         return self._max_attempts
 
-    async def create(self, record: RunRecord) -> RunRecord:
-        """Store a new run as pending. Raises RunExistsError."""
-        static = {
-            "run_id": record.run_id,
-            "thread_id": record.thread_id,
-            "tenant": record.tenant,
-            "asked": record.asked.stored(),
-        }
-        created = await self._create(
-            keys=[
-                self._keys.run(record.run_id),
-                self._keys.runs_active,
-                self._keys.thread_runs(record.tenant, record.thread_id),
-            ],
-            args=[record.run_id, orjson.dumps(static), RunStatus.PENDING.value, INDEX_SECONDS],
+    async def call(
+        self, script: AsyncScript, *args: str | float | bytes, client: Redis | None = None
+    ) -> list[Any]:
+        """One script of the runs, with what all of them are given first."""
+        reply = await script(
+            keys=[self.keys.prefix],
+            args=[self.admission.tenant_concurrency, self.admission.window, *args],
+            client=client,
         )
-        if not created:
-            raise RunExistsError(f"run {record.run_id} exists already")
-        return await self.get(record.run_id)
+        return cast("list[Any]", reply)
+
+    async def create(
+        self,
+        record: RunRecord,
+        *,
+        idempotency_key: str | None = None,
+        create_thread: bool = True,
+        after_seconds: float = 0,
+        made: str = "",
+        client: Redis | None = None,
+    ) -> Created:
+        """Store a new run as pending; ``made`` names the call, should it be sent twice.
+
+        Raises RunExistsError, ThreadBusyError, ThreadNotFoundError.
+        """
+        asked = record.asked
+        key = self.keys.idempotency(record.tenant, idempotency_key) if idempotency_key else ""
+        reply = await self.call(
+            self._create,
+            record.run_id,
+            made or uuid.uuid4().hex,
+            orjson.dumps(asked.stored()),
+            record.tenant,
+            record.thread_id,
+            self.keys.quoted(record.tenant),
+            self.keys.quoted(record.thread_id),
+            key,
+            IDEMPOTENCY_SECONDS,
+            asked.multitask.value,
+            int(create_thread or asked.temporary),
+            int(asked.temporary),
+            round(after_seconds * 1_000_000),
+            orjson.dumps(asked.graph),
+            orjson.dumps(asked.assistant_id),
+            orjson.dumps(endings.cancelled().model_dump(mode="json")),
+            self.retention_seconds,
+            FORMAT,
+            client=client,
+        )
+        what, run_id, created, due = (word.decode() for word in reply[:4])
+        match what:
+            case "created":
+                record = _fresh(record, created=created, due=due)
+            case "same":
+                record = await self.get(run_id)
+            case "exists":
+                raise RunExistsError(f"run {run_id} exists already")
+            case "busy":
+                raise ThreadBusyError(
+                    f"thread {record.thread_id} is busy with run {run_id}; wait for its end, "
+                    "cancel it, or ask with another multitask_strategy than reject"
+                )
+            case "leaving":
+                raise ThreadBusyError(
+                    f"thread {record.thread_id} is being deleted; try again in a moment"
+                )
+            case _:
+                raise ThreadNotFoundError(f"no thread {record.thread_id}")
+        return Created(
+            run_id=run_id,
+            is_new=what == "created",
+            record=record,
+            ended=[word.decode() for word in reply[4]],
+            flagged=[word.decode() for word in reply[5]],
+            queued=Queued.of(reply),
+        )
 
     async def get(self, run_id: str) -> RunRecord:
         """The record. Raises RunNotFoundError."""
-        stored = cast("dict[bytes, bytes]", await self._redis.hgetall(self._keys.run(run_id)))
+        stored = cast("dict[bytes, bytes]", await self.redis.hgetall(self.keys.run(run_id)))
         if not stored:
             raise RunNotFoundError(f"no run {run_id}")
-        return _record(stored)
+        return decoded(run_id, stored)
 
-    async def claim(self, run_id: str) -> Claim:
+    async def many(self, run_ids: Sequence[str]) -> list[RunRecord]:
+        """Those records that there are, in this order."""
+        async with self.redis.pipeline(transaction=False) as pipeline:
+            for run_id in run_ids:
+                pipeline.hgetall(self.keys.run(run_id))
+            replies = await pipeline.execute()
+        found = zip(run_ids, replies, strict=True)
+        return [decoded(run_id, stored) for run_id, stored in found if stored]
+
+    async def claim(
+        self, run_id: str, *, worker: str = "", nonce: str = "", lease_seconds: float | None = None
+    ) -> Claim:
         """Take the run for one attempt, counted before the work. Raises RunNotFoundError."""
-        found, attempt, token = await self._claim(
-            keys=[self._keys.run(run_id), self._keys.runs_active],
-            args=[run_id, self._max_attempts],
+        lease = self.lease_seconds if lease_seconds is None else lease_seconds
+        reply = await self.call(
+            self._claim,
+            run_id,
+            worker,
+            nonce or uuid.uuid4().hex,
+            round(lease * 1_000_000),
+            self._max_attempts,
+            self.known_format,
+            orjson.dumps(endings.overtaken().model_dump(mode="json")),
+            self.retention_seconds,
         )
-        word = found.decode()
+        word, flat = reply[0].decode(), reply[1]
         if word == "missing":
             raise RunNotFoundError(f"no run {run_id}")
-        known = {outcome.value for outcome in ClaimOutcome}
-        outcome = ClaimOutcome(word) if word in known else ClaimOutcome.ELSEWHERE
-        return Claim(outcome=outcome, attempt=int(attempt), token=int(token))
+        stored = dict(zip(flat[::2], flat[1::2], strict=True))
+        # What a newer version stored is not read by this one.
+        readable = word != ClaimOutcome.PARKED
+        record = decoded(run_id, stored) if readable else RunRecord(run_id=run_id, thread_id="")
+        return Claim(outcome=ClaimOutcome(word), record=record, queued=Queued.of(reply))
 
     async def move(
         self,
@@ -140,37 +219,35 @@ class RunRecords:
         *,
         expected: frozenset[RunStatus],
         to: RunStatus,
+        told: Mapping[str, Any],
         token: int | None = None,
         error: str | None = None,
-        end: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Change the state if it is one of those expected.
+        given_up: bool = False,
+    ) -> Queued:
+        """End or pause a run if its state is one of those expected.
 
-        A terminal state takes ``end``, the event that tells it, so that a death between this and
-        the event log loses nothing. Raises RunNotFoundError, RunConflictError, RunFencedError.
+        ``told`` is the event that says so, stored with the state, so that a death before the event
+        log has it loses nothing. Raises RunNotFoundError, RunConflictError, RunFencedError.
         """
+        if not (to.is_terminal or to is RunStatus.INTERRUPTED):
+            raise ValueError(f"{to} is reached by another way")
         for before in expected:
             if not is_legal(before=before, after=to):
                 raise RunConflictError(f"run {run_id} may not go from {before} to {to}")
-        if to.is_terminal and end is None:
-            raise ValueError("a terminal state needs its event")
-        reply = await self._move(
-            keys=[self._keys.run(run_id), self._keys.runs_active, self._keys.runs_closing],
-            args=[
-                run_id,
-                "" if token is None else token,
-                f",{','.join(sorted(expected))},",
-                to.value,
-                int(to.is_terminal),
-                self._retention,
-                int(to in {RunStatus.PENDING, RunStatus.RUNNING}),
-                error or "",
-                orjson.dumps(end) if end is not None else b"",
-            ],
+        reply = await self.call(
+            self._move,
+            run_id,
+            "" if token is None else token,
+            f",{','.join(sorted(expected))},",
+            to.value,
+            self.retention_seconds,
+            error or "",
+            orjson.dumps(told),
+            int(given_up),
         )
-        match reply.decode():
+        match reply[0].decode():
             case "ok":
-                return
+                return Queued.of(reply)
             case "missing":
                 raise RunNotFoundError(f"no run {run_id}")
             case "fenced":
@@ -178,87 +255,102 @@ class RunRecords:
             case found:
                 raise RunConflictError(f"run {run_id} is {found}, so it cannot become {to}")
 
-    async def release(self, run_id: str, *, token: int) -> bool:
-        """Give a running run back unfinished; the attempt does not count. False if not ours."""
-        return bool(
-            await self._release(
-                keys=[self._keys.run(run_id), self._keys.runs_active], args=[run_id, token]
-            )
+    async def release(self, run_id: str, *, token: int) -> Queued | None:
+        """Give a running run back unfinished; the attempt does not count. None if not ours."""
+        reply = await self.call(self._release, run_id, token)
+        return Queued.of(reply) if reply[0] else None
+
+    async def cancel(
+        self,
+        run_id: str,
+        *,
+        action: CancelAction = CancelAction.INTERRUPT,
+        client: Redis | None = None,
+    ) -> tuple[RunStatus, Queued]:
+        """Ask for the run's end; gives the state before. Raises RunNotFoundError."""
+        told = orjson.dumps(endings.cancelled().model_dump(mode="json"))
+        reply = await self.call(
+            self._cancel, run_id, action.value, told, self.retention_seconds, client=client
         )
+        return _state(run_id, reply), Queued.of(reply)
 
-    async def flag_cancel(self, run_id: str) -> RunStatus:
-        """Ask for the run's end; gives its state. Raises RunNotFoundError."""
-        found = (await self._flag_cancel(keys=[self._keys.run(run_id)])).decode()
-        if not found:
-            raise RunNotFoundError(f"no run {run_id}")
-        return RunStatus(found)
+    async def resume(self, run_id: str, *, value: Any, client: Redis | None = None) -> Queued:
+        """Let a paused run go on with a decision. Raises RunNotFoundError, RunConflictError."""
+        reply = await self.call(self._resume, run_id, orjson.dumps(value), client=client)
+        if reply[0] == b"overtaken":
+            raise RunConflictError(
+                f"run {run_id} is not what its thread waits for any more; ask anew"
+            )
+        status = _state(run_id, reply)
+        if status is not RunStatus.INTERRUPTED:
+            raise RunConflictError(f"run {run_id} is {status}: it waits for no decision")
+        return Queued.of(reply)
 
-    async def cancel_requested(self, run_ids: Sequence[str]) -> frozenset[str]:
-        """Which of these runs somebody wants to end."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for run_id in run_ids:
-                pipeline.hexists(self._keys.run(run_id), "cancel")
-            flags = await pipeline.execute()
-        return frozenset(run_id for run_id, flag in zip(run_ids, flags, strict=True) if flag)
+    async def closed(self, run_id: str) -> Queued:
+        """The run's end is told; with what was to be taken back, its record goes."""
+        return Queued.of(await self.call(self._closed, run_id))
 
-    async def statuses(self, run_ids: Sequence[str]) -> dict[str, RunStatus | None]:
-        """The states of many runs; None where there is no record."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for run_id in run_ids:
-                pipeline.hget(self._keys.run(run_id), "status")
-            found = await pipeline.execute()
-        return {
-            run_id: RunStatus(word.decode()) if word else None
-            for run_id, word in zip(run_ids, found, strict=True)
-        }
+    async def delete(self, run_id: str) -> None:
+        """Forget a run that is not under way. Raises RunNotFoundError, RunConflictError."""
+        reply = await self.call(self._delete, run_id)
+        if reply[0] != b"deleted":
+            status = _state(run_id, reply)
+            raise RunConflictError(f"run {run_id} is {status}; cancel it first")
 
-    async def active(self) -> list[str]:
-        """Ids of the runs that are pending or running."""
-        return await self._members(self._keys.runs_active)
+    async def requeue(self, run_id: str) -> Queued:
+        """Let a run that waits begin anew. Raises RunNotFoundError, RunConflictError."""
+        reply = await self.call(self._requeue, run_id)
+        status = _state(run_id, reply)
+        if status is not RunStatus.PENDING:
+            raise RunConflictError(f"run {run_id} is {status}: it does not wait")
+        return Queued.of(reply)
 
-    async def closing(self) -> list[str]:
-        """Ids of the runs whose end is stored and perhaps not yet told."""
-        return await self._members(self._keys.runs_closing)
+    async def of_thread(
+        self, thread_id: str, *, tenant: str = DEFAULT_TENANT
+    ) -> AsyncIterator[RunRecord]:
+        """A thread's runs, newest first."""
+        async for record in self._walk(self.keys.thread_runs(tenant, thread_id)):
+            yield record
 
-    async def closed(self, run_id: str) -> None:
-        """The run's end is in the event log."""
-        await self._redis.srem(self._keys.runs_closing, run_id)
+    async def all(self) -> AsyncIterator[RunRecord]:
+        """All runs there are, newest first."""
+        async for record in self._walk(self.keys.runs_all):
+            yield record
 
-    async def forget(self, run_id: str) -> None:
-        """Drop an id from the indexes whose record is gone."""
-        await self._redis.srem(self._keys.runs_active, run_id)
-        await self._redis.srem(self._keys.runs_closing, run_id)
+    async def dead(self) -> AsyncIterator[RunRecord]:
+        """Runs that were given up, the latest first."""
+        async for record in self._walk(self.keys.runs_dead):
+            yield record
 
-    async def of_thread(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> list[str]:
-        """Ids of a thread's runs, oldest first."""
-        name = self._keys.thread_runs(tenant, thread_id)
-        found = cast("list[bytes]", await self._redis.zrange(name, 0, -1))
+    async def untold(self) -> list[str]:
+        """Runs whose end or pause may not be in the event log yet."""
+        found = cast("list[bytes]", await self.redis.zrange(self.keys.runs_untold, 0, -1))
         return [word.decode() for word in found]
 
-    async def _members(self, name: str) -> list[str]:
-        found = cast("set[bytes]", await self._redis.smembers(name))
-        return sorted(word.decode() for word in found)
+    async def _walk(self, index: str) -> AsyncIterator[RunRecord]:
+        start = 0
+        while page := cast(
+            "list[bytes]", await self.redis.zrevrange(index, start, start + PAGE - 1)
+        ):
+            ids = [word.decode() for word in page]
+            found = await self.many(ids)
+            for record in found:
+                yield record
+            gone = set(ids) - {record.run_id for record in found}
+            if gone:
+                await self.redis.zrem(index, *gone)
+            start += len(found)
 
 
-def _time(microseconds: bytes) -> datetime:
-    return datetime.fromtimestamp(int(microseconds) / 1e6, tz=UTC)
+def _state(run_id: str, reply: Sequence[Any]) -> RunStatus:
+    word = reply[0].decode()
+    if not word:
+        raise RunNotFoundError(f"no run {run_id}")
+    return RunStatus(word)
 
 
-def _record(stored: Mapping[bytes, bytes]) -> RunRecord:
-    error = stored.get(b"error")
-    end = stored.get(b"end")
-    data = orjson.loads(stored[b"data"])
-    return RunRecord(
-        run_id=data["run_id"],
-        thread_id=data["thread_id"],
-        tenant=data["tenant"],
-        asked=Asked.of(data["asked"]),
-        status=RunStatus(stored[b"status"].decode()),
-        attempts=int(stored[b"attempts"]),
-        token=int(stored[b"token"]),
-        created_at=_time(stored[b"created_at"]),
-        updated_at=_time(stored[b"updated_at"]),
-        cancel_requested=b"cancel" in stored,
-        error=error.decode() if error else None,
-        result=orjson.loads(end) if end else None,
+def _fresh(record: RunRecord, *, created: str, due: str) -> RunRecord:
+    at = moment(created.encode())
+    return replace(
+        record, created_at=at, updated_at=at, due_at=moment(due.encode()) if due else None
     )

@@ -1,34 +1,63 @@
-"""Runs as the rest of the server sees them: create, look, follow, wait, cancel."""
+"""Runs as the rest of the server sees them: create, look, follow, wait, decide, cancel, repair."""
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, cast
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from graphs.event_log import START, Entry, ThreadLog
 from graphs.keys import DEFAULT_TENANT
+from server.runs import endings
 from server.runs.asked import Asked, CancelAction
-from server.runs.endings import cancelled, tell
+from server.runs.durability import Durability, UnconfirmedError
+from server.runs.explain import Explanation, explain
+from server.runs.moves import Created, Queued
 from server.runs.queue import RunQueue
-from server.runs.records import RunConflictError, RunRecord, RunRecords
+from server.runs.record import (
+    NotDurableError,
+    RunNotFoundError,
+    RunRecord,
+)
+from server.runs.records import RunRecords
+from server.runs.telling import Steps, Teller
 from server.runs.transitions import RunStatus
+
+_LOG_GONE = timedelta(minutes=1)
+_AT_ONCE = 16
 
 _log = logging.getLogger(__name__)
 
 
 class Runs:
-    """What a route, a command or a surface needs; works with or without a worker in the process."""
+    """What a route, a command or a surface needs; works with or without a worker in the process.
 
-    def __init__(self, *, records: RunRecords, log: ThreadLog, queue: RunQueue) -> None:
+    ``durability`` says what has to have a write before the caller hears of it. ``steps`` are the
+    runs' checkpoints; without them, a worker takes back what is to be taken back.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: RunRecords,
+        log: ThreadLog,
+        queue: RunQueue,
+        durability: Durability | None = None,
+        steps: Steps | None = None,
+    ) -> None:
         self._records = records
         self._log = log
         self._queue = queue
+        self._durability = durability or Durability(records.redis)
+        self._teller = Teller(records=records, log=log, steps=steps)
 
     async def create(
         self,
@@ -40,27 +69,87 @@ class Runs:
         create_thread: bool = True,
         after_seconds: float = 0,
     ) -> RunRecord:
-        """Accept a run: stored, then queued. Without a thread it gets one of its own."""
-        del idempotency_key, create_thread, after_seconds
-        record = await self._records.create(
-            RunRecord(
-                run_id=str(uuid.uuid4()),
-                thread_id=thread_id or str(uuid.uuid4()),
-                tenant=tenant,
-                asked=asked,
-            )
+        """Accept a run: stored and queued at once, answered when it is durable.
+
+        Without a thread it gets one of its own. Under an ``idempotency_key`` that is known, the
+        first request's run is given instead. Raises ThreadBusyError, ThreadNotFoundError, and
+        NotDurableError where the run is stored but might not outlive a crash; it goes on then, and
+        asking again under the same key finds it.
+        """
+        record = RunRecord(
+            run_id=str(uuid.uuid4()),
+            thread_id=thread_id or str(uuid.uuid4()),
+            tenant=tenant,
+            asked=asked,
         )
+        made = uuid.uuid4().hex
+        known: list[Created] = []
+
+        async def write(one: Redis) -> Created:
+            return await self._records.create(
+                record,
+                idempotency_key=idempotency_key,
+                create_thread=create_thread,
+                after_seconds=after_seconds,
+                made=made,
+                client=one,
+            )
+
+        async def then(created: Created) -> None:
+            known.append(created)
+            await self._put(created.queued)
+            for run_id in created.flagged:
+                await self._interrupt(run_id)
+            for run_id in created.ended:
+                await self._tell(run_id)
+
         try:
-            await self._queue.put([record.run_id])
-        except (RedisError, OSError) as error:
-            # It is stored, so it is accepted: the reaper queues it.
-            _log.warning("run %s is stored but not yet queued: %s", record.run_id, error)
-        return record
+            created = await self._durability.confirmed(write, then=then)
+        except UnconfirmedError as error:
+            run_id = known[0].run_id
+            raise _not_durable(run_id, "accepted", error) from error
+        return created.record
 
     async def get(self, run_id: str, *, tenant: str = DEFAULT_TENANT) -> RunRecord:
-        """Raises RunNotFoundError."""
-        del tenant
-        return await self._records.get(run_id)
+        """Raises RunNotFoundError, also for another tenant's."""
+        record = await self._records.get(run_id)
+        if record.tenant != tenant:
+            raise RunNotFoundError(f"no run {run_id}")
+        return record
+
+    async def of_thread(
+        self,
+        thread_id: str,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        status: RunStatus | None = None,
+        limit: int = 10,
+        offset: int = 0,
+    ) -> list[RunRecord]:
+        """A thread's runs, newest first."""
+        found = self._records.of_thread(thread_id, tenant=tenant)
+        return await _page(found, tenant=None, status=status, limit=limit, offset=offset)
+
+    async def search(
+        self,
+        *,
+        tenant: str | None = None,
+        status: RunStatus | None = None,
+        limit: int = 10,
+        offset: int = 0,
+    ) -> list[RunRecord]:
+        """All runs, or a tenant's, newest first; for operators."""
+        found = self._records.all()
+        return await _page(found, tenant=tenant, status=status, limit=limit, offset=offset)
+
+    async def dead(self, *, limit: int = 10, offset: int = 0) -> list[RunRecord]:
+        """Runs that were given up, the latest first; for operators."""
+        found = self._records.dead()
+        return await _page(found, tenant=None, status=None, limit=limit, offset=offset)
+
+    async def explain(self, run_id: str) -> Explanation:
+        """Where a run stands and why; for operators. Raises RunNotFoundError."""
+        return await explain(self._records, run_id)
 
     async def cancel(
         self,
@@ -71,40 +160,219 @@ class Runs:
     ) -> RunRecord:
         """Ask for the run's end. One that nobody works on ends at once; one that is over stays so.
 
-        Raises RunNotFoundError.
+        Raises RunNotFoundError, NotDurableError. With ``rollback`` the record may be gone already:
+        then it is given as it was last.
         """
-        del tenant, action
-        status = await self._records.flag_cancel(run_id)
-        if status.is_terminal:
+        before = await self.get(run_id, tenant=tenant)
+        if before.status.is_terminal:
+            return before
+
+        async def write(one: Redis) -> tuple[RunStatus, Queued]:
+            return await self._records.cancel(run_id, action=action, client=one)
+
+        async def then(reply: tuple[RunStatus, Queued]) -> None:
+            status, queued = reply
+            await self._put(queued)
+            if not status.is_terminal:
+                await self._interrupt(run_id)
+            if status in {RunStatus.PENDING, RunStatus.INTERRUPTED}:
+                await self._tell(run_id)
+
+        try:
+            await self._durability.confirmed(write, then=then)
+        except UnconfirmedError as error:
+            raise _not_durable(run_id, "cancelled", error) from error
+        try:
             return await self._records.get(run_id)
-        if status is not RunStatus.RUNNING:
-            end = cancelled()
-            told = end.model_dump(mode="json")
-            # A worker that took the run meanwhile reads the flag.
-            with contextlib.suppress(RunConflictError):
-                await self._records.move(
-                    run_id,
-                    expected=frozenset({RunStatus.PENDING, RunStatus.INTERRUPTED}),
-                    to=RunStatus.CANCELLED,
-                    error=end.message,
-                    end=told,
-                )
-                record = await self._records.get(run_id)
-                await tell(record, told, records=self._records, log=self._log)
-        await self._queue.cancel(run_id)
+        except RunNotFoundError:
+            return replace(before, status=RunStatus.CANCELLED, cancel_requested=True)
+
+    async def cancel_many(
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        thread_id: str | None = None,
+        run_ids: Sequence[str] | None = None,
+        status: Literal["pending", "running", "all"] | None = None,
+        action: CancelAction = CancelAction.INTERRUPT,
+    ) -> list[str]:
+        """Cancel the runs named, or all of a thread or tenant in a state; gives their ids."""
+        wanted = {
+            "pending": {RunStatus.PENDING},
+            "running": {RunStatus.RUNNING},
+        }.get(status or "all", {RunStatus.PENDING, RunStatus.RUNNING, RunStatus.INTERRUPTED})
+        if run_ids is not None:
+            found = await self._records.many(run_ids)
+        elif thread_id is not None:
+            found = [one async for one in self._records.of_thread(thread_id, tenant=tenant)]
+        else:
+            found = [one async for one in self._records.all()]
+        chosen = [
+            record.run_id
+            for record in found
+            if record.tenant == tenant
+            and record.status in wanted
+            and thread_id in {None, record.thread_id}
+        ]
+        turn = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(run_id: str) -> str | None:
+            async with turn:
+                try:
+                    await self.cancel(run_id, tenant=tenant, action=action)
+                except RunNotFoundError:
+                    return None
+            return run_id
+
+        done = await asyncio.gather(*(one(run_id) for run_id in chosen))
+        return [run_id for run_id in done if run_id is not None]
+
+    async def delete(self, run_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
+        """Forget a run that is over or paused. Raises RunNotFoundError, RunConflictError."""
+        record = await self.get(run_id, tenant=tenant)
+        if record.status.is_terminal:
+            # Whoever still follows it hears the end.
+            await self._put(await self._teller.tell(record))
+        await self._records.delete(run_id)
+
+    async def resume(self, run_id: str, *, value: Any, tenant: str = DEFAULT_TENANT) -> RunRecord:
+        """Let a paused run go on with a decision, on any worker.
+
+        Raises RunNotFoundError, RunConflictError, NotDurableError.
+        """
+        record = await self.get(run_id, tenant=tenant)
+        if record.status is RunStatus.INTERRUPTED and record.run_id in await self._untold():
+            await self._put(await self._teller.tell(record))
+
+        async def write(one: Redis) -> Queued:
+            return await self._records.resume(run_id, value=value, client=one)
+
+        async def then(queued: Queued) -> None:
+            await self._log.proceed(record.thread_id, run_id, tenant=tenant)
+            await self._put(queued)
+
+        try:
+            await self._durability.confirmed(write, then=then)
+        except UnconfirmedError as error:
+            raise _not_durable(run_id, "resumed", error) from error
+        return await self._records.get(run_id)
+
+    async def requeue(self, run_id: str) -> RunRecord:
+        """Let a run that hangs begin anew, with all its attempts; for operators.
+
+        One that was given up stays so, and a new run is made of what it was asked. Raises
+        RunNotFoundError, RunConflictError.
+        """
+        record = await self._records.get(run_id)
+        if record.status in {RunStatus.ERROR, RunStatus.TIMEOUT}:
+            metadata = {**record.asked.metadata, "retry_of": run_id}
+            return await self.create(
+                replace(record.asked, metadata=metadata),
+                tenant=record.tenant,
+                thread_id=record.thread_id,
+            )
+        await self._put(await self._records.requeue(run_id))
+        return await self._records.get(run_id)
+
+    async def fail(self, run_id: str, *, reason: str) -> RunRecord:
+        """End a run as failed, whoever holds it; for operators. ``reason`` is told.
+
+        Raises RunNotFoundError, RunConflictError where it is over.
+        """
+        end = endings.failed_by(reason)
+        live = frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.INTERRUPTED})
+        queued = await self._records.move(
+            run_id,
+            expected=live,
+            to=RunStatus.ERROR,
+            told=end.model_dump(mode="json"),
+            error=reason,
+        )
+        await self._put(queued)
+        await self._interrupt(run_id)
+        await self._tell(run_id)
         return await self._records.get(run_id)
 
     async def events(self, run_id: str, *, after: str = START) -> AsyncIterator[Entry]:
-        """The run's events behind an id, then live, to its end. Raises RunNotFoundError."""
+        """The run's events behind an id, then live, to its end or pause.
+
+        Raises RunNotFoundError.
+        """
         record = await self._records.get(run_id)
-        entries = self._log.read(record.thread_id, after=after, run_id=run_id, tenant=record.tenant)
+        settled = record.updated_at or datetime.now(UTC)
+        entries = self._log.read(
+            record.thread_id,
+            after=after,
+            run_id=run_id,
+            # An end that was told long ago and is not there has been deleted.
+            begun=record.status.is_terminal and datetime.now(UTC) - settled > _LOG_GONE,
+            tenant=record.tenant,
+        )
         async with aclosing(cast("Any", entries)):
             async for entry in entries:
                 yield entry
 
+    def thread_events(
+        self, thread_id: str, *, tenant: str = DEFAULT_TENANT, after: str = START
+    ) -> AsyncIterator[Entry]:
+        """The events of all runs of a thread behind an id, then live, until its log is deleted."""
+        return self._log.read(thread_id, after=after, until_terminal=False, tenant=tenant)
+
     async def wait(self, run_id: str) -> RunRecord:
-        """The record once the run is over. Raises RunNotFoundError."""
+        """The record once the run is over or paused. Raises RunNotFoundError."""
         async with aclosing(cast("Any", self.events(run_id))) as entries:
             async for _ in entries:
                 pass
         return await self._records.get(run_id)
+
+    async def _untold(self) -> frozenset[str]:
+        return frozenset(await self._records.untold())
+
+    async def _put(self, queued: Queued) -> None:
+        """They are stored, so they are accepted: what fails here, a worker's reaper does."""
+        try:
+            await self._queue.put_all(queued)
+        except (RedisError, OSError) as error:
+            _log.warning("%d runs are stored but not yet queued: %s", len(queued), error)
+
+    async def _interrupt(self, run_id: str) -> None:
+        """The fast way to whoever works on it, who also looks by himself."""
+        try:
+            await self._queue.cancel(run_id)
+        except (RedisError, OSError) as error:
+            _log.warning("run %s is cancelled, its worker not yet told: %s", run_id, error)
+
+    async def _tell(self, run_id: str) -> None:
+        try:
+            await self._put(await self._teller.tell_late(run_id))
+        except (RedisError, OSError) as error:
+            _log.warning("run %s has ended, which is not yet told: %s", run_id, error)
+
+
+def _not_durable(run_id: str, done: str, error: Exception) -> NotDurableError:
+    return NotDurableError(
+        f"run {run_id} may or may not have been {done}: {error}; look at it, or send the same "
+        "request again (with the same Idempotency-Key, if it makes a run)",
+        run_id=run_id,
+    )
+
+
+async def _page(
+    found: AsyncIterator[RunRecord],
+    *,
+    tenant: str | None,
+    status: RunStatus | None,
+    limit: int,
+    offset: int,
+) -> list[RunRecord]:
+    page: list[RunRecord] = []
+    async with aclosing(cast("Any", found)):
+        async for record in found:
+            if tenant in {None, record.tenant} and status in {None, record.status}:
+                if offset > 0:
+                    offset -= 1
+                    continue
+                if len(page) >= limit:
+                    break
+                page.append(record)
+    return page

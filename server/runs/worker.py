@@ -1,46 +1,58 @@
-"""Advances runs: counts the attempt, does the work, stores the end, then tells it."""
+"""Advances runs: claims one under a lease, does the work, stores the end, then tells it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 import time
-from collections.abc import Awaitable
-from typing import Protocol, Self
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol, Self, TypeVar
 
 from redis.exceptions import RedisError
 
 from graphs import events
 from graphs.event_log import ThreadLog
+from graphs.fence import FencedError
+from server.runs import endings
 from server.runs.emitter import Emit, Emitter
-from server.runs.endings import attempts_spent, cancelled, failed_inside, tell
+from server.runs.endings import Outcome
+from server.runs.held import Failure, Held, Why, failure_of
+from server.runs.leases import Leases, Pulse
+from server.runs.moves import Claim, ClaimOutcome, Queued
 from server.runs.queue import RunQueue
 from server.runs.reaper import Reaper
-from server.runs.records import (
-    Claim,
-    ClaimOutcome,
+from server.runs.record import (
     RunConflictError,
     RunFencedError,
     RunNotFoundError,
     RunRecord,
-    RunRecords,
 )
+from server.runs.records import RunRecords
+from server.runs.telling import Steps, Teller
 from server.runs.transitions import RunStatus
 
+__all__ = ["Executor", "Outcome", "RunWorker"]
+
 CONCURRENCY = 10
-CANCEL_POLL_SECONDS = 0.5
+BEAT_SECONDS = 0.4
 GRACE_SECONDS = 5.0
 
-Outcome = events.RunFinished | events.RunFailed
+Reply = TypeVar("Reply")
 
 _log = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
-    """Does a run's work and gives its terminal event, which it does not emit itself.
+    """Does a run's work and gives the event that ends or pauses it, which it does not emit itself.
 
-    It goes on from the thread's checkpoint where there is one: an attempt may be a second one.
+    It goes on from the thread's checkpoint where there is one: an attempt may be a second one. All
+    that it writes carries ``record.fence``. It lets FencedError and RedisError through: then the
+    run is another worker's, or has to wait for Redis.
     """
 
     def __call__(self, record: RunRecord, emit: Emit, /) -> Awaitable[Outcome]: ...
@@ -49,8 +61,8 @@ class Executor(Protocol):
 class RunWorker:
     """Takes runs from the queue, a few at a time. Open it with ``async with``.
 
-    ``sole_owner`` says that no other worker shares this Redis: a run that is marked as running
-    but not by us has lost its worker, and is taken up again.
+    ``sole_owner`` says that no other worker shares this Redis: at its start nothing runs, whatever
+    is said to. ``steps`` are the runs' checkpoints, for those that are to be taken back.
     """
 
     def __init__(
@@ -60,33 +72,37 @@ class RunWorker:
         log: ThreadLog,
         queue: RunQueue,
         executor: Executor,
+        steps: Steps | None = None,
         concurrency: int = CONCURRENCY,
         grace_seconds: float = GRACE_SECONDS,
         sole_owner: bool = True,
+        name: str = "",
     ) -> None:
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._records = records
         self._log = log
         self._queue = queue
         self._executor = executor
         self._concurrency = concurrency
         self._grace = grace_seconds
-        self._working: dict[str, asyncio.Future[Outcome] | None] = {}
-        self._interrupted: set[str] = set()
+        self._sole_owner = sole_owner
+        self._leases = Leases(records)
+        self._teller = Teller(records=records, log=log, steps=steps)
+        self._reaper = Reaper(leases=self._leases, teller=self._teller, queue=queue)
+        self._held: dict[str, Held] = {}
         self._returned: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._reaper = Reaper(
-            records=records, log=log, queue=queue, holds=self._working, sole_owner=sole_owner
-        )
 
     async def __aenter__(self) -> Self:
-        await self._reaper.sweep(starting=True)
+        await self._reaper.sweep(alone=self._sole_owner)
+        await self._beat()
         ready = asyncio.Event()
         self._tasks = [
             asyncio.create_task(self._serve(ready), name="run worker"),
-            asyncio.create_task(self._watch_cancels(), name="run cancels"),
+            asyncio.create_task(self._keep_leases(), name="run leases"),
             asyncio.create_task(self._reaper.run(), name="run reaper"),
         ]
         await ready.wait()
@@ -97,23 +113,23 @@ class RunWorker:
         serving, *others = self._tasks
         self._stop.set()
         deadline = time.monotonic() + self._grace
-        while self._working and (left := deadline - time.monotonic()) > 0:
+        while self._held and (left := deadline - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._idle.wait()
         while not serving.done():
-            for run_id in list(self._working):
-                self._interrupt(run_id)
+            for held in list(self._held.values()):
+                held.interrupt(Why.STOPPING)
             await asyncio.wait({serving}, timeout=0.1)
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        if self._returned:
-            try:
-                await self._queue.put_again(sorted(self._returned))
-            except (RedisError, OSError) as error:
-                # They are stored as pending: the next worker's reaper queues them.
-                _log.warning("%d runs could not be given back: %s", len(self._returned), error)
+        try:
+            await self._beat()
+            await self._queue.put_again(sorted(self._returned))
+        except (RedisError, OSError) as error:
+            # They are stored as pending: another worker's reaper queues them.
+            _log.warning("%d runs could not be given back: %s", len(self._returned), error)
 
     async def idle(self) -> None:
         """Wait until no run is being worked on."""
@@ -121,28 +137,28 @@ class RunWorker:
 
     async def advance(self, run_id: str) -> None:
         """One delivery of a run id: at most one attempt."""
-        if run_id in self._working:
+        if run_id in self._held:
             _log.warning("run %s was delivered twice", run_id)
             return
         if self._stop.is_set():
             self._returned.add(run_id)
             return
-        self._working[run_id] = None
+        held = self._held[run_id] = Held()
         self._idle.clear()
-        attempt = asyncio.create_task(self._attempt(run_id), name=f"run {run_id}")
+        attempt = asyncio.create_task(self._attempt(run_id, held), name=f"run {run_id}")
         try:
             while not attempt.done():
                 try:
                     await asyncio.wait({attempt})
                 except asyncio.CancelledError:
                     # The work is interrupted; its ending is still written.
-                    self._interrupt(run_id)
+                    held.interrupt(Why.CANCELLED)
             attempt.result()
         finally:
-            del self._working[run_id]
-            self._interrupted.discard(run_id)
-            if not self._working:
+            del self._held[run_id]
+            if not self._held:
                 self._idle.set()
+        await self._put(held.after)
 
     async def _serve(self, ready: asyncio.Event) -> None:
         while not self._stop.is_set():
@@ -154,50 +170,72 @@ class RunWorker:
                 _log.exception("the run worker stumbled and starts again")
                 await asyncio.sleep(1)
 
-    async def _watch_cancels(self) -> None:
-        """A cancel that the queue's own message did not bring."""
+    async def _keep_leases(self) -> None:
+        """Renew what is held, hear of what is unwanted, and let go of what cannot be renewed."""
         while True:
-            await asyncio.sleep(CANCEL_POLL_SECONDS)
-            if not self._working:
-                continue
+            await asyncio.sleep(BEAT_SECONDS)
             try:
-                unwanted = await self._records.cancel_requested(list(self._working))
+                await self._beat()
             except (RedisError, OSError) as error:
-                _log.warning("cannot ask for cancelled runs: %s", error)
-                continue
-            for run_id in unwanted:
-                self._interrupt(run_id)
+                _log.warning("cannot renew the leases of %d runs: %s", len(self._held), error)
+            except Exception:  # noqa: BLE001 - the edge of a loop that has to go on
+                _log.exception("renewing leases failed")
+            now = time.monotonic()
+            for run_id, held in list(self._held.items()):
+                if held.token and now > held.renewed + self._leases.seconds:
+                    _log.warning("run %s: its lease ran out; another worker may have it", run_id)
+                    held.interrupt(Why.LOST)
 
-    def _interrupt(self, run_id: str) -> None:
-        """Cancel the work, once: a second cancel would cut its cleaning up short."""
-        work = self._working.get(run_id)
-        if work is not None and run_id not in self._interrupted:
-            self._interrupted.add(run_id)
-            work.cancel()
+    async def _beat(self) -> None:
+        asked = time.monotonic()
+        held = {run_id: one for run_id, one in self._held.items() if one.token}
+        pulses, queued = await self._leases.beat(
+            self.name,
+            slots=0 if self._stop.is_set() else self._concurrency,
+            held={run_id: one.token for run_id, one in held.items()},
+        )
+        for run_id, pulse in pulses.items():
+            match pulse:
+                case Pulse.LOST:
+                    held[run_id].interrupt(Why.LOST)
+                case Pulse.UNWANTED:
+                    held[run_id].renewed = asked
+                    held[run_id].interrupt(Why.CANCELLED)
+                case Pulse.RENEWED:
+                    held[run_id].renewed = asked
+        await self._put(queued)
 
-    async def _attempt(self, run_id: str) -> None:
+    async def _attempt(self, run_id: str, held: Held) -> None:
         try:
-            claim = await self._records.claim(run_id)
-            record = await self._records.get(run_id)
+            asked = time.monotonic()
+            claim = await self._records.claim(run_id, worker=self.name)
+            held.take(claim.token, at=asked)
+            await self._put(claim.queued)
             match claim.outcome:
                 case ClaimOutcome.ELSEWHERE:
                     return
+                case ClaimOutcome.PARKED:
+                    _log.warning("run %s waits for a newer worker: update this one", run_id)
+                    return
                 case ClaimOutcome.UNWANTED:
-                    await self._end(record, cancelled(), token=None)
+                    await self._end(claim.record, endings.cancelled(), held=held)
                 case ClaimOutcome.EXHAUSTED:
-                    await self._end(record, attempts_spent(record.attempts), token=claim.token)
+                    _log.error("run %s is given up after %d attempts", run_id, claim.attempt)
+                    spent = endings.attempts_spent(claim.attempt)
+                    await self._end(claim.record, spent, held=held, given_up=True)
                 case ClaimOutcome.HELD:
-                    await self._work(record, claim)
+                    await self._work(claim, held)
         except RunNotFoundError:
             _log.warning("run %s is gone", run_id)
-        except (RunFencedError, RunConflictError) as error:
-            _log.warning("%s: its end is not ours to write", error)
+        except (FencedError, RunFencedError, RunConflictError) as error:
+            _log.warning("run %s is not ours any more: %s", run_id, error)
         except (RedisError, OSError) as error:
             # The record still says what is to be done; the reaper brings the run back.
             _log.warning("run %s lost Redis: %s", run_id, error)
 
-    async def _work(self, record: RunRecord, claim: Claim) -> None:
-        emitter = Emitter(self._log, record)
+    async def _work(self, claim: Claim, held: Held) -> None:
+        record = claim.record
+        emitter = Emitter(self._log, record, fenced=lambda: held.interrupt(Why.LOST))
         emitter.emit(
             events.RunStarted(
                 run_id=record.run_id,
@@ -206,47 +244,87 @@ class RunWorker:
                 attempt=claim.attempt,
             )
         )
-        work = asyncio.ensure_future(self._executor(record, emitter.emit))
-        self._working[record.run_id] = work
-        await self._ended(record.run_id, work)
-        await emitter.drain()
-        if work.cancelled() and record.run_id in self._interrupted:
-            if record.run_id in await self._records.cancel_requested([record.run_id]):
-                await self._end(record, cancelled(usage=emitter.usage), token=claim.token)
-            elif await self._records.release(record.run_id, token=claim.token):
-                self._returned.add(record.run_id)
+        work = held.begin(self._executor(record, emitter.emit))
+        await held.ended()
+        if held.why is Why.LOST:
             return
         try:
+            await emitter.drain()
+            if held.why is not None and (work.cancelled() or work.exception() is not None):
+                await self._interrupted(record, held, usage=emitter.usage)
+                return
             end = work.result()
-        except RedisError:
-            raise
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever the work raises
-            _log.exception("run %s failed", record.run_id)
-            end = failed_inside(record.run_id, usage=emitter.usage)
-        await self._end(record, end, token=claim.token)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever work raises
+            match failure_of(error):
+                case Failure.FENCED:
+                    _log.warning("run %s is not ours any more: %s", record.run_id, error)
+                    return
+                case Failure.REDIS:
+                    _log.warning("run %s waits for Redis: %s", record.run_id, error)
+                    await self._give_back(record, held)
+                    return
+                case Failure.INSIDE:
+                    _log.exception("run %s failed", record.run_id)
+                    end = endings.failed_inside(record.run_id, usage=emitter.usage)
+        await self._end(record, end, held=held)
 
-    async def _ended(self, run_id: str, work: asyncio.Future[Outcome]) -> None:
-        """Wait for the work, also when this task is being cancelled with everything else."""
-        while not work.done():
-            try:
-                await asyncio.wait({work})
-            except asyncio.CancelledError:
-                self._interrupt(run_id)
+    async def _interrupted(self, record: RunRecord, held: Held, *, usage: events.Usage) -> None:
+        now = await self._insist(held, lambda: self._records.get(record.run_id))
+        if now.cancel_requested:
+            await self._end(record, endings.cancelled(usage=usage), held=held)
+        else:
+            await self._give_back(record, held)
 
-    async def _end(self, record: RunRecord, end: Outcome, *, token: int | None) -> None:
-        told = end.model_dump(mode="json")
-        failed = isinstance(end, events.RunFailed)
-        status = RunStatus.ERROR if failed else RunStatus.SUCCESS
-        if isinstance(end, events.RunFailed) and end.error == "cancelled":
-            status = RunStatus.CANCELLED
-        await self._records.move(
-            record.run_id,
-            expected=frozenset({RunStatus.RUNNING})
-            if status is RunStatus.SUCCESS
-            else frozenset({RunStatus.PENDING, RunStatus.RUNNING}),
-            to=status,
-            token=token,
-            error=end.message if isinstance(end, events.RunFailed) else None,
-            end=told,
+    async def _give_back(self, record: RunRecord, held: Held) -> None:
+        queued = await self._insist(
+            held, lambda: self._records.release(record.run_id, token=record.token)
         )
-        await tell(record, told, records=self._records, log=self._log)
+        if queued is None:
+            return
+        if self._stop.is_set():
+            self._returned.update((*queued.first, *queued.again))
+        else:
+            # The engine still counts this delivery; the next one is made when it is over.
+            held.after = queued
+
+    async def _end(
+        self, record: RunRecord, end: Outcome, *, held: Held, given_up: bool = False
+    ) -> None:
+        told, status = end.model_dump(mode="json"), endings.status_of(end)
+        queued = await self._insist(
+            held,
+            lambda: self._records.move(
+                record.run_id,
+                expected=frozenset({RunStatus.RUNNING}),
+                to=status,
+                told=told,
+                token=record.token,
+                error=end.message if isinstance(end, events.RunFailed) else None,
+                given_up=given_up,
+            ),
+        )
+        await self._put(queued)
+        if status is RunStatus.CANCELLED:
+            # Whether its steps are to go was said after it was claimed.
+            stored = await self._records.get(record.run_id)
+        else:
+            stored = replace(record, status=status, result=told)
+        await self._put(await self._teller.tell(stored))
+
+    async def _put(self, queued: Queued) -> None:
+        """Put on the queue those whose turn it is; they are stored, so the reaper does it too."""
+        try:
+            await self._queue.put_all(queued)
+        except (RedisError, OSError) as error:
+            _log.warning("%d runs are let in but not yet queued: %s", len(queued), error)
+
+    async def _insist(self, held: Held, move: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Make a move, again while Redis is away, for as long as the run is surely ours."""
+        while True:
+            try:
+                return await move()
+            except (RedisError, OSError) as error:
+                if time.monotonic() > held.renewed + self._leases.seconds:
+                    raise
+                _log.warning("waiting for Redis: %s", error)
+                await asyncio.sleep(BEAT_SECONDS)

@@ -245,7 +245,7 @@ async def test_a_bad_request_names_the_field(
     assert said in told["detail"]
     assert told["error"]["message"] == told["detail"]
     assert (told["error"]["param"], told["error"]["type"]) == (param, "invalid_request_error")
-    assert await parts.records.active() == []
+    assert await parts.runs.search() == []
 
 
 async def test_a_bad_request_reaches_the_client_in_words(app: FastAPI) -> None:

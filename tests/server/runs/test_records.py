@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
-from server.runs.asked import of_messages
-from server.runs.records import (
-    ClaimOutcome,
+from server.runs.asked import Asked, CancelAction, MultitaskStrategy, of_messages
+from server.runs.moves import ClaimOutcome
+from server.runs.record import (
     RunConflictError,
     RunExistsError,
     RunFencedError,
     RunNotFoundError,
     RunRecord,
-    RunRecords,
+    ThreadBusyError,
+    ThreadNotFoundError,
 )
+from server.runs.records import RunRecords
 from server.runs.transitions import RunStatus
+from tests.server.runs.stores import indexes
 
 PENDING = frozenset({RunStatus.PENDING})
 RUNNING = frozenset({RunStatus.RUNNING})
 END = {"type": "run.finished", "answer": "done"}
+PAUSE = {"type": "run.interrupted", "interrupts": []}
 
 
 @pytest.fixture
@@ -30,30 +36,41 @@ def records(redis: Redis, keys: Keys) -> RunRecords:
     return RunRecords(redis, keys, retention_seconds=100)
 
 
-async def stored(records: RunRecords, run_id: str = "r", thread_id: str = "t") -> RunRecord:
-    return await records.create(RunRecord(run_id=run_id, thread_id=thread_id))
+async def stored(
+    records: RunRecords, run_id: str = "r", thread_id: str = "t", **options: Any
+) -> RunRecord:
+    asked = options.pop("asked", Asked())
+    run = RunRecord(run_id=run_id, thread_id=thread_id, asked=asked)
+    return (await records.create(run, **options)).record
+
+
+async def success(records: RunRecords, run_id: str = "r", **options: Any) -> None:
+    await records.move(run_id, expected=RUNNING, to=RunStatus.SUCCESS, told=END, **options)
+
+
+async def in_thread(records: RunRecords, thread_id: str = "t") -> Sequence[str]:
+    return [record.run_id async for record in records.of_thread(thread_id)]
 
 
 async def test_what_is_created_is_read_back(records: RunRecords) -> None:
-    given = RunRecord(
-        run_id="r",
-        thread_id="t",
-        tenant="acme",
-        asked=of_messages(
-            [{"role": "user", "content": "Größe?"}],
-            agent="researcher",
-            collection="handbook",
-            limits={"steps": 9},
-        ),
+    asked = of_messages(
+        [{"role": "user", "content": "Größe?"}],
+        agent="researcher",
+        collection="handbook",
+        limits={"steps": 9},
     )
-    record = await records.create(given)
+    given = RunRecord(run_id="r", thread_id="t", tenant="acme", asked=asked)
+    created = await records.create(given)
+    assert created.is_new
+    assert created.queued.first == ["r"]
+    record = await records.get("r")
+    assert record == created.record
     assert record.status is RunStatus.PENDING
     assert record.created_at == record.updated_at is not None
-    assert (record.tenant, record.asked) == ("acme", given.asked)
+    assert (record.tenant, record.asked) == ("acme", asked)
     assert (record.asked.agent, record.asked.collection) == ("researcher", "handbook")
-    assert await records.active() == ["r"]
-    assert await records.of_thread("t", tenant="acme") == ["r"]
-    assert await records.of_thread("t") == []
+    assert [run.run_id async for run in records.of_thread("t", tenant="acme")] == ["r"]
+    assert await in_thread(records) == []
 
 
 async def test_an_id_is_used_once(records: RunRecords) -> None:
@@ -62,10 +79,71 @@ async def test_an_id_is_used_once(records: RunRecords) -> None:
         await stored(records)
 
 
+async def test_a_call_that_is_sent_twice_makes_one_run(records: RunRecords) -> None:
+    first = await stored(records, made="a call")
+    again = await stored(records, made="a call")
+    assert again == first
+    assert await in_thread(records) == ["r"]
+
+
+async def test_a_key_that_is_known_gives_the_run_that_it_made(records: RunRecords) -> None:
+    async def ask(number: int) -> str:
+        run = RunRecord(run_id=f"r{number}", thread_id=f"t{number}")
+        return (await records.create(run, idempotency_key="k")).run_id
+
+    made = await asyncio.gather(*(ask(number) for number in range(50)))
+    assert len(set(made)) == 1
+    assert [run.run_id async for run in records.all()] == [made[0]]
+    other = RunRecord(run_id="other", thread_id="t", tenant="acme")
+    assert (await records.create(other, idempotency_key="k")).is_new
+
+
 async def test_an_unknown_run_is_named(records: RunRecords) -> None:
-    for asked in (records.get("x"), records.claim("x"), records.flag_cancel("x")):
+    for asked in (
+        records.get("x"),
+        records.claim("x"),
+        records.cancel("x"),
+        records.resume("x", value=1),
+        records.delete("x"),
+        records.requeue("x"),
+    ):
         with pytest.raises(RunNotFoundError, match="no run x"):
             await asked
+
+
+async def test_a_thread_is_made_or_asked_for(records: RunRecords, redis: Redis, keys: Keys) -> None:
+    with pytest.raises(ThreadNotFoundError, match="no thread t"):
+        await stored(records, create_thread=False)
+    await stored(records, asked=Asked(graph="mine", assistant_id="an id"))
+    found = await redis.hgetall(keys.thread_record("default", "t"))
+    assert (found[b"status"], found[b"paused"]) == (b"busy", b"")
+    assert (found[b"m:graph_id"], found[b"m:assistant_id"]) == (b'"mine"', b'"an id"')
+    assert await redis.zscore(keys.threads("default"), "t") is not None
+    assert await redis.smembers(keys.tenants) == {b"default"}
+    assert (await stored(records, "s", create_thread=False)).run_id == "s"
+
+
+async def test_a_temporary_thread_has_no_record(
+    records: RunRecords, redis: Redis, keys: Keys
+) -> None:
+    await stored(records, asked=Asked(temporary=True), create_thread=False)
+    assert not await redis.exists(keys.thread_record("default", "t"))
+
+
+async def test_a_run_is_held_by_one_worker_until_its_lease_ends(records: RunRecords) -> None:
+    await stored(records)
+    first = await records.claim("r", worker="a")
+    assert (first.outcome, first.attempt, first.record.worker) == (ClaimOutcome.HELD, 1, "a")
+    assert (await records.claim("r", worker="b")).outcome is ClaimOutcome.ELSEWHERE
+    assert (await records.get("r")).token == first.token
+
+
+async def test_a_claim_that_is_sent_twice_counts_one_attempt(records: RunRecords) -> None:
+    await stored(records)
+    first = await records.claim("r", worker="a", nonce="n")
+    again = await records.claim("r", worker="a", nonce="n")
+    assert again.record == first.record
+    assert (again.outcome, again.attempt) == (ClaimOutcome.HELD, 1)
 
 
 async def test_an_attempt_is_counted_before_the_work_and_the_fourth_is_refused(
@@ -73,20 +151,25 @@ async def test_an_attempt_is_counted_before_the_work_and_the_fourth_is_refused(
 ) -> None:
     await stored(records)
     for attempt in (1, 2, 3):
-        claim = await records.claim("r")
+        claim = await records.claim("r", lease_seconds=0)
         assert (claim.outcome, claim.attempt) == (ClaimOutcome.HELD, attempt)
         assert (await records.get("r")).attempts == attempt
     claim = await records.claim("r")
     assert (claim.outcome, claim.attempt) == (ClaimOutcome.EXHAUSTED, 3)
 
 
-async def test_who_was_overtaken_can_write_no_end(records: RunRecords) -> None:
+async def test_who_was_overtaken_can_write_no_end(
+    records: RunRecords, redis: Redis, keys: Keys
+) -> None:
     await stored(records)
-    old, new = await records.claim("r"), await records.claim("r")
+    old = await records.claim("r", lease_seconds=0)
+    new = await records.claim("r")
+    assert await redis.get(keys.fence("default:t")) == new.record.fence.encode()
     with pytest.raises(RunFencedError, match="run r was taken over"):
-        await records.move("r", expected=RUNNING, to=RunStatus.SUCCESS, token=old.token, end=END)
-    assert not await records.release("r", token=old.token)
-    await records.move("r", expected=RUNNING, to=RunStatus.SUCCESS, token=new.token, end=END)
+        await success(records, token=old.token)
+    assert await records.release("r", token=old.token) is None
+    await success(records, token=new.token)
+    assert not await redis.exists(keys.fence("default:t"))
 
 
 async def test_an_end_is_final_and_waits_to_be_told(
@@ -94,25 +177,26 @@ async def test_an_end_is_final_and_waits_to_be_told(
 ) -> None:
     await stored(records)
     await records.claim("r")
-    await records.move("r", expected=RUNNING, to=RunStatus.SUCCESS, end=END)
+    await success(records)
     record = await records.get("r")
     assert (record.status, record.result) == (RunStatus.SUCCESS, END)
-    assert (await records.active(), await records.closing()) == ([], ["r"])
+    assert await records.untold() == ["r"]
     assert await redis.ttl(keys.run("r")) == 100
     with pytest.raises(RunConflictError, match="run r is success"):
-        await records.move("r", expected=RUNNING, to=RunStatus.ERROR, end=END)
+        await records.move("r", expected=RUNNING, to=RunStatus.ERROR, told=END)
     assert (await records.claim("r")).outcome is ClaimOutcome.ELSEWHERE
-    assert await records.flag_cancel("r") is RunStatus.SUCCESS
+    status, _ = await records.cancel("r")
+    assert status is RunStatus.SUCCESS
     assert not (await records.get("r")).cancel_requested
     await records.closed("r")
-    assert await records.closing() == []
+    assert await indexes(redis, keys) == {"all": {"r"}}
 
 
 async def test_an_illegal_move_is_refused_before_it_is_tried(records: RunRecords) -> None:
     with pytest.raises(RunConflictError, match="may not go from pending to success"):
-        await records.move("r", expected=PENDING, to=RunStatus.SUCCESS, end=END)
+        await records.move("r", expected=PENDING, to=RunStatus.SUCCESS, told=END)
     with pytest.raises(ValueError):
-        await records.move("r", expected=PENDING, to=RunStatus.CANCELLED)
+        await records.move("r", expected=RUNNING, to=RunStatus.PENDING, told=END)
 
 
 async def test_one_of_many_ends_wins(records: RunRecords) -> None:
@@ -122,7 +206,7 @@ async def test_one_of_many_ends_wins(records: RunRecords) -> None:
     async def end(number: int) -> bool:
         told = {"type": "run.finished", "answer": str(number)}
         try:
-            await records.move("r", expected=RUNNING, to=RunStatus.SUCCESS, end=told)
+            await records.move("r", expected=RUNNING, to=RunStatus.SUCCESS, told=told)
         except RunConflictError:
             return False
         return True
@@ -137,21 +221,205 @@ async def test_one_of_many_ends_wins(records: RunRecords) -> None:
 async def test_what_is_given_back_costs_no_attempt(records: RunRecords) -> None:
     await stored(records)
     claim = await records.claim("r")
-    assert await records.release("r", token=claim.token)
+    queued = await records.release("r", token=claim.token)
+    assert queued is not None
+    assert queued.again == ["r"]
     record = await records.get("r")
     assert (record.status, record.attempts) == (RunStatus.PENDING, 0)
-    assert await records.active() == ["r"]
 
 
-async def test_an_unwanted_run_is_not_begun(records: RunRecords) -> None:
+async def test_an_unwanted_run_is_not_begun_and_its_end_is_final(records: RunRecords) -> None:
     await stored(records)
-    assert await records.flag_cancel("r") is RunStatus.PENDING
-    assert await records.cancel_requested(["r", "x"]) == {"r"}
-    assert (await records.claim("r")).outcome is ClaimOutcome.UNWANTED
-    assert (await records.get("r")).attempts == 0
+    status, _ = await records.cancel("r")
+    assert status is RunStatus.PENDING
+    record = await records.get("r")
+    assert (record.status, record.attempts) == (RunStatus.CANCELLED, 0)
+    assert (await records.claim("r")).outcome is ClaimOutcome.ELSEWHERE
 
 
-async def test_runs_of_a_thread_come_in_order(records: RunRecords) -> None:
+async def test_a_run_that_is_unwanted_while_its_worker_is_dead_is_claimed_to_be_ended(
+    records: RunRecords,
+) -> None:
+    await stored(records)
+    await records.claim("r", lease_seconds=0)
+    status, _ = await records.cancel("r")
+    assert status is RunStatus.RUNNING
+    claim = await records.claim("r")
+    assert (claim.outcome, claim.attempt) == (ClaimOutcome.UNWANTED, 1)
+
+
+async def test_runs_of_a_thread_are_worked_on_in_order(records: RunRecords) -> None:
     for name in ("c", "a", "b"):
         await stored(records, run_id=name)
-    assert await records.of_thread("t") == ["c", "a", "b"]
+    assert await in_thread(records) == ["b", "a", "c"]
+    for name in ("a", "b"):
+        assert (await records.claim(name)).outcome is ClaimOutcome.ELSEWHERE
+    await records.claim("c")
+    queued = await records.move("c", expected=RUNNING, to=RunStatus.SUCCESS, told=END)
+    assert queued.first == ["a"]
+    assert (await records.claim("a")).outcome is ClaimOutcome.HELD
+
+
+async def test_a_busy_thread_refuses_when_asked_to(records: RunRecords) -> None:
+    asked = Asked(multitask=MultitaskStrategy.REJECT)
+    await stored(records, asked=asked)
+    with pytest.raises(ThreadBusyError, match="thread t is busy with run r"):
+        await stored(records, "s", asked=asked)
+    assert (await stored(records, "s", "another", asked=asked)).run_id == "s"
+    await records.claim("r")
+    await success(records)
+    assert (await stored(records, "u", asked=asked)).run_id == "u"
+
+
+@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
+async def test_a_run_may_end_those_before_it(records: RunRecords, strategy: str) -> None:
+    await stored(records)
+    await records.claim("r")
+    await stored(records, "waiting")
+    run = RunRecord(run_id="s", thread_id="t", asked=Asked(multitask=MultitaskStrategy(strategy)))
+    created = await records.create(run)
+    assert (created.ended, created.flagged) == (["waiting"], ["r"])
+    assert (await records.get("waiting")).status is RunStatus.CANCELLED
+    flagged = await records.get("r")
+    assert (flagged.cancel_requested, flagged.cancel_action) == (True, CancelAction(strategy))
+
+
+async def test_what_is_taken_back_keeps_its_thread_until_its_steps_are_gone(
+    records: RunRecords, redis: Redis, keys: Keys
+) -> None:
+    await stored(records)
+    await records.claim("r")
+    await records.cancel("r", action=CancelAction.ROLLBACK)
+    await stored(records, "s")
+    told = {"type": "run.failed", "error": "cancelled"}
+    queued = await records.move("r", expected=RUNNING, to=RunStatus.CANCELLED, told=told)
+    assert (queued.first, (await records.get("r")).undo) == ([], True)
+    assert (await records.closed("r")).first == ["s"]
+    with pytest.raises(RunNotFoundError):
+        await records.get("r")
+    assert await in_thread(records) == ["s"]
+    assert (await indexes(redis, keys))["all"] == {"s"}
+
+
+async def test_a_paused_run_holds_nothing_and_goes_on_once(
+    records: RunRecords, redis: Redis, keys: Keys
+) -> None:
+    await stored(records)
+    await records.claim("r")
+    await records.move("r", expected=RUNNING, to=RunStatus.INTERRUPTED, told=PAUSE)
+    await records.closed("r")
+    assert await indexes(redis, keys) == {"all": {"r"}}
+    thread = await redis.hgetall(keys.thread_record("default", "t"))
+    assert (thread[b"status"], thread[b"paused"]) == (b"interrupted", b"r")
+    assert await redis.ttl(keys.run("r")) == -1
+    queued = await records.resume("r", value={"ok": True})
+    assert queued.again == ["r"]
+    with pytest.raises(RunConflictError, match="run r is pending"):
+        await records.resume("r", value={"ok": False})
+    claim = await records.claim("r")
+    assert (claim.outcome, claim.record.resume) == (ClaimOutcome.HELD, {"ok": True})
+
+
+async def test_a_paused_run_that_is_decided_comes_before_later_ones(records: RunRecords) -> None:
+    await stored(records)
+    await records.claim("r")
+    await stored(records, "later")
+    await records.move("r", expected=RUNNING, to=RunStatus.INTERRUPTED, told=PAUSE)
+    await records.resume("r", value=1)
+    assert (await records.claim("later")).outcome is ClaimOutcome.ELSEWHERE
+    assert (await records.claim("r")).outcome is ClaimOutcome.HELD
+
+
+async def test_a_paused_run_ends_when_another_takes_its_thread(
+    records: RunRecords, redis: Redis, keys: Keys
+) -> None:
+    await stored(records)
+    await records.claim("r")
+    await records.move("r", expected=RUNNING, to=RunStatus.INTERRUPTED, told=PAUSE)
+    await stored(records, "s")
+    await records.claim("s")
+    record = await records.get("r")
+    assert (record.status, (record.result or {})["error"]) == (RunStatus.CANCELLED, "overtaken")
+    thread = await redis.hgetall(keys.thread_record("default", "t"))
+    assert (thread[b"status"], thread[b"paused"]) == (b"busy", b"")
+    with pytest.raises(RunConflictError, match="run r is cancelled"):
+        await records.resume("r", value=1)
+
+
+async def test_a_thread_says_what_became_of_its_last_run(
+    records: RunRecords, redis: Redis, keys: Keys
+) -> None:
+    await stored(records)
+    await records.claim("r")
+    told = {"type": "run.failed"}
+    await records.move("r", expected=RUNNING, to=RunStatus.ERROR, told=told, error="no model")
+    name = keys.thread_record("default", "t")
+    assert await redis.hmget(name, "status", "error") == [b"error", b"no model"]
+    await stored(records, "s")
+    await records.claim("s")
+    await success(records, "s")
+    assert await redis.hmget(name, "status", "error") == [b"idle", None]
+
+
+async def test_a_delayed_run_lets_others_pass(records: RunRecords) -> None:
+    later = await stored(records, after_seconds=60)
+    assert later.due_at is not None
+    assert later.created_at is not None
+    assert (later.due_at - later.created_at).total_seconds() == 60
+    assert (await records.claim("r")).outcome is ClaimOutcome.ELSEWHERE
+    await stored(records, "s")
+    assert (await records.claim("s")).outcome is ClaimOutcome.HELD
+
+
+async def test_a_record_goes_only_when_it_is_over(
+    records: RunRecords, redis: Redis, keys: Keys
+) -> None:
+    await stored(records)
+    with pytest.raises(RunConflictError, match="run r is pending; cancel it first"):
+        await records.delete("r")
+    await records.claim("r")
+    await success(records)
+    await records.delete("r")
+    assert await in_thread(records) == []
+    assert await indexes(redis, keys) == {}
+
+
+async def test_a_newer_format_is_left_to_newer_workers(
+    records: RunRecords, redis: Redis, keys: Keys
+) -> None:
+    await stored(records)
+    old = RunRecords(redis, keys, known_format=0)
+    assert (await old.claim("r")).outcome is ClaimOutcome.PARKED
+    record = await records.get("r")
+    assert (record.status, record.attempts) == (RunStatus.PENDING, 0)
+    assert (await indexes(redis, keys))["parked"] == {"r"}
+
+
+async def test_the_names_that_scripts_make_are_those_of_keys(
+    records: RunRecords, redis: Redis, keys: Keys
+) -> None:
+    run = RunRecord(run_id="r", thread_id="thread {1}:*", tenant="tenant %:ü")
+    await records.create(run)
+    await records.claim("r")
+    known = {
+        keys.run("r"),
+        keys.runs_all,
+        keys.runs_capacity,
+        keys.runs_dispatched,
+        keys.runs_leases,
+        keys.thread_runs(run.tenant, run.thread_id),
+        keys.thread_queue(run.tenant, run.thread_id),
+        keys.thread_record(run.tenant, run.thread_id),
+        keys.fence(run.checkpoint_thread),
+        keys.tenant_running(run.tenant),
+        keys.threads(run.tenant),
+        keys.threads_updated(run.tenant),
+        keys.tenants,
+        keys.runs_turn,
+        keys.runs_order,
+    }
+    found = {name.decode() for name in cast("list[bytes]", await redis.keys(keys.prefix + "*"))}
+    by_metadata = keys.threads_by(run.tenant)
+    assert {name for name in found if not name.startswith(by_metadata)} == known - {
+        keys.runs_capacity
+    }

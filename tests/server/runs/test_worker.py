@@ -32,6 +32,7 @@ from server.runs.records import RunNotFoundError, RunRecord, RunRecords
 from server.runs.service import Runs
 from server.runs.transitions import RunStatus
 from server.runs.worker import Executor, RunWorker
+from tests.server.runs.stores import indexes
 
 
 def finished(answer: str = "done") -> events.RunFinished:
@@ -115,7 +116,7 @@ async def test_a_run_is_accepted_worked_on_and_told(house: House) -> None:
     assert record.result is not None
     assert record.result["answer"] == "to you"
     assert await house.told(record.run_id) == ["run.started", "agent.started", "run.finished"]
-    assert (await house.records.active(), await house.records.closing()) == ([], [])
+    assert await indexes(house.records.redis, house.records.keys) == {"all": {record.run_id}}
 
 
 async def test_the_end_is_stored_before_it_is_told(house: House) -> None:
@@ -225,13 +226,13 @@ async def test_a_stopping_worker_gives_back_what_does_not_finish(house: House) -
 
 
 async def test_a_stored_run_that_was_never_queued_is_found(house: House) -> None:
-    record = await house.records.create(
+    created = await house.records.create(
         RunRecord(
             run_id="r", thread_id="t", asked=of_messages([{"role": "user", "content": "you"}])
         )
     )
     async with house.worker(answer_at_once):
-        assert (await house.ended(record.run_id)).status is RunStatus.SUCCESS
+        assert (await house.ended(created.run_id)).status is RunStatus.SUCCESS
 
 
 async def test_an_end_that_was_stored_but_not_told_is_told(house: House) -> None:
@@ -241,17 +242,17 @@ async def test_an_end_that_was_stored_but_not_told_is_told(house: House) -> None
         "r",
         expected=frozenset({RunStatus.RUNNING}),
         to=RunStatus.SUCCESS,
-        end=finished().model_dump(mode="json"),
+        told=finished().model_dump(mode="json"),
     )
     async with house.worker(answer_at_once):
         assert await house.told("r") == ["run.finished"]
-    assert await house.records.closing() == []
+        assert await house.records.untold() == []
 
 
 async def test_a_run_that_lost_its_worker_three_times_is_not_begun_again(house: House) -> None:
     await house.records.create(RunRecord(run_id="r", thread_id="t"))
     for _ in range(3):
-        await house.records.claim("r")
+        await house.records.claim("r", lease_seconds=0)
     async with house.worker(answer_at_once):
         record = await house.ended("r")
         healthy = await house.ended((await house.ask()).run_id)
@@ -317,6 +318,8 @@ async def test_a_worker_that_was_overtaken_writes_no_end(house: House) -> None:
     async with house.worker(held) as worker:
         run = await house.ask()
         await held.begun.wait()
+        # Its lease was over, and somebody else has it now.
+        await house.records.redis.hset(house.records.keys.run(run.run_id), "lease", 1)
         await house.records.claim(run.run_id)
         held.let_go.set()
         async with asyncio.timeout(5):

@@ -1,0 +1,79 @@
+"""What follows from a stored end or pause: the log says it, and what is to go goes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from graphs.event_log import ThreadLog
+from graphs.fence import IDLE, FencedError
+from server.runs.moves import Queued
+from server.runs.record import RunNotFoundError, RunRecord
+from server.runs.records import RunRecords
+from server.runs.transitions import RunStatus
+
+TEMPORARY_SECONDS = 3600
+"""How long the events of a temporary thread can be read after its end."""
+
+
+class Steps(Protocol):
+    """The steps of runs: what the checkpoint saver has of them."""
+
+    async def adelete_for_runs(self, run_ids: list[str], /) -> None: ...
+
+    async def adelete_thread(self, thread_id: str, /) -> None: ...
+
+
+class Teller:
+    """Tells ends and pauses, once, however often it is asked and whoever dies in between.
+
+    Without ``steps`` it leaves those runs whose steps have to go to a process that has them.
+    """
+
+    def __init__(self, *, records: RunRecords, log: ThreadLog, steps: Steps | None = None) -> None:
+        self._records = records
+        self._log = log
+        self._steps = steps
+
+    async def tell(self, record: RunRecord, *, late: bool = False) -> Queued:
+        """Say what is stored; replies whose turn it is then. ``late``: long after it was stored."""
+        if record.result is None:
+            return Queued()
+        if record.status is RunStatus.INTERRUPTED:
+            # A pause is news only until somebody else has the thread.
+            fence = IDLE if late else ""
+            try:
+                await self._log.pause(
+                    record.thread_id,
+                    record.run_id,
+                    record.result,
+                    tenant=record.tenant,
+                    fence=fence,
+                )
+            except FencedError:
+                return Queued()
+            return await self._records.closed(record.run_id)
+        if not record.status.is_terminal:
+            return Queued()
+        await self._log.close(
+            record.thread_id,
+            record.run_id,
+            record.result,
+            tenant=record.tenant,
+            retention_seconds=TEMPORARY_SECONDS if record.asked.temporary else None,
+        )
+        if record.undo or record.asked.temporary:
+            if self._steps is None:
+                return Queued()
+            if record.asked.temporary:
+                await self._steps.adelete_thread(record.checkpoint_thread)
+            else:
+                await self._steps.adelete_for_runs([record.run_id])
+        return await self._records.closed(record.run_id)
+
+    async def tell_late(self, run_id: str) -> Queued:
+        """The same for a run that was found untold."""
+        try:
+            record = await self._records.get(run_id)
+        except RunNotFoundError:
+            return await self._records.closed(run_id)
+        return await self.tell(record, late=True)
