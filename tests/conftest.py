@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 
 import pytest
@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from graphs.keys import Keys
 from server.redis_client import open_redis
 from server.redis_server import RedisServer
+from tests.doubles import redis_kinds
 from tests.doubles.openai_endpoint import OpenAIEndpoint
 
 
@@ -74,3 +75,30 @@ async def openai_endpoint() -> AsyncIterator[OpenAIEndpoint]:
     yield endpoint
     await endpoint.aclose()
     endpoint.assert_exhausted()
+
+
+@pytest.fixture(scope="session")
+def redis_of_kind(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], redis_kinds.Server]]:
+    """A server of each kind, started when first asked for, once for the whole session."""
+    running: dict[str, redis_kinds.Server] = {}
+
+    def started(kind: str) -> redis_kinds.Server:
+        if kind not in running:
+            running[kind] = redis_kinds.Server(kind, tmp_path_factory.mktemp(kind))
+        return running[kind]
+
+    yield started
+    for server in running.values():
+        server.kill()
+
+
+@pytest.fixture(params=redis_kinds.KINDS)
+def redis_kind(request: pytest.FixtureRequest) -> str:
+    """Runs a test once for each kind of server that we promise to run on.
+
+    A module whose tests are for all of them has a ``redis_url`` of its own: ``redis_of_kind`` of
+    this.
+    """
+    return str(request.param)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -16,13 +16,25 @@ from graphs.event_log import Entry, EventLog, ThreadLog, position
 from graphs.event_log_memory import MemoryEventLog
 from graphs.fence import IDLE, FencedError, stamp
 from graphs.keys import Keys, thread_name
+from tests.doubles.redis_kinds import KINDS, Server
 
 SMALL = 20
 
 
-@pytest.fixture(params=["redis", "memory"])
-def log(request: pytest.FixtureRequest) -> ThreadLog:
-    if request.param == "memory":
+@pytest.fixture
+def redis_url(request: pytest.FixtureRequest, redis_of_kind: Callable[[str], Server]) -> str:
+    kind = request.getfixturevalue("log_kind")
+    return redis_of_kind(kind).url
+
+
+@pytest.fixture(params=[*KINDS, "memory"])
+def log_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def log(request: pytest.FixtureRequest, log_kind: str) -> ThreadLog:
+    if log_kind == "memory":
         return MemoryEventLog(max_events=SMALL)
     redis = cast("Redis", request.getfixturevalue("redis"))
     keys = cast("Keys", request.getfixturevalue("keys"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -14,7 +15,14 @@ from graphs.event_log_memory import MemoryEventLog
 from graphs.keys import Keys
 from server.redis_client import open_redis
 from tests.doubles.lost_replies import lost_replies
+from tests.doubles.redis_kinds import Server
 from tests.graphs.test_event_log import END, PAUSE, all_of, said, words
+
+
+@pytest.fixture
+def redis_url(redis_kind: str, redis_of_kind: Callable[[str], Server]) -> str:
+    """Every kind of server that we promise to run on."""
+    return redis_of_kind(redis_kind).url
 
 
 async def blocked(redis: Redis) -> None:

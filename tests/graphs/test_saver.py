@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 from uuid import uuid4
@@ -26,6 +26,13 @@ from redis.asyncio.connection import AbstractConnection
 
 from graphs.keys import Keys
 from graphs.saver import RedisSaver
+from tests.doubles.redis_kinds import Server
+
+
+@pytest.fixture
+def redis_url(redis_kind: str, redis_of_kind: Callable[[str], Server]) -> str:
+    """Every kind of server that we promise to run on."""
+    return redis_of_kind(redis_kind).url
 
 
 @pytest.fixture
