@@ -21,6 +21,7 @@ from server import lock
 from server.exits import CommandFailed, Exit
 from server.part import Part
 from server.settings import Settings
+from tools.retrieval.remote_knowledge import TENANT_HEADER
 
 READ_SECONDS = 60.0
 """Streams beat every five seconds; a silence as long as this is a dead line."""
@@ -65,6 +66,31 @@ async def connect(
                 waiting = True
         await asyncio.sleep(_POLL_SECONDS)
     async with _own(settings, progress=progress, runs=runs) as client:
+        yield client
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, url: str | None, tenant: str | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server that is there already; ``tenant`` names another than the key's.
+
+    Raises CommandFailed where there is none.
+    """
+    if url is None:
+        live = lock.announced(settings.data_dir)
+        if live is None or not await answers(live.url):
+            raise CommandFailed(
+                f"no server runs from {settings.data_dir}; start one with `counterpoint up`, or "
+                "name one with --url",
+                code=Exit.UNAVAILABLE,
+            )
+        url = live.url
+    else:
+        await _greet(url)
+    async with _at(url, key=settings.api_key) as client:
+        if tenant is not None:
+            client.headers[TENANT_HEADER] = tenant
         yield client
 
 
@@ -142,15 +168,14 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-async def call(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> dict[str, Any]:
-    """One request and its JSON object. Raises CommandFailed with what the server said."""
+async def call(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> Any:
+    """One request and its JSON. Raises CommandFailed with what the server said."""
     try:
         response = await client.request(method, path, **options)
     except httpx.HTTPError as error:
         raise lost(error) from error
     await succeeded(response)
-    found: dict[str, Any] = orjson.loads(response.content) if response.content else {}
-    return found
+    return orjson.loads(response.content) if response.content else {}
 
 
 async def succeeded(response: httpx.Response) -> None:

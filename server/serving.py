@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from agents import agent
 from server.assistants.records import Assistants, Graphs
+from server.repairs import Repairs
 from server.runs.service import Runs
 from server.settings import Settings
 from server.threads.records import RedisThreads
@@ -24,6 +25,9 @@ class Serving(Protocol):
 
     @property
     def runs(self) -> Runs: ...
+
+    @property
+    def repairs(self) -> Repairs: ...
 
     @property
     def assistants(self) -> Assistants: ...
