@@ -94,6 +94,7 @@ class RunWorker:
         self._idle = asyncio.Event()
         self._idle.set()
         self._stop = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -113,10 +114,12 @@ class RunWorker:
         serving, *others = self._tasks
         self._stop.set()
         deadline = time.monotonic() + self._grace
-        while self._held and (left := deadline - time.monotonic()) > 0:
+        while (
+            self._held and not self._hurried.is_set() and (left := deadline - time.monotonic()) > 0
+        ):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
-                    await self._idle.wait()
+                    await self._idle_or_hurried()
         while not serving.done():
             for held in list(self._held.values()):
                 held.interrupt(Why.STOPPING)
@@ -131,9 +134,24 @@ class RunWorker:
             # They are stored as pending: another worker's reaper queues them.
             _log.warning("%d runs could not be given back: %s", len(self._returned), error)
 
+    def hurry(self) -> None:
+        """Let the grace of a stop be over now: what is left is given back."""
+        self._hurried.set()
+
     async def idle(self) -> None:
         """Wait until no run is being worked on."""
         await self._idle.wait()
+
+    async def _idle_or_hurried(self) -> None:
+        waits = [
+            asyncio.create_task(self._idle.wait()),
+            asyncio.create_task(self._hurried.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
 
     async def advance(self, run_id: str) -> None:
         """One delivery of a run id: at most one attempt."""
