@@ -53,6 +53,8 @@ class Building:
         self._started = time.monotonic()
         self.parts: dict[str, str] = {}
         self.redis_url = ""
+        # Our own Redis always writes its file.
+        self.has_disk = True
 
     def _told(self, part: str, what: str, *, since: float) -> None:
         self.parts[part] = what
@@ -65,8 +67,11 @@ class Building:
             redis = open_redis(url)
             self._stack.push_async_callback(redis.aclose)
             facts = await redis_check.check(redis, url=url)
+            self.has_disk = facts.has_disk
             for warning in facts.warnings:
                 self._progress.note(f"warning: {warning}")
+            if said := await redis_check.slow(redis):
+                self._progress.note(f"note: {said}")
             what = f"{facts.product} {facts.version} at {redis_check.shown(url)}"
         else:
             server = RedisServer(self._settings.data_dir)

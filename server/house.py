@@ -26,6 +26,9 @@ from server import registry as registries
 from server.building import Building, coding
 from server.executor import Executor, GraphExecutor
 from server.part import Part
+from server.repairs import Repairs
+from server.runs.admission import Admission
+from server.runs.durability import Durability
 from server.runs.ledger import RedisRunLedgers
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecords
@@ -53,6 +56,7 @@ class House:
     records: RunRecords
     queue: RunQueue
     runs: Runs
+    repairs: Repairs
     saver: RedisSaver
     registry: registries.GraphRegistry
     store: RedisStore
@@ -93,7 +97,20 @@ async def open_house(
         redis = await build.redis()
         keys = Keys()
         log = EventLog(redis, keys)
-        records = RunRecords(redis, keys)
+        records = RunRecords(
+            redis,
+            keys,
+            max_attempts=settings.max_attempts,
+            lease_seconds=settings.lease_seconds,
+            admission=Admission(tenant_concurrency=settings.tenant_concurrency or 0),
+        )
+        durability = Durability(
+            redis,
+            disk=build.has_disk,
+            replicas=settings.redis_replicas,
+            hurry=settings.redis_url is None,
+        )
+        stack.push_async_callback(durability.close)
         queue = await stack.enter_async_context(RunQueue(build.redis_url, keys))
         saver = RedisSaver(redis, keys)
         graphs, store, notes = registries.configured(settings, redis=redis, keys=keys, saver=saver)
@@ -137,6 +154,7 @@ async def open_house(
                 log=log,
                 queue=queue,
                 executor=executor,
+                steps=saver,
                 concurrency=settings.concurrency,
                 grace_seconds=settings.drain_seconds
                 if part is Part.WORKER
@@ -144,7 +162,7 @@ async def open_house(
                 # A Redis of our own has no other workers.
                 sole_owner=settings.redis_url is None,
             )
-            await stack.enter_async_context(working)
+            await stack.enter_async_context(_hurried(working))
         yield House(
             settings=settings,
             redis=redis,
@@ -152,7 +170,8 @@ async def open_house(
             log=log,
             records=records,
             queue=queue,
-            runs=Runs(records=records, log=log, queue=queue),
+            runs=Runs(records=records, log=log, queue=queue, durability=durability, steps=saver),
+            repairs=Repairs(records, queue),
             saver=saver,
             registry=graphs,
             store=store,
@@ -164,6 +183,23 @@ async def open_house(
             parts=build.parts,
             local_model=llama,
         )
+
+
+@asynccontextmanager
+async def _hurried(worker: RunWorker) -> AsyncIterator[None]:
+    """The worker at work. A cancel while it drains ends its grace, and what is left is given back
+    all the same, so that no run has to wait for the end of a lease."""
+    await worker.__aenter__()
+    try:
+        yield
+    finally:
+        closing = asyncio.create_task(worker.__aexit__(None, None, None), name="drain")
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            worker.hurry()
+            await closing
+            raise
 
 
 def rules_of(settings: Settings) -> Sequence[policy.Rule]:

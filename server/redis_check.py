@@ -19,11 +19,13 @@ class RedisUnusable(Exception):  # noqa: N818 - it says what is wrong
 
 @dataclass(frozen=True, kw_only=True)
 class RedisFacts:
-    """What was found. ``durability``: what it keeps, in words; ``warnings``: what it may lose."""
+    """What was found. ``durability``: what it keeps, in words; ``has_disk``: whether it writes an
+    append-only file; ``warnings``: what it may lose."""
 
     product: str
     version: str
     durability: str = ""
+    has_disk: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -73,6 +75,7 @@ async def check(redis: Redis, *, url: str) -> RedisFacts:
         product=product,
         version=version,
         durability=_durability(info),
+        has_disk=bool(int(info.get("aof_enabled", 0))),
         warnings=tuple(f"{shown(url)} {said}" for said in _losses(info)),
     )
 
@@ -100,6 +103,21 @@ def _losses(info: Mapping[str, Any]) -> Iterator[str]:
             "takes writes also when it has lost its replicas, and a failover then loses them; "
             "set `min-replicas-to-write 1`"
         )
+
+
+async def slow(redis: Redis) -> str:
+    """What makes every accepted run wait, with its remedy; '' for nothing, or not known."""
+    try:
+        found: Mapping[Any, Any] = await redis.config_get("appendonly", "appendfsync") or {}
+    except (RedisError, OSError):
+        return ""
+    said = [word.decode() if isinstance(word, bytes) else str(word) for word in found.values()]
+    if "yes" not in said or "always" in said:
+        return ""
+    return (
+        "Redis syncs its append-only file once a second or less, and every accepted run waits for "
+        "that; set `appendfsync always`"
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -92,6 +92,11 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         default=None, description="Redis 7.2+ or Valkey 8; absent: one of our own"
     )
+    redis_replicas: int = Field(
+        default=0,
+        ge=0,
+        description="Replicas that have to have a run before it is answered as accepted",
+    )
     qdrant_url: str | None = Field(
         default=None, description="Qdrant server; absent: the engine in process"
     )
@@ -152,6 +157,20 @@ class Settings(BaseSettings):
         default=50_000_000, ge=1, description="Largest document accepted, bytes"
     )
     concurrency: int = Field(default=4, ge=1, description="Runs worked on at the same time")
+    tenant_concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        description="Runs of one tenant at the same time, over all workers; absent: no limit, "
+        "tenants take turns",
+    )
+    lease_seconds: float = Field(
+        default=30.0,
+        ge=1,
+        description="How long a worker may be silent before others take its runs",
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, description="How often a run is begun whose worker dies each time"
+    )
     drain_seconds: float = Field(
         default=20.0,
         ge=0,
