@@ -322,6 +322,10 @@ class RunRecords:
         async for record in self._walk(self.keys.runs_dead):
             yield record
 
+    async def is_untold(self, run_id: str) -> bool:
+        """Whether its end or pause may not be in the event log yet."""
+        return await self.redis.zscore(self.keys.runs_untold, run_id) is not None
+
     async def untold(self) -> list[str]:
         """Runs whose end or pause may not be in the event log yet."""
         found = cast("list[bytes]", await self.redis.zrange(self.keys.runs_untold, 0, -1))

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 from redis.asyncio import Redis
@@ -31,7 +30,6 @@ from server.runs.records import RunRecords
 from server.runs.telling import Steps, Teller
 from server.runs.transitions import RunStatus
 
-_LOG_GONE = timedelta(minutes=1)
 _AT_ONCE = 16
 
 _log = logging.getLogger(__name__)
@@ -241,7 +239,7 @@ class Runs:
         Raises RunNotFoundError, RunConflictError, NotDurableError.
         """
         record = await self.get(run_id, tenant=tenant)
-        if record.status is RunStatus.INTERRUPTED and record.run_id in await self._untold():
+        if record.status is RunStatus.INTERRUPTED and await self._records.is_untold(run_id):
             await self._put(await self._teller.tell(record))
 
         async def write(one: Redis) -> Queued:
@@ -299,13 +297,12 @@ class Runs:
         Raises RunNotFoundError.
         """
         record = await self._records.get(run_id)
-        settled = record.updated_at or datetime.now(UTC)
         entries = self._log.read(
             record.thread_id,
             after=after,
             run_id=run_id,
-            # An end that was told long ago and is not there has been deleted.
-            begun=record.status.is_terminal and datetime.now(UTC) - settled > _LOG_GONE,
+            # An end that was told and is not there has been trimmed or deleted.
+            begun=record.status.is_terminal and not await self._records.is_untold(run_id),
             tenant=record.tenant,
         )
         async with aclosing(cast("Any", entries)):
@@ -324,9 +321,6 @@ class Runs:
             async for _ in entries:
                 pass
         return await self._records.get(run_id)
-
-    async def _untold(self) -> frozenset[str]:
-        return frozenset(await self._records.untold())
 
     async def _put(self, queued: Queued) -> None:
         """They are stored, so they are accepted: what fails here, a worker's reaper does."""
