@@ -7,12 +7,13 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command, StateSnapshot
 from pydantic import BaseModel
 from redis.exceptions import RedisError
@@ -150,7 +151,7 @@ async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begu
         record,
         head,
         answering=noted[1] if noted is not None and noted[0] == record.resumes else None,
-        stops=stops_at(record, graph, head),
+        stops=await _stops(record, graph, head),
     )
     answers = (
         isinstance(start, starting.Begin)
@@ -165,14 +166,27 @@ async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begu
     return Begun(start=start, account=account, ledger=ledger, head=head)
 
 
-def stops_at(record: RunRecord, graph: Graph, head: StateSnapshot) -> bool:
+async def _stops(record: RunRecord, graph: Graph, head: StateSnapshot) -> bool:
     """Whether a breakpoint keeps the graph from going on where it is."""
-    asked = record.asked
-    before = asked.interrupt_before or graph.interrupt_before_nodes
+    if not head.next:
+        return False
+    before = record.asked.interrupt_before or graph.interrupt_before_nodes
     if before == "*" or set(head.next) & set(before):
-        return bool(head.next)
-    # Which nodes came last no checkpoint says; a run that stops behind all of them stops here.
-    return (asked.interrupt_after or graph.interrupt_after_nodes) == "*" and bool(head.next)
+        return True
+    after = record.asked.interrupt_after or graph.interrupt_after_nodes
+    return bool(after) and (after == "*" or bool(await _last_nodes(graph, head) & set(after)))
+
+
+async def _last_nodes(graph: Graph, head: StateSnapshot) -> set[str]:
+    """The nodes whose step made the latest checkpoint: they saw more than in the one before."""
+    saver = cast("BaseCheckpointSaver[str]", graph.checkpointer)
+    latest = await saver.aget_tuple(head.config)
+    if latest is None or latest.parent_config is None:
+        return set()
+    former = await saver.aget_tuple(latest.parent_config)
+    before = {} if former is None else former.checkpoint["versions_seen"]
+    seen = latest.checkpoint["versions_seen"]
+    return {node for node, versions in seen.items() if versions != before.get(node)}
 
 
 def head_of(record: RunRecord) -> RunnableConfig:
