@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+_GREETINGS = (b"CLIENT", b"HELLO", b"SELECT", b"PING")
 
 
 @contextmanager
@@ -18,25 +21,33 @@ def lost_replies(monkeypatch: pytest.MonkeyPatch, *, every: int = 1) -> Iterator
     Yields a list with one number per lost reply.
     """
     lost: list[int] = []
-    original = AbstractConnection.read_response
-    state = {"sent": 0, "again": False}
+    sent = itertools.count(1)
+    doomed: dict[int, int] = {}
+    again: set[int] = set()
+    send, read = AbstractConnection.send_packed_command, AbstractConnection.read_response
+
+    async def send_packed_command(self: Any, command: Any, *args: Any, **options: Any) -> None:
+        packed = command if isinstance(command, bytes) else b"".join(command)
+        if not any(word in packed[:40] for word in _GREETINGS):
+            number = next(sent)
+            if id(self) in again:
+                again.discard(id(self))
+            elif number % every == 0:
+                doomed[id(self)] = number
+        await send(self, packed, *args, **options)
 
     async def read_response(self: Any, *args: Any, **options: Any) -> Any:
-        reply = await original(self, *args, **options)
-        # What a connection says when it opens is no command of ours.
-        if reply in (b"OK", b"PONG", "OK", "PONG"):
-            return reply
-        if state["again"]:
-            state["again"] = False
-            return reply
-        state["sent"] += 1
-        if state["sent"] % every:
-            return reply
-        lost.append(state["sent"])
-        state["again"] = True
-        await self.disconnect()
-        raise RedisConnectionError("the line broke before the reply")
+        try:
+            return await read(self, *args, **options)
+        finally:
+            # A script that the server does not know is an answer, and lost as any other.
+            if number := doomed.pop(id(self), 0):
+                lost.append(number)
+                again.add(id(self))
+                await self.disconnect()
+                raise RedisConnectionError("the line broke before the reply")
 
     with monkeypatch.context() as patch:
+        patch.setattr(AbstractConnection, "send_packed_command", send_packed_command)
         patch.setattr(AbstractConnection, "read_response", read_response)
         yield lost
