@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from server.app import build
 from tests.server.surface import Parts, configured, hashed, in_process
 from tests.tools.retrieval.making import pdf
 from tools.retrieval.documents import DocumentVersion
@@ -22,6 +23,8 @@ from tools.retrieval.errors import (
 from tools.retrieval.knowledge import Knowledge, Status
 from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.remote_knowledge import RemoteKnowledge
+from tools.search_documents import SearchDocuments, search_documents
+from tools.tool import ToolContext, ToolError
 
 TEXT = "# Rooms\n\nThe blue room seats twelve people.\n\n## Booking\n\nAsk the office first."
 HERE: dict[str, Any] = {"tenant": "acme", "collection": "hr"}
@@ -125,6 +128,24 @@ async def test_a_keeper_that_is_down_is_named_with_the_remedy_and_no_password() 
             await remote.search("x", **HERE)
     assert "http://127.0.0.1:9" in str(down.value)
     assert "hush" not in str(down.value)
+
+
+async def test_while_the_keeper_is_down_callers_get_503_and_models_a_tool_error(
+    parts: Parts,
+) -> None:
+    async with RemoteKnowledge.open("http://127.0.0.1:9") as remote:
+        app = build(Parts(**{**vars(parts), "knowledge": remote}))
+        async with in_process(app) as client:
+            searched = await client.post("/documents/search", json={"query": "x"})
+            listed = await client.get("/documents")
+            assert (await client.get("/info")).status_code == 200
+        tool = search_documents(remote)
+        context = ToolContext(tenant="acme", collection="hr", run_id="r", call_id="c")
+        with pytest.raises(ToolError, match=r"The search failed: .* does not answer"):
+            await tool.call(SearchDocuments(query="x"), context)
+    for reply in (searched, listed):
+        assert reply.status_code == 503
+        assert "COUNTERPOINT_KNOWLEDGE_URL" in reply.json()["detail"]
 
 
 @pytest.mark.parametrize(

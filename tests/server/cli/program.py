@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 ADDRESS = re.compile(r"ready at (http://127\.0\.0\.1:\d+)")
+WORKER_READY = re.compile(r"worker is ready")
 PATIENCE = 30.0
 HASHED = "tests.server.cli.hashed"
 
@@ -27,7 +28,7 @@ class Ended:
 
 @dataclass(kw_only=True)
 class Running:
-    """A program that was started with ``up``."""
+    """A program that goes on until it is told to stop: ``up``, ``api``, ``worker``."""
 
     process: asyncio.subprocess.Process
     url: str = ""
@@ -41,11 +42,15 @@ class Running:
         return text
 
     async def ready(self) -> str:
+        self.url = (await self.says(ADDRESS))[1]
+        return self.url
+
+    async def says(self, wanted: re.Pattern[str]) -> re.Match[str]:
+        """Wait for a line like this."""
         while line := await self.line():
-            if found := ADDRESS.search(line):
-                self.url = found[1]
-                return self.url
-        raise AssertionError(f"it ended before it was ready: {''.join(self.said)}")
+            if found := wanted.search(line):
+                return found
+        raise AssertionError(f"it ended before it said so: {''.join(self.said)}")
 
     async def end(self, number: signal.Signals) -> int:
         """Send a signal, and give the exit code."""
@@ -79,9 +84,13 @@ class Program:
     @asynccontextmanager
     async def up(self, *arguments: str) -> AsyncIterator[Running]:
         """A server that starts on a free port; killed at the end if it is still there."""
-        process = await self._start(
-            HASHED, "up", "--port", "0", *arguments, err=asyncio.subprocess.STDOUT
-        )
+        async with self.running("up", "--port", "0", *arguments) as running:
+            yield running
+
+    @asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[Running]:
+        """A command that goes on; killed at the end if it is still there."""
+        process = await self._start(HASHED, *arguments, err=asyncio.subprocess.STDOUT)
         try:
             yield Running(process=process)
         finally:
