@@ -26,6 +26,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from graphs import retention
 from server.sections import (
     GraphSettings,
     KeySettings,
@@ -163,6 +164,16 @@ class Settings(BaseSettings):
         description="Runs of one tenant at the same time, over all workers; absent: no limit, "
         "tenants take turns",
     )
+    checkpoint_retention: str = Field(
+        default="1000",
+        description="Steps of a thread that stay to go back to: `all`, how many of the newest, or "
+        "`latest`, once its run has ended",
+    )
+    checkpoint_classes: tuple[str, ...] = Field(
+        default=(),
+        description="Classes of your graphs' states that may be read back from checkpoints, such "
+        'as `["shop.state:Order"]`; plain data and messages always may',
+    )
     lease_seconds: float = Field(
         default=30.0,
         ge=1,
@@ -197,6 +208,21 @@ class Settings(BaseSettings):
             return value
         return {name: {"path": one} if isinstance(one, str) else one for name, one in value.items()}
 
+    @field_validator("checkpoint_retention")
+    @classmethod
+    def _retention(cls, value: str) -> str:
+        retention.parse(value)
+        return value
+
+    @field_validator("checkpoint_classes")
+    @classmethod
+    def _classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            module, _, class_name = name.partition(":")
+            if not module or not class_name:
+                raise ValueError(f"{name!r} names no class: write package.module:Class")
+        return value
+
     @field_validator("data_dir", "models_dir", "models_from", "bubblewrap", "langgraph_json")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -227,6 +253,12 @@ class Settings(BaseSettings):
             if name is not None and name not in self.models:
                 raise ValueError(f"roles.{role}: no model named {name!r} under [models]")
         return self
+
+    @property
+    def checkpoint_class_names(self) -> list[tuple[str, str]]:
+        """Module and class of each of ``checkpoint_classes``."""
+        parts = (name.partition(":") for name in self.checkpoint_classes)
+        return [(module, class_name) for module, _, class_name in parts]
 
     @property
     def has_keys(self) -> bool:
