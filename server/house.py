@@ -11,6 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from agents import agent, roster
+from graphs import retention
 from graphs.event_log import EventLog
 from graphs.keys import Keys
 from graphs.saver import RedisSaver
@@ -112,7 +113,12 @@ async def open_house(
         )
         stack.push_async_callback(durability.close)
         queue = await stack.enter_async_context(RunQueue(build.redis_url, keys))
-        saver = RedisSaver(redis, keys)
+        saver = RedisSaver(
+            redis,
+            keys,
+            retention=retention.parse(settings.checkpoint_retention),
+            allowed=settings.checkpoint_class_names,
+        )
         graphs, store, notes = registries.configured(settings, redis=redis, keys=keys, saver=saver)
         for note in notes:
             progress.note(f"warning: {note}")
