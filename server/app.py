@@ -11,7 +11,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import auth, body, errors
-from server.routes import documents, health, openai, reference, runs
+from server.routes import (
+    assistants,
+    documents,
+    health,
+    openai,
+    reference,
+    runs,
+    thread_state,
+    threads,
+)
 from server.serving import Serving
 from server.settings import LOOPBACK
 from server.wire.sse import HEARTBEAT_SECONDS
@@ -43,7 +52,16 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
     app.state.serving = house
     app.state.heartbeat = heartbeat
     app.state.started = int(time.time())
-    for routes in (health, openai, runs, documents, reference):
+    for routes in (
+        health,
+        assistants,
+        threads,
+        thread_state,
+        runs,
+        openai,
+        documents,
+        reference,
+    ):
         app.include_router(routes.router)
     errors.install(app)
     largest = house.settings.max_document_bytes

@@ -1,6 +1,7 @@
 """What a caller is told when a request does not succeed: one JSON shape, ``{"detail": "..."}``.
 
 Fault                     has a status and one line for people
+├── BadRequest      400   fields that do not go together
 ├── Unauthorized    401
 ├── Forbidden       403
 ├── NotFound        404
@@ -28,7 +29,10 @@ from starlette.responses import JSONResponse, Response
 
 from graphs import events
 from models import errors as model_errors
-from server.runs.records import RunConflictError, RunNotFoundError
+from server.assistants import records as assistants
+from server.runs import record as run
+from server.runs.record import RunConflictError, RunNotFoundError
+from server.threads import states, thread
 from tools.retrieval import errors as retrieval
 
 _log = logging.getLogger(__name__)
@@ -51,6 +55,10 @@ class Fault(HTTPException):
         super().__init__(self.status, message, dict(headers or {}))
         self.param = param
         self.code = code
+
+
+class BadRequest(Fault):
+    status = 400
 
 
 class Unauthorized(Fault):
@@ -107,10 +115,24 @@ def fault_of(error: Exception) -> Fault | None:
     match error:
         case Fault():
             return error
-        case RunNotFoundError():
+        case RunNotFoundError() | run.ThreadNotFoundError():
             return NotFound(str(error))
-        case RunConflictError():
+        case RunConflictError() | run.RunExistsError():
             return _with_status(409, str(error))
+        case run.NotDurableError():
+            return Unavailable(str(error))
+        case thread.ThreadNotFoundError() | states.CheckpointNotFoundError():
+            return NotFound(str(error))
+        case assistants.AssistantNotFoundError() | assistants.GraphNotFoundError():
+            return NotFound(str(error))
+        case (
+            thread.ThreadBusyError()
+            | thread.ThreadExistsError()
+            | assistants.AssistantConflictError()
+        ):
+            return _with_status(409, str(error))
+        case states.StateError():
+            return Invalid(str(error))
         case retrieval.BadFilter():
             return Invalid(str(error), param="filters")
         case retrieval.StoreError():
@@ -125,6 +147,8 @@ def fault_of(error: Exception) -> Fault | None:
             return _with_status(
                 507, "Redis cannot write to its disk; free some space there and try again"
             )
+        case redis_errors.ResponseError() if str(error).startswith(("NOREPLICAS", "MASTERDOWN")):
+            return Unavailable("Redis misses its replicas and takes no writes; try again")
         case (
             redis_errors.ConnectionError()
             | redis_errors.TimeoutError()
@@ -190,8 +214,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     for kind in (
-        RunNotFoundError,
-        RunConflictError,
+        run.RunError,
+        thread.ThreadError,
+        assistants.AssistantError,
         retrieval.RetrievalError,
         redis_errors.RedisError,
         OSError,

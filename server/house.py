@@ -24,6 +24,7 @@ from models.progress import Progress
 from models.registry import Role
 from server import house_models, lock
 from server import registry as registries
+from server.assistants.records import Assistants
 from server.building import Building, coding
 from server.executor import Executor, GraphExecutor
 from server.part import Part
@@ -37,6 +38,10 @@ from server.runs.service import Runs
 from server.runs.worker import RunWorker
 from server.settings import Settings
 from server.team import TeamExecutor
+from server.threads.pausing import ending
+from server.threads.records import RedisThreads
+from server.threads.states import ThreadStates
+from server.threads.sweeper import ThreadSweeper, swept
 from tools.retrieval.knowledge import Knowledge
 from tools.sandbox.find import Unavailable
 from tools.sandbox.sandbox import Sandbox
@@ -58,6 +63,9 @@ class House:
     queue: RunQueue
     runs: Runs
     repairs: Repairs
+    threads: RedisThreads
+    states: ThreadStates
+    assistants: Assistants
     saver: RedisSaver
     registry: registries.GraphRegistry
     store: RedisStore
@@ -169,6 +177,10 @@ async def open_house(
                 sole_owner=settings.redis_url is None,
             )
             await stack.enter_async_context(_hurried(working))
+        runs = Runs(records=records, log=log, queue=queue, durability=durability, steps=saver)
+        threads = RedisThreads(redis, keys, saver=saver, log=log)
+        if part.works:
+            await stack.enter_async_context(swept(ThreadSweeper(redis, keys, threads=threads)))
         yield House(
             settings=settings,
             redis=redis,
@@ -176,8 +188,13 @@ async def open_house(
             log=log,
             records=records,
             queue=queue,
-            runs=Runs(records=records, log=log, queue=queue, durability=durability, steps=saver),
+            runs=runs,
             repairs=Repairs(records, queue),
+            threads=threads,
+            states=ThreadStates(
+                graphs=graphs, saver=saver, threads=threads, end_paused=ending(runs)
+            ),
+            assistants=Assistants(redis, keys, graphs=graphs, agents=tuple(agents)),
             saver=saver,
             registry=graphs,
             store=store,

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import orjson
 from langchain_core.runnables import RunnableConfig
-from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
 from redis.asyncio import Redis
 
 from graphs.keys import DEFAULT_TENANT, Keys
@@ -22,6 +22,9 @@ TEAM = "team"
 _NAMESPACE = uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 _PAGE = 200
 BUILT_IN: Mapping[str, Any] = {"created_by": "system"}
+
+Graph = Pregel[Any, Any, Any, Any]
+Access = Literal["threads.create_run", "threads.update", "threads.read", "assistants.read"]
 
 
 class AssistantError(Exception):
@@ -47,8 +50,15 @@ class Graphs(Protocol):
     def names(self) -> Sequence[str]: ...
 
     def open(
-        self, name: str, config: RunnableConfig | None = None
-    ) -> AbstractAsyncContextManager[CompiledStateGraph[Any, Any, Any, Any]]: ...
+        self,
+        name: str,
+        config: RunnableConfig | None = None,
+        *,
+        tenant: str | None = None,
+        thread_id: str = "",
+        fence: str = "",
+        access: Access = "threads.create_run",
+    ) -> AbstractAsyncContextManager[Graph]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +123,10 @@ class Assistants:
     def names(self) -> Sequence[str]:
         """The graphs and agents that have a built-in assistant, by name."""
         return tuple(self._built_in())
+
+    def is_built_in(self, assistant_id: str) -> bool:
+        """Whether an id is that of a built-in assistant."""
+        return assistant_id in self._by_id()
 
     async def resolve(self, assistant_id: str, *, tenant: str = DEFAULT_TENANT) -> Assistant:
         """By id, or by the name of a graph or of an agent. Raises AssistantNotFoundError."""

@@ -143,14 +143,21 @@ class RedisThreads:
         runs_name = self._keys.thread_runs(tenant, thread_id)
         runs = cast("list[bytes]", await self._redis.zrange(runs_name, 0, -1))
         name = thread_name(tenant, thread_id)
+        indexes = [
+            self._keys.runs_all,
+            self._keys.runs_due,
+            self._keys.runs_dead,
+            self._keys.runs_untold,
+            self._keys.runs_parked,
+        ]
         await self._saver.adelete_thread(name)
         await self._log.delete(thread_id, tenant=tenant)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for run_id in (word.decode() for word in runs):
                 pipeline.delete(self._keys.run(run_id), self._keys.run_ledger(run_id))
                 pipeline.srem(self._keys.checkpoint_run(run_id), name)
-                pipeline.srem(self._keys.runs_active, run_id)
-                pipeline.srem(self._keys.runs_closing, run_id)
+                for index in indexes:
+                    pipeline.zrem(index, run_id)
             pipeline.delete(runs_name)
             pipeline.srem(self._keys.threads_leaving, name)
             await pipeline.execute()
@@ -252,6 +259,7 @@ class RedisThreads:
                 self._keys.threads_leaving,
                 self._keys.fence(name),
                 self._keys.thread_queue(tenant, thread_id),
+                self._keys.thread_runs(tenant, thread_id),
             ],
             args=[
                 thread_id,
@@ -259,6 +267,7 @@ class RedisThreads:
                 name,
                 f",{','.join(kept)},",
                 "" if older is None else older,
+                self._keys.run(""),
             ],
         )
         if reply == b"ok":

@@ -108,9 +108,11 @@ return 1
 """
 )
 
-# KEYS: record, threads, updated, expiring, leaving, fence, queue. ARGV: thread, by, member of
-# expiring and leaving, states in which it is kept (comma-framed), and how old in microseconds it
-# has to be ('' for any age). Replies 'ok', 'missing', 'young', or the state that it is in.
+# KEYS: record, threads, updated, expiring, leaving, fence, queue, runs. ARGV: thread, by, member of
+# expiring and leaving, states in which it is kept (comma-framed), how old in microseconds it has to
+# be ('' for any age), what the names of runs start with. A run that waits for a person goes in the
+# same move, so that nobody takes it up any more. Replies 'ok', 'missing', 'young', or the state in
+# which it is.
 DELETE = (
     _NOW
     + INDEXED
@@ -139,6 +141,9 @@ for field, value in pairs(fields) do
       redis.call('SREM', set, ARGV[1])
     end
   end
+end
+for _, run in ipairs(redis.call('ZRANGE', KEYS[8], 0, -1)) do
+  redis.call('DEL', ARGV[6] .. run)
 end
 redis.call('SADD', KEYS[5], ARGV[3])
 redis.call('ZREM', KEYS[4], ARGV[3])

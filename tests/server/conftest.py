@@ -12,16 +12,25 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
+from agents import roster
 from graphs.event_log import EventLog
 from graphs.keys import Keys
+from graphs.saver import RedisSaver
+from graphs.store import RedisStore
 from models.embedder import HashedEmbedder
 from server.app import build
+from server.assistants.records import Assistants
+from server.registry import GraphRegistry
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecords
 from server.runs.service import Runs
 from server.runs.worker import RunWorker
 from server.settings import Settings
+from server.threads.pausing import ending
+from server.threads.records import RedisThreads
+from server.threads.states import ThreadStates
 from tests.server.surface import Parts, Team
+from tests.server.threads import graphs
 from tools.retrieval.edge_store import EdgeStore
 from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.parse import InlineParser
@@ -50,15 +59,28 @@ async def parts(
     redis: Redis, redis_url: str, keys: Keys, knowledge: LocalKnowledge, tmp_path: Path
 ) -> AsyncIterator[Parts]:
     """Accepts runs; who wants them worked on asks for the team too."""
-    records, log = RunRecords(redis, keys), EventLog(redis, keys)
-    async with RunQueue(redis_url, keys) as queue:
+    records, log, saver = RunRecords(redis, keys), EventLog(redis, keys), RedisSaver(redis, keys)
+    threads = RedisThreads(redis, keys, saver=saver, log=log)
+    async with (
+        RunQueue(redis_url, keys) as queue,
+        GraphRegistry(
+            saver=saver, store=RedisStore(redis, keys), sources=graphs.sources()
+        ) as registry,
+    ):
+        runs = Runs(records=records, log=log, queue=queue)
         yield Parts(
             settings=Settings(data_dir=tmp_path, max_document_bytes=100_000),
-            runs=Runs(records=records, log=log, queue=queue),
+            runs=runs,
             knowledge=knowledge,
             records=records,
             log=log,
             queue=queue,
+            registry=registry,
+            assistants=Assistants(redis, keys, graphs=registry, agents=tuple(roster.build())),
+            threads=threads,
+            states=ThreadStates(
+                graphs=registry, saver=saver, threads=threads, end_paused=ending(runs)
+            ),
         )
 
 

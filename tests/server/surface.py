@@ -19,12 +19,16 @@ from agents import agent, roster
 from graphs import events
 from graphs.event_log import EventLog
 from server.app import build
+from server.assistants.records import Assistants
+from server.registry import GraphRegistry
 from server.runs.emitter import Emit
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecord, RunRecords
 from server.runs.service import Runs
 from server.runs.worker import Outcome
 from server.settings import Settings
+from server.threads.records import RedisThreads
+from server.threads.states import ThreadStates
 from tools.retrieval.knowledge import Knowledge
 
 SECONDS = 5.0
@@ -40,6 +44,10 @@ class Parts:
     records: RunRecords
     log: EventLog
     queue: RunQueue
+    registry: GraphRegistry
+    assistants: Assistants
+    threads: RedisThreads
+    states: ThreadStates
     agents: Mapping[str, agent.Agent] = field(default_factory=roster.build)
 
 

@@ -1,21 +1,20 @@
-"""Small graphs that are served in tests, over the real saver."""
+"""Small graphs of a user's own, as the registry serves them in tests."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage
-from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import interrupt
 
-Compiled = CompiledStateGraph[Any, Any, Any, Any]
+from server.graph_source import GraphSource
+
+Graph = StateGraph[Any, Any, Any, Any]
 
 
 class Talk(TypedDict, total=False):
@@ -44,39 +43,38 @@ async def wrap(state: Talk) -> Talk:
     return {"title": "wrapped"}
 
 
-def build(name: str) -> StateGraph[Any, Any, Any, Any]:
-    graph: StateGraph[Any, Any, Any, Any] = StateGraph(Talk, context_schema=Tone)
-    match name:
-        case "asking":
-            graph.add_node("ask", ask)
-            graph.add_edge(START, "ask")
-            graph.add_edge("ask", END)
-        case "nested":
-            graph.add_node("wrap", wrap)
-            graph.add_node("inner", build("asking").compile())
-            graph.add_edge(START, "wrap")
-            graph.add_edge("wrap", "inner")
-            graph.add_edge("inner", END)
-        case _:
-            graph.add_node("answer", answer)
-            graph.add_edge(START, "answer")
-            graph.add_edge("answer", END)
+def talking() -> Graph:
+    """Answers at once."""
+    graph: Graph = StateGraph(Talk, context_schema=Tone)
+    graph.add_node("answer", answer)
+    graph.add_edge(START, "answer")
+    graph.add_edge("answer", END)
     return graph
 
 
-class ScriptedGraphs:
-    """The registry's twin: ``team`` answers, ``asking`` pauses, ``nested`` pauses further down."""
+def asking() -> Graph:
+    """Pauses for a person."""
+    graph: Graph = StateGraph(Talk, context_schema=Tone)
+    graph.add_node("ask", ask)
+    graph.add_edge(START, "ask")
+    graph.add_edge("ask", END)
+    return graph
 
-    def __init__(self, saver: BaseCheckpointSaver[str]) -> None:
-        self.names: Sequence[str] = ("team", "asking", "nested")
-        self.opened: list[str] = []
-        self._graphs: dict[str, Compiled] = {
-            name: build(name).compile(checkpointer=saver, name=name) for name in self.names
-        }
 
-    @asynccontextmanager
-    async def open(
-        self, name: str, config: RunnableConfig | None = None
-    ) -> AsyncIterator[Compiled]:
-        self.opened.append(name)
-        yield self._graphs[name]
+def nested() -> Graph:
+    """Pauses for a person in a graph within the graph."""
+    graph: Graph = StateGraph(Talk)
+    graph.add_node("wrap", wrap)
+    graph.add_node("inner", asking().compile())
+    graph.add_edge(START, "wrap")
+    graph.add_edge("wrap", "inner")
+    graph.add_edge("inner", END)
+    return graph
+
+
+def sources() -> Sequence[GraphSource]:
+    """Where the registry finds them."""
+    return [
+        GraphSource(name=name, target=f"{__name__}:{name}", folder=Path.cwd())
+        for name in ("talking", "asking", "nested")
+    ]
