@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
+from graphs.keys import Keys
+from graphs.saver import RedisSaver
 from models.registry import is_private
-from server import doctor_models, lock, redis_check, serve, settings
+from server import doctor_models, lock, redis_check, registry, serve, settings
 from server.client import answers
 from server.finding import Finding, State, failed, split
 from server.redis_client import open_redis
@@ -46,6 +48,7 @@ async def examine(configured: settings.Settings) -> list[Finding]:
         ("Documents", _documents),
         ("Chat model", doctor_models.chat_model),
         ("Embedder", doctor_models.embedder),
+        ("Graphs", _graphs),
         ("Sandbox", _sandbox),
         ("Address", _address),
     )
@@ -156,6 +159,28 @@ async def _documents(configured: settings.Settings) -> list[Finding]:
             )
         ]
     return [Finding(part=part, state=State.OK, detail=detail)]
+
+
+async def _graphs(configured: settings.Settings) -> list[Finding]:
+    """Loads the graphs of one's own, where there are some; Redis is not asked."""
+    part = "Graphs"
+    if not configured.graphs and configured.langgraph_json is None:
+        return []
+    redis, keys = open_redis("redis://127.0.0.1"), Keys()
+    try:
+        found, _, notes = registry.configured(
+            configured, redis=redis, keys=keys, saver=RedisSaver(redis, keys)
+        )
+        async with found:
+            names = ", ".join(found.names)
+    except settings.ConfigurationError as error:
+        return [failed(part, str(error))]
+    finally:
+        await redis.aclose()
+    return [
+        Finding(part=part, state=State.OK, detail=names),
+        *(split(part, note, state=State.WARN) for note in notes),
+    ]
 
 
 async def _keeper(url: str, *, key: SecretStr | None) -> Finding:

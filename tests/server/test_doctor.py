@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
@@ -143,6 +145,29 @@ async def test_documents_that_another_process_keeps_are_asked_for_there(
     findings = await found(tmp_path, knowledge_url=url)
     assert findings["Documents"].state is State.FAIL
     assert "COUNTERPOINT_KNOWLEDGE_URL" in findings["Documents"].remedy
+
+
+GRAPH = """
+from langgraph.graph import START, StateGraph
+graph = StateGraph(dict).add_node("one", lambda state: state).add_edge(START, "one")
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "words"),
+    [(GRAPH, State.OK, "team, mine"), ("graph = 1", State.FAIL, "mine"), ("1 +", State.FAIL, "")],
+)
+async def test_graphs_of_ones_own_are_loaded(
+    text: str, state: State, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = f"graph_{uuid.uuid4().hex}"
+    await asyncio.to_thread((tmp_path / f"{name}.py").write_text, text)
+    finding = (await found(tmp_path, graphs={"mine": f"{name}.py:graph"}))["Graphs"]
+    assert finding.state is state, finding
+    assert words in finding.detail + finding.remedy
+    if state is State.FAIL:
+        assert f"{name}.py" in finding.detail + finding.remedy
 
 
 def test_its_exit_code_and_its_json_say_whether_all_is_well(
