@@ -99,6 +99,8 @@ class GraphExecutor:
         left = seconds_of(record, self._limits) - spending.spent.seconds
         timer.reschedule(asyncio.get_running_loop().time() + left)
         state = begun.head
+        if isinstance(begun.start, starting.Overtaken):
+            return overtaken()
         if isinstance(begun.start, starting.Begin):
             config = starting.config_of(record, forks=begun.start.forks)
             config["callbacks"] = [spending]
@@ -153,14 +155,13 @@ async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begu
         answering=noted[1] if noted is not None and noted[0] == record.resumes else None,
         stops=await _stops(record, graph, head),
     )
-    answers = (
-        isinstance(start, starting.Begin)
-        and isinstance(start.given, Command)
-        and start.given.resume is not None
-    )
+    given = start.given if isinstance(start, starting.Begin) else None
+    answers = isinstance(given, Command) and given.resume is not None
+    # What goes on where another run stopped goes on with its spending too.
+    goes_on = bool(head.tasks) and (given is None or isinstance(given, Command))
     account, ledger = await ledgers.open(
         record,
-        after=str((head.metadata or {}).get("run_id") or record.run_id) if answers else None,
+        after=str((head.metadata or {}).get("run_id") or record.run_id) if goes_on else None,
         answering=[one.id for one in head.interrupts] if answers else None,
     )
     return Begun(start=start, account=account, ledger=ledger, head=head)
@@ -256,6 +257,13 @@ def failed(error: BaseException) -> events.RunFailed:
     """A graph's own error: class and words, which are its author's; never where it came from."""
     message = str(plain(str(error))).strip() or "the graph said nothing more"
     return events.RunFailed(error=type(error).__name__, message=message[:_LONGEST_MESSAGE])
+
+
+def overtaken() -> events.RunFailed:
+    return events.RunFailed(
+        error="overtaken",
+        message="Another run went on with this thread, so the question is gone; ask anew.",
+    )
 
 
 def timed_out(seconds: float) -> events.RunFailed:

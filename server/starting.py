@@ -40,14 +40,19 @@ class Paused:
     """The last attempt came to a pause, which nobody has answered yet."""
 
 
-Start = Begin | Finished | Paused
+class Overtaken:
+    """The pause that was decided upon is gone: another run went on with the thread."""
+
+
+Start = Begin | Finished | Paused | Overtaken
 
 
 def needs_look(record: RunRecord) -> bool:
     """Whether the thread's state decides how to begin; a fresh run's input alone does not."""
     asked = record.asked
-    answers = bool(record.resumes) or (asked.command or {}).get("resume") is not None
-    return record.token > 1 or answers
+    return (
+        record.token > 1 or bool(record.resumes) or asked.command is not None or asked.input is None
+    )
 
 
 def decide(
@@ -69,13 +74,16 @@ def decide(
     if answer is not None:
         if answering is None:
             # A decision meets the pause that it is for; an own checkpoint behind that is progress.
+            if record.resumes and _overtaken(record, pending):
+                return Overtaken()
             if not ours or record.resumes:
                 return Begin(given=_command(record, answer, pending), forks=forks(asked))
         elif (pending and set(pending) <= set(answering)) or (not pending and not ours):
             return Begin(given=_command(record, answer, pending), forks=forks(asked))
     elif not ours:
         return Begin(given=first_input(asked), forks=forks(asked))
-    if not head.next:
+    # Not `next`, which leaves out tasks whose writes are stored and not yet applied.
+    if not head.tasks:
         return Finished()
     unfinished = [task for task in head.tasks if not task.interrupts and task.result is None]
     if (pending and not unfinished) or (stops and not pending):
@@ -146,6 +154,12 @@ def _goto(told: Any) -> str | Send:
 
 def _answer(record: RunRecord) -> Any:
     return record.resume if record.resumes else (record.asked.command or {}).get("resume")
+
+
+def _overtaken(record: RunRecord, pending: Sequence[str]) -> bool:
+    told = (record.result or {}).get("interrupts") or ()
+    questions = {one["id"] for one in told}
+    return bool(questions) and not questions & set(pending)
 
 
 def _command(record: RunRecord, answer: Any, pending: Sequence[str]) -> Command[Any]:

@@ -19,7 +19,7 @@ from models.chat import ChatModel
 from models.errors import ModelError
 from models.registry import Role
 from server import graph_stream, starting
-from server.executor import Begun, begin, fence_of, head_of, options_of, outcome_of
+from server.executor import Begun, begin, fence_of, head_of, options_of, outcome_of, overtaken
 from server.registry import GraphRegistry
 from server.runs.ledger import RunLedgers
 from server.runs.record import RunRecord
@@ -71,6 +71,8 @@ class TeamExecutor:
             team.TEAM, tenant=record.tenant, thread_id=record.thread_id, fence=fence_of(record)
         ) as graph:
             begun = await begin(record, graph, ledgers=self._ledgers)
+            if isinstance(begun.start, starting.Overtaken):
+                return overtaken().model_copy(update={"usage": usage_of(begun.account.spent)})
             state, durable = begun.head, begun.ledger
             ledger = limits.Ledger(
                 _lowered(self._limits, asked.limits),

@@ -93,8 +93,9 @@ class House:
         if sandbox is not None:
             tools.append(run_python(sandbox))
         models: dict[Role, ChatModel] = dict.fromkeys(Role, model)
+        self.registry = GraphRegistry(saver=saver or InMemorySaver())
         self.executor = TeamExecutor(
-            registry=GraphRegistry(saver=saver or InMemorySaver()),
+            registry=self.registry,
             ledgers=ledgers or MemoryRunLedgers(),
             agents=roster.build(),
             models=models,

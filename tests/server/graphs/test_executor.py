@@ -54,6 +54,7 @@ class Desk:
         token: int = 1,
         resume: Any = None,
         resumes: int = 0,
+        result: Mapping[str, Any] | None = None,
         limits: Limits = LIMITS,
         **asked: Any,
     ) -> events.Outcome:
@@ -64,6 +65,7 @@ class Desk:
             token=token,
             resume=resume,
             resumes=resumes,
+            result=result,
         )
         await self._redis.set(self._keys.fence(record.checkpoint_thread), record.fence)
         executor = GraphExecutor(registry=self.registry, ledgers=self.ledgers, limits=limits)
@@ -342,6 +344,17 @@ async def test_an_answer_to_the_first_question_never_answers_the_second(
         options = {"run_id": "r3", "command": {"resume": "two"}}
     finished(await desk.run({"done": []}, token=4, **options))
     assert await desk.done() == ["one", "two"]
+
+
+async def test_a_decision_about_a_question_that_is_gone_decides_nothing(desk: Desk) -> None:
+    desk.serve(app.chain(desk.witness, "ask", "ask_more"))
+    pause = paused(await desk.run({"done": []}))
+    paused(await desk.run({}, run_id="r2", command={"resume": "theirs"}))
+    told = pause.model_dump(mode="json")
+    late = await desk.run({"done": []}, token=2, resume="late", resumes=1, result=told)
+    end = failure(late)
+    assert end.error == "overtaken"
+    assert await desk.done() == ["ask", "theirs"]
 
 
 @pytest.mark.parametrize(
