@@ -8,7 +8,7 @@ import re
 import signal
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -183,6 +183,46 @@ async def test_another_api_serves_the_stream_of_the_same_run(town: Town) -> None
             rest = [line async for line in lines]
         assert any(SAID in line for line in rest)
         assert (await here.get(path(run))).json()["status"] == "success"
+
+
+async def test_an_api_that_stops_cuts_its_streams_and_another_goes_on_behind_the_cut(
+    town: Town,
+) -> None:
+    town.model.hold()
+    async with (
+        town.program.running("api", "--port", "0") as leaving,
+        town.at(town.keeper) as there,
+    ):
+        await leaving.ready()
+        async with town.at(leaving) as here:
+            run = await ask(here)
+            await town.model.asked.acquire()
+            seen: list[str] = []
+            params = {"stream_mode": "custom"}
+            beginning = {"Last-Event-ID": "-1"}
+            stream = f"{path(run)}/stream"
+            async with here.stream("GET", stream, params=params, headers=beginning) as cut:
+                async for name in ids(cut):
+                    if not seen:
+                        leaving.process.send_signal(signal.SIGTERM)
+                    seen.append(name)
+        assert await leaving.ended() == 0
+        town.model.let_go.set()
+        last = {"Last-Event-ID": seen[-1]}
+        async with there.stream("GET", stream, params=params, headers=last) as rest:
+            after = [name async for name in ids(rest)]
+        async with there.stream("GET", stream, params=params, headers=beginning) as whole:
+            told = [name async for name in ids(whole)]
+    assert after
+    assert seen + after == told
+
+
+async def ids(stream: httpx.Response) -> AsyncIterator[str]:
+    """The ids of a stream's events, to its end or to where it is cut."""
+    with suppress(httpx.RemoteProtocolError):
+        async for line in stream.aiter_lines():
+            if line.startswith("id: "):
+                yield line.removeprefix("id: ")
 
 
 async def each_holds_one(town: Town, client: httpx.AsyncClient) -> list[dict[str, Any]]:
