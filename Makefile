@@ -7,7 +7,7 @@ CONSTRAINTS := constraints.txt
 # Wheels only: a machine without a compiler installs everything.
 WHEELS := --only-binary :all: --no-binary counterpoint -c $(CONSTRAINTS)
 
-.PHONY: install up test check test-full evals bench clean
+.PHONY: install up test check test-full faults evals bench clean
 
 install: $(VENV)/.installed
 
@@ -46,11 +46,17 @@ test-full: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder chat-small
 	$(BIN)/python -m pytest -m ""
 
+faults: $(VENV)/.installed-dev
+	@$(BIN)/counterpoint models pull embedder
+	FAULT_SEEDS=$(or $(FAULT_SEEDS),100) FAULT_SEED=$(FAULT_SEED) FAULT_ONLY=$(FAULT_ONLY) \
+	  $(BIN)/python -m tests.faults
+
 evals: $(VENV)/.installed-dev
 	$(BIN)/python -m evals.first_answer --write docs/first-answer.md
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.server
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

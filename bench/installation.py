@@ -60,7 +60,7 @@ async def apart(folder: Path, *, model_url: str, concurrency: int) -> AsyncItera
     environment = _environment(folder, model_url=model_url, concurrency=concurrency)
     async with _redis(folder / "redis") as (redis_pid, redis_url):
         environment["COUNTERPOINT_REDIS_URL"] = redis_url
-        async with _counterpoint("api", environment, folder) as (api, url):
+        async with _counterpoint("api", environment, folder, "--keep-documents") as (api, url):
             await _ingest(url)
             others = {
                 **environment,
@@ -96,9 +96,9 @@ def _environment(folder: Path, *, model_url: str, concurrency: int) -> dict[str,
 
 @asynccontextmanager
 async def _counterpoint(
-    command: str, environment: Mapping[str, str], folder: Path
+    command: str, environment: Mapping[str, str], folder: Path, *options: str
 ) -> AsyncIterator[tuple[int, str]]:
-    words = [sys.executable, "-m", "server.cli", command, "--json"]
+    words = [sys.executable, "-m", "server.cli", command, "--json", *options]
     if command != "worker":
         words += ["--port", "0"]
     log = (folder / f"{command}.log").open("wb")

@@ -1,0 +1,1 @@
+"""What goes wrong: faults on real processes and a real Redis, seeded, judged by one oracle."""
