@@ -12,17 +12,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import auth, body, errors
 from server.routes import (
+    admin,
     assistants,
     documents,
     health,
     openai,
     reference,
     runs,
+    stateless_runs,
+    thread_runs,
     thread_state,
     threads,
 )
 from server.serving import Serving
 from server.settings import LOOPBACK
+from server.wire.run_stream import Screens
 from server.wire.sse import HEARTBEAT_SECONDS
 
 REQUEST_BYTES = 8_000_000
@@ -51,6 +55,7 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
     )
     app.state.serving = house
     app.state.heartbeat = heartbeat
+    app.state.screens = Screens()
     app.state.started = int(time.time())
     for routes in (
         health,
@@ -58,8 +63,11 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         threads,
         thread_state,
         runs,
+        thread_runs,
+        stateless_runs,
         openai,
         documents,
+        admin,
         reference,
     ):
         app.include_router(routes.router)

@@ -1,138 +1,167 @@
-"""LangGraph's wire for runs: start and follow one, look at it, take its stream up again, end it."""
+"""LangGraph's wire for runs that are there: look, follow, wait, end, forget."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from contextlib import aclosing
-from typing import Annotated, Any, cast
+import contextlib
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
-from redis.exceptions import RedisError
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import JSONResponse, Response
 
-from graphs.event_log import START
-from server.errors import Invalid, NotFound
-from server.runs.asked import of_messages
-from server.runs.records import RunNotFoundError, RunRecord
-from server.serving import Heartbeat, House, Serving
-from server.wire import run_stream, sse
-from server.wire.messages import plain
-from server.wire.run_stream import RunRequest
+from server.errors import Invalid
+from server.routes.run_answers import DeskDep, LastEventId, selected, stream_modes
+from server.runs.asked import CancelAction
+from server.runs.record import RunNotFoundError
+from server.wire import rendering_ids, run_object
 
 router = APIRouter(tags=["runs"])
-_log = logging.getLogger(__name__)
 
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
+MANY = 1000
+"""The longest list of runs, asked for or given."""
 
-
-@router.post("/runs/stream", response_model=None)
-async def stream_stateless(asked: RunRequest, house: House, heartbeat: Heartbeat) -> Response:
-    """Start a run on a thread of its own and follow it."""
-    return await _start(asked, house, heartbeat=heartbeat, thread_id=None)
+Words = Annotated[list[str] | None, Query()]
+Action = Annotated[CancelAction, Query()]
 
 
-@router.post("/threads/{thread_id}/runs/stream", response_model=None)
-async def stream(
-    thread_id: UUID, asked: RunRequest, house: House, heartbeat: Heartbeat
+class Cancelling(BaseModel):
+    """Which runs to end: those named, those of a thread, or those in a state; all that is given
+    has to fit.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    thread_id: UUID | None = None
+    run_ids: list[UUID] | None = Field(default=None, max_length=MANY)
+    status: Literal["pending", "running", "all"] | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Cancelling:
+        if self.thread_id is None and self.run_ids is None and self.status is None:
+            raise ValueError("say which: give run_ids, thread_id or status")
+        return self
+
+
+@router.get("/threads/{thread_id}/runs")
+async def runs(
+    thread_id: UUID,
+    desk: DeskDep,
+    limit: Annotated[int, Query(ge=1, le=MANY)] = 10,
+    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    status: Annotated[str | None, Query(max_length=50)] = None,
+    select: Words = None,
 ) -> Response:
-    """Start a run on a thread and follow it. It goes on without its reader."""
-    return await _start(asked, house, heartbeat=heartbeat, thread_id=str(thread_id))
+    """A thread's runs, the newest first."""
+    fields = selected(select, fields=run_object.FIELDS)
+    try:
+        wanted = run_object.statuses(status) if status else None
+    except ValueError as error:
+        raise Invalid(f"status: {error}", param="status") from None
+    found = []
+    # One word of this wire may mean several states of ours.
+    for one in wanted or (None,):
+        found += await desk.house.runs.of_thread(
+            str(thread_id),
+            tenant=desk.caller.tenant,
+            status=one,
+            limit=offset + limit + 1,
+            offset=0,
+        )
+    found.sort(key=lambda record: (record.created_at or 0, record.run_id), reverse=True)
+    shown = [
+        run_object.run_object(record, select=fields) for record in found[offset : offset + limit]
+    ]
+    more = {"X-Pagination-Next": str(offset + limit)} if len(found) > offset + limit else {}
+    return JSONResponse(shown, headers=more)
 
 
 @router.get("/threads/{thread_id}/runs/{run_id}")
-async def run(thread_id: UUID, run_id: UUID, house: House) -> dict[str, Any]:
+async def run(thread_id: UUID, run_id: UUID, desk: DeskDep) -> dict[str, Any]:
     """A run: its state, and its result once it is over."""
-    return run_stream.run_object(await _run(house, thread_id=thread_id, run_id=run_id))
+    return run_object.run_object(await desk.run(run_id, thread_id=thread_id))
+
+
+@router.delete("/threads/{thread_id}/runs/{run_id}", response_model=None)
+async def delete(thread_id: UUID, run_id: UUID, desk: DeskDep) -> Response:
+    """Forget a run that is over; 409 for one that is not."""
+    record = await desk.run(run_id, thread_id=thread_id)
+    await desk.house.runs.delete(record.run_id, tenant=desk.caller.tenant)
+    return Response(status_code=204)
+
+
+@router.get("/threads/{thread_id}/runs/{run_id}/join", response_model=None)
+async def join(
+    thread_id: UUID, run_id: UUID, desk: DeskDep, *, cancel_on_disconnect: bool = False
+) -> Response:
+    """What a run comes to, once it is over or waits for a person."""
+    record = await desk.run(run_id, thread_id=thread_id)
+    return desk.wait(record, cancel=cancel_on_disconnect)
 
 
 @router.get("/threads/{thread_id}/runs/{run_id}/stream", response_model=None)
-async def join(
+async def stream(
     thread_id: UUID,
     run_id: UUID,
-    house: House,
-    heartbeat: Heartbeat,
-    stream_mode: Annotated[list[str] | None, Query()] = None,
+    desk: DeskDep,
+    stream_mode: Words = None,
     last_event_id: LastEventId = None,
+    *,
+    cancel_on_disconnect: bool = False,
 ) -> Response:
     """Follow a run from behind `Last-Event-ID` (`-1`: from its start) to its end."""
-    after = run_stream.position(last_event_id)
-    wanted = _modes(stream_mode)
-    record = await _run(house, thread_id=thread_id, run_id=run_id)
-    frames = _frames(house, record, after=after, wanted=wanted)
-    return sse.EventStream(frames, heartbeat=heartbeat, headers=run_stream.place(record))
+    after = rendering_ids.parsed(last_event_id)
+    modes = stream_modes(stream_mode)
+    record = await desk.run(run_id, thread_id=thread_id)
+    return desk.stream(record, after=after, modes=modes, cancel=cancel_on_disconnect)
+
+
+@router.get("/runs/{run_id}/stream", response_model=None)
+async def stream_alone(
+    run_id: UUID,
+    desk: DeskDep,
+    stream_mode: Words = None,
+    last_event_id: LastEventId = None,
+    *,
+    cancel_on_disconnect: bool = False,
+) -> Response:
+    """Follow a run by its own id."""
+    after = rendering_ids.parsed(last_event_id)
+    modes = stream_modes(stream_mode)
+    record = await desk.run(run_id, thread_id=None)
+    return desk.stream(record, after=after, modes=modes, cancel=cancel_on_disconnect)
 
 
 @router.post("/threads/{thread_id}/runs/{run_id}/cancel", response_model=None)
 async def cancel(
-    thread_id: UUID, run_id: UUID, house: House, *, wait: Annotated[bool, Query()] = False
+    thread_id: UUID,
+    run_id: UUID,
+    desk: DeskDep,
+    action: Action = CancelAction.INTERRUPT,
+    *,
+    wait: bool = False,
 ) -> Response:
     """Ask for a run's end: 202, or with `wait=1` 204 once it has ended."""
-    record = await _run(house, thread_id=thread_id, run_id=run_id)
-    await house.runs.cancel(record.run_id)
-    if wait:
-        await house.runs.wait(record.run_id)
-        return Response(status_code=204)
-    return JSONResponse({}, status_code=202)
+    record = await desk.run(run_id, thread_id=thread_id)
+    await desk.house.runs.cancel(record.run_id, tenant=desk.caller.tenant, action=action)
+    if not wait:
+        return Response(status_code=202)
+    # One that is taken back is gone with its record.
+    with contextlib.suppress(RunNotFoundError):
+        await desk.house.runs.wait(record.run_id)
+    return Response(status_code=204)
 
 
-async def _start(
-    asked: RunRequest, house: Serving, *, heartbeat: float, thread_id: str | None
+@router.post("/runs/cancel", response_model=None)
+async def cancel_many(
+    which: Cancelling, desk: DeskDep, action: Action = CancelAction.INTERRUPT
 ) -> Response:
-    names = ["team", *house.agents]
-    if asked.assistant_id not in names:
-        raise NotFound(f"assistant_id: no such assistant; use one of {', '.join(names)}")
-    record = await house.runs.create(
-        of_messages(
-            plain(asked.messages, where="input.messages"),
-            agent=asked.assistant_id,
-            collection=asked.collection or house.settings.collection,
-        ),
-        thread_id=thread_id,
+    """Ask for the end of many runs."""
+    await desk.house.runs.cancel_many(
+        tenant=desk.caller.tenant,
+        thread_id=str(which.thread_id) if which.thread_id else None,
+        run_ids=[str(run_id) for run_id in which.run_ids] if which.run_ids is not None else None,
+        status=which.status,
+        action=action,
     )
-
-    async def left() -> None:
-        if asked.on_disconnect == "cancel":
-            await house.runs.cancel(record.run_id)
-
-    return sse.EventStream(
-        _frames(house, record, after=START, wanted=asked.modes),
-        heartbeat=heartbeat,
-        headers=run_stream.place(record),
-        gone=left,
-    )
-
-
-async def _run(house: Serving, *, thread_id: UUID, run_id: UUID) -> RunRecord:
-    """The run, if it belongs to the thread. Raises RunNotFoundError."""
-    record = await house.runs.get(str(run_id))
-    if record.thread_id != str(thread_id):
-        raise RunNotFoundError(f"no run {run_id} on thread {thread_id}")
-    return record
-
-
-def _modes(asked: Sequence[str] | None) -> frozenset[str]:
-    try:
-        return run_stream.modes(run_stream.query_modes(asked))
-    except ValueError as error:
-        raise Invalid(f"stream_mode: {error}", param="stream_mode") from None
-
-
-async def _frames(
-    house: Serving, record: RunRecord, *, after: str, wanted: frozenset[str]
-) -> sse.Frames:
-    yield run_stream.head(record)
-    try:
-        entries = house.runs.events(record.run_id, after=after)
-        async with aclosing(cast("Any", entries)) as following:
-            async for entry in following:
-                if "custom" in wanted:
-                    yield run_stream.custom(entry)
-        record = await house.runs.get(record.run_id)
-    except (RedisError, OSError, RunNotFoundError) as error:
-        # Without `end`: clients look the run up and come back with their last id.
-        _log.warning("run %s cannot be followed: %s", record.run_id, error)
-        return
-    for one in run_stream.tail(record, wanted=wanted):
-        yield one
+    return Response(status_code=204)

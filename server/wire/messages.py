@@ -20,12 +20,13 @@ ROLES = {
     "tool": "tool",
 }
 _TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+LONGEST_ID = 200
 SOURCES = "\n\nSources:\n"
 _OWN_SOURCES = re.compile(r"\n\nSources:\n(?:\[\d+\] [^\n]*(?:\n|\Z))+\Z")
 
 
 def plain(messages: Sequence[Any], *, where: str = "messages") -> list[Message]:
-    """``[{"role": "user" | "assistant" | "system", "content": text}]``.
+    """``[{"role": "user" | "assistant" | "system", "content": text}]``; with ``id`` where one is.
 
     What a client's own tool gave is data and becomes the user's word, never the system's.
     Raises Invalid, which names the field.
@@ -50,14 +51,17 @@ def _plain(message: Any, *, field: str) -> Message | None:
         # It only called tools of the client's.
         return None
     text = _text(content, field=f"{field}.content")
+    # Clients know their own message again by its id.
+    own: Any = message.get("id")
+    named = {"id": storable(own)} if isinstance(own, str) and 0 < len(own) <= LONGEST_ID else {}
     match role:
         case "tool":
-            return {"role": "user", "content": f"A tool gave this result:\n{text}"}
+            return {"role": "user", "content": f"A tool gave this result:\n{text}", **named}
         case "assistant":
             # The list of sources that we put under an answer is no part of the conversation.
-            return {"role": role, "content": _OWN_SOURCES.sub("", text)}
+            return {"role": role, "content": _OWN_SOURCES.sub("", text), **named}
         case _:
-            return {"role": role, "content": text}
+            return {"role": role, "content": text, **named}
 
 
 def _text(content: Any, *, field: str) -> str:

@@ -1,178 +1,184 @@
-"""LangGraph's wire for runs: what is asked, and a run rendered as its events. Pure."""
+"""A run followed on LangGraph's wire: frames under durable ids, rendered once for many readers."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from redis.exceptions import RedisError
 
 from graphs.event_log import START, Entry
-from server.errors import Invalid
-from server.runs.records import RunRecord
-from server.runs.transitions import RunStatus
+from server.runs.record import RunNotFoundError, RunRecord
 from server.wire import sse
-from server.wire.chat import COLLECTION
+from server.wire.rendering import Rendering, Shown, Wish
+from server.wire.rendering_ids import BEGINNING, HEAD, TAIL, Position, at
 
-MODES = frozenset(
-    "values updates messages messages-tuple custom events tasks checkpoints debug".split()
-)
-SERVED = frozenset({"custom", "values"})
-_POSITION = re.compile(r"(\d{1,18})(-\d{1,18})?", re.ASCII)
+KEPT = 256
+"""How many entries of a run are kept as rendered, while somebody reads it."""
 
+_log = logging.getLogger(__name__)
 
-class Configurable(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    collection: str | None = Field(default=None, pattern=COLLECTION)
+Blocks = Sequence[bytes]
 
 
-class RunConfig(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+class Readable(Protocol):
+    """What is needed of the runs."""
 
-    configurable: Configurable = Configurable()
+    def events(self, run_id: str, *, after: str = START) -> AsyncIterator[Entry]: ...
 
-
-class RunInput(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    messages: list[dict[str, Any]] | dict[str, Any] = Field(
-        description='`{"role", "content"}` or `{"type", "content"}`'
-    )
+    async def get(self, run_id: str, *, tenant: str = ...) -> RunRecord: ...
 
 
-class RunRequest(BaseModel):
-    """A run as asked; unknown fields are taken and not used."""
+@dataclass(kw_only=True)
+class _Screen:
+    """What the readers of one run who want the same have in common."""
 
-    model_config = ConfigDict(extra="ignore")
+    readers: int = 0
+    rendered: OrderedDict[str, Blocks] = field(default_factory=OrderedDict)
 
-    assistant_id: str = Field(max_length=200, description="`team`, or an agent's name")
-    input: RunInput
-    config: RunConfig | None = None
-    stream_mode: list[str] | str | None = None
-    on_disconnect: Literal["cancel", "continue"] = "continue"
-
-    @field_validator("stream_mode")
-    @classmethod
-    def _known(cls, value: list[str] | str | None) -> list[str] | str | None:
-        modes([value] if isinstance(value, str) else value)
-        return value
-
-    @property
-    def modes(self) -> frozenset[str]:
-        asked = [self.stream_mode] if isinstance(self.stream_mode, str) else self.stream_mode
-        return modes(asked)
-
-    @property
-    def collection(self) -> str | None:
-        return self.config.configurable.collection if self.config else None
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        given = self.input.messages
-        return given if isinstance(given, list) else [given]
+    def keep(self, entry_id: str, blocks: Blocks) -> None:
+        self.rendered[entry_id] = blocks
+        if len(self.rendered) > KEPT:
+            self.rendered.popitem(last=False)
 
 
-def modes(asked: list[str] | None) -> frozenset[str]:
-    """Which of the served modes are wanted; all without a wish. Raises ValueError."""
-    if asked is None:
-        return SERVED
-    if unknown := [mode for mode in asked if mode not in MODES]:
-        raise ValueError(f"no mode {unknown[0][:50]!r}; use {', '.join(sorted(SERVED))}")
-    return SERVED & frozenset(asked)
+class Screens:
+    """The runs that are being read in this process; a run is forgotten with its last reader."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, Wish], _Screen] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def reader(self, record: RunRecord, wish: Wish) -> Iterator[Reader]:
+        """One more reader of a run, for as long as the context is open."""
+        name = (record.run_id, wish)
+        screen = self._open.setdefault(name, _Screen())
+        screen.readers += 1
+        try:
+            yield Reader(Rendering(record, wish), screen)
+        finally:
+            screen.readers -= 1
+            if not screen.readers:
+                del self._open[name]
 
 
-def query_modes(given: Sequence[str] | None) -> list[str] | None:
-    """Modes from a query: repeated, in a comma list or as a JSON list; None for no wish."""
-    found: list[str] = []
-    for value in given or ():
-        words = value.strip().removeprefix("[").removesuffix("]").split(",")
-        found += [word.strip().strip('"') for word in words]
-    return [mode for mode in found if mode] or None
+class Reader:
+    """Gives the frames of entries, which come in order; what another rendered is not done again."""
+
+    def __init__(self, rendering: Rendering, screen: _Screen) -> None:
+        self.rendering = rendering
+        self._screen = screen
+        # Entries that others rendered, and that this rendering has not seen yet.
+        self._unseen: list[Entry] = []
+
+    def frames(self, entry: Entry) -> Blocks:
+        """The frames of an entry, the first one numbered 1."""
+        if entry.is_gap:
+            # It has the id of an entry that is gone, and differs from reader to reader.
+            return numbered(entry.id, self.rendering.show(entry))
+        found = self._screen.rendered.get(entry.id)
+        if found is not None:
+            if self.rendering.needs_start:
+                self._unseen.append(entry)
+            return found
+        for unseen in self._unseen:
+            self.rendering.show(unseen)
+        self._unseen.clear()
+        found = numbered(entry.id, self.rendering.show(entry))
+        self._screen.keep(entry.id, found)
+        return found
 
 
-def position(last_event_id: str | None) -> str:
-    """The log id behind which to go on; ``-1``, ``0`` and ``-`` are the start. Raises Invalid."""
-    given = (last_event_id or "").strip()
-    if given in {"", "-", "-1", "0"}:
-        return START
-    if not _POSITION.fullmatch(given):
-        raise Invalid(
-            "Last-Event-ID: not an id of this stream; send the last one received, or -1 for all",
-            param="Last-Event-ID",
-        )
-    return given
+def numbered(entry_id: str, shown: Sequence[Shown], *, first: int = 1) -> Blocks:
+    """Events of one entry as frames under their ids."""
+    return [
+        _frame(one, position=at(entry_id, number)) for number, one in enumerate(shown, start=first)
+    ]
 
 
-def head(record: RunRecord) -> bytes:
-    """The first event: which run this is."""
-    told = {"run_id": record.run_id, "thread_id": record.thread_id, "attempt": 1}
-    return sse.frame(told, event="metadata")
+def _frame(shown: Shown, *, position: Position) -> bytes:
+    name, data = shown
+    return sse.frame(data, event=name, id=str(position))
 
 
-def custom(entry: Entry) -> bytes:
-    """One event of ours under its durable id; a gap in the log is one too."""
-    return sse.frame(dict(entry.event), event="custom", id=entry.id)
+async def follow(
+    runs: Readable,
+    record: RunRecord,
+    wish: Wish,
+    *,
+    screens: Screens,
+    after: Position = BEGINNING,
+) -> sse.Frames:
+    """The run's frames behind a position, to its end or its pause.
+
+    Whatever comes is under an id, so that a reader who was cut off at any byte and comes back
+    with the last id misses nothing and gets nothing twice. An outage ends the stream without
+    ``end``: clients look the run up and come back.
+    """
+    with screens.reader(record, wish) as reader:
+        if after < HEAD:
+            yield _frame(reader.rendering.head(), position=HEAD)
+        try:
+            async with aclosing(_entries(runs, record, reader, after=after)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except (RedisError, OSError, RunNotFoundError) as error:
+            _log.warning("run %s cannot be followed: %s", record.run_id, error)
 
 
-def tail(record: RunRecord, *, wanted: frozenset[str]) -> list[bytes]:
-    """The end of a run: its state or its error, and that it is over."""
-    end = record.result or {}
-    frames = []
-    if end.get("type") == "run.failed":
-        told = {"error": end.get("error"), "message": end.get("message")}
-        frames.append(sse.frame(told, event="error"))
-    elif end and "values" in wanted:
-        frames.append(sse.frame(values(record, end), event="values"))
-    over = {"run_id": record.run_id, "status": status(record.status)}
-    return [*frames, sse.frame(over, event="end")]
+async def _entries(
+    runs: Readable, record: RunRecord, reader: Reader, *, after: Position
+) -> sse.Frames:
+    start = START if reader.rendering.needs_start or after <= HEAD else after.before
+    last: Entry | None = None
+    count, gaps = 0, 0
+    entries = runs.events(record.run_id, after=start)
+    async with aclosing(cast("Any", entries)) as following:
+        async for entry in following:
+            gaps += entry.is_gap
+            if entry.is_gap and _has_seen(after, entry):
+                continue
+            last, frames = entry, reader.frames(entry)
+            count = len(frames)
+            if wanted := _behind(after, entry.id, frames):
+                yield wanted
+    if last is not None and last.is_terminal:
+        return
+    if last is not None and last.is_pause:
+        end = at(last.id, count + 1)
+        if after < end:
+            yield _frame(reader.rendering.pause(), position=end)
+        return
+    # The log does not hold the end: it was deleted, or has expired.
+    found = reader.rendering.tail(await runs.get(record.run_id, tenant=record.tenant))
+    frames = [_frame(one, position=_tail(number)) for number, one in enumerate(found, start=1)]
+    # Its first event says that something is missing, which the log may have said.
+    if rest := b"".join(frames[max(_seen_of_tail(after), min(gaps, 1)) :]):
+        yield rest
 
 
-def values(record: RunRecord, end: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run came to, as a state: its messages with the answer, sources and spending."""
-    kinds = {"user": "human", "assistant": "ai", "system": "system"}
-    said = [*record.asked.messages, {"role": "assistant", "content": end.get("answer", "")}]
-    return {
-        "messages": [
-            {
-                "type": kinds.get(message["role"], "human"),
-                "content": message["content"],
-                "id": f"{record.run_id}-{number}",
-            }
-            for number, message in enumerate(said)
-        ],
-        "sources": end.get("sources", []),
-        "stop_reason": end.get("stop_reason"),
-        "usage": end.get("usage"),
-    }
+def _behind(after: Position, entry_id: str, frames: Blocks) -> bytes:
+    """An entry's frames behind a position."""
+    if not after.is_of(entry_id):
+        return b"".join(frames) if at(entry_id, 1) > after else b""
+    return b"".join(frames[after.frame :])
 
 
-def status(status: RunStatus) -> str:
-    """The run's state in this wire's words, which have none for a cancelled run."""
-    return "interrupted" if status is RunStatus.CANCELLED else status.value
+def _has_seen(after: Position, gap: Entry) -> bool:
+    """Whether a gap holds nothing that this reader has not seen."""
+    return after.frame > 0 and at(gap.id, 0) <= after
 
 
-def run_object(record: RunRecord) -> dict[str, Any]:
-    """The run as this wire shows it."""
-    return {
-        "run_id": record.run_id,
-        "thread_id": record.thread_id,
-        "assistant_id": record.asked.agent,
-        "created_at": record.created_at.isoformat() if record.created_at else None,
-        "updated_at": record.updated_at.isoformat() if record.updated_at else None,
-        "status": status(record.status),
-        "cancel_reason": "cancelled" if record.status is RunStatus.CANCELLED else None,
-        "metadata": {},
-        "kwargs": {"config": {"configurable": {"collection": record.asked.collection}}},
-        "multitask_strategy": "enqueue",
-        "attempts": record.attempts,
-        "error": record.error,
-        "result": record.result,
-    }
+def _tail(frame: int) -> Position:
+    return Position(TAIL.ms, TAIL.seq, frame)
 
 
-def place(record: RunRecord) -> dict[str, str]:
-    """Headers that say where the run is, and where its stream can be taken up again."""
-    path = f"/threads/{record.thread_id}/runs/{record.run_id}"
-    return {"Content-Location": path, "Location": f"{path}/stream"}
+def _seen_of_tail(after: Position) -> int:
+    return after.frame if (after.ms, after.seq) == (TAIL.ms, TAIL.seq) else 0

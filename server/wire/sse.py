@@ -1,4 +1,4 @@
-"""Server-sent events: frames, a steady heartbeat, and a response that notices its reader leave."""
+"""Server-sent events: frames, a steady heartbeat, and responses that notice their reader leave."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 HEARTBEAT_SECONDS = 5.0
 HEARTBEAT = b": heartbeat\n\n"
+KEEP_ALIVE = b"\n"
 DONE = b"data: [DONE]\n\n"
 
 Frames = AsyncGenerator[bytes, None]
+Gone = Callable[[], Awaitable[object]]
 T = TypeVar("T")
 
 
@@ -24,58 +26,33 @@ def frame(data: Any, *, event: str | None = None, id: str | None = None) -> byte
     head = b"event: " + event.encode() + b"\n" if event else b""
     if id is not None:
         head += b"id: " + id.encode() + b"\n"
-    return head + b"data: " + orjson.dumps(data) + b"\n\n"
+    return head + b"data: " + orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS) + b"\n\n"
 
 
-async def beating(frames: Frames, *, every: float) -> Frames:
-    """The frames with a comment between them every so many seconds, whatever else is sent.
+class _Beating(Response):
+    """A body that comes in pieces, with a sign of life between them every so many seconds.
 
-    Clients learn the cadence and give a stream up that misses it.
+    The signs are regular whatever else is sent: clients learn the cadence and give a stream up
+    that misses it. ``gone`` is awaited if the client leaves before the end.
     """
-    clock = asyncio.get_running_loop().time
-    due = clock() + every
-    following: asyncio.Task[bytes] | None = None
-    try:
-        while True:
-            if following is None:
-                following = asyncio.ensure_future(anext(frames))
-            await asyncio.wait({following}, timeout=max(0.0, due - clock()))
-            if clock() >= due:
-                due = max(due + every, clock())
-                yield HEARTBEAT
-            if following.done():
-                try:
-                    one = following.result()
-                except StopAsyncIteration:
-                    return
-                following = None
-                yield one
-    finally:
-        if following is not None:
-            await _end(following)
-        await frames.aclose()
 
-
-class EventStream(Response):
-    """Sends frames until they end or the client leaves; then ``gone`` is awaited."""
-
-    media_type = "text/event-stream"
+    beat = HEARTBEAT
 
     def __init__(
         self,
-        frames: Frames,
         *,
-        heartbeat: float = HEARTBEAT_SECONDS,
+        heartbeat: float,
         headers: Mapping[str, str] | None = None,
-        gone: Callable[[], Awaitable[object]] | None = None,
+        gone: Gone | None = None,
     ) -> None:
         super().__init__(
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})}
         )
-        # The length of a stream is not known.
+        # The length of what is to come is not known.
         del self.headers["content-length"]
-        self._frames = beating(frames, every=heartbeat)
+        self._heartbeat = heartbeat
         self._gone = gone
+        self._sending = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         pump = asyncio.create_task(self._pump(send), name="event stream")
@@ -94,11 +71,71 @@ class EventStream(Response):
                 "headers": self.raw_headers,
             }
         )
-        async with aclosing(self._frames) as frames:
-            async for one in frames:
-                await send({"type": "http.response.body", "body": one, "more_body": True})
+        heart = asyncio.create_task(self._beat(send), name="heartbeat")
+        try:
+            async with aclosing(self._pieces()) as pieces:
+                async for piece in pieces:
+                    await self._send(send, piece)
+        finally:
+            await _end(heart)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return True
+
+    async def _beat(self, send: Send) -> None:
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        while True:
+            due = max(due + self._heartbeat, clock())
+            await asyncio.sleep(due - clock())
+            await self._send(send, self.beat)
+
+    async def _send(self, send: Send, body: bytes) -> None:
+        async with self._sending:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    def _pieces(self) -> Frames:
+        raise NotImplementedError
+
+
+class EventStream(_Beating):
+    """Sends frames until they end or the client leaves."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        frames: Frames,
+        *,
+        heartbeat: float = HEARTBEAT_SECONDS,
+        headers: Mapping[str, str] | None = None,
+        gone: Gone | None = None,
+    ) -> None:
+        super().__init__(heartbeat=heartbeat, headers=headers, gone=gone)
+        self._frames = frames
+
+    def _pieces(self) -> Frames:
+        return self._frames
+
+
+class SlowJSON(_Beating):
+    """A JSON document that takes its time: line ends, which JSON allows, come until it is there."""
+
+    media_type = "application/json"
+    beat = KEEP_ALIVE
+
+    def __init__(
+        self,
+        find: Callable[[], Awaitable[Any]],
+        *,
+        heartbeat: float = HEARTBEAT_SECONDS,
+        headers: Mapping[str, str] | None = None,
+        gone: Gone | None = None,
+    ) -> None:
+        super().__init__(heartbeat=heartbeat, headers=headers, gone=gone)
+        self._find = find
+
+    async def _pieces(self) -> Frames:
+        yield orjson.dumps(await self._find(), option=orjson.OPT_NON_STR_KEYS)
 
 
 async def unless_gone(receive: Receive, work: asyncio.Task[T]) -> T | None:

@@ -20,7 +20,10 @@ from graphs.store import RedisStore
 from models.embedder import HashedEmbedder
 from server.app import build
 from server.assistants.records import Assistants
+from server.executor import Executor, GraphExecutor
+from server.house import limits_of
 from server.registry import GraphRegistry
+from server.runs.ledger import RedisRunLedgers
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecords
 from server.runs.service import Runs
@@ -29,6 +32,7 @@ from server.settings import Settings
 from server.threads.pausing import ending
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
+from tests.server import served_graphs
 from tests.server.surface import Parts, Team
 from tests.server.threads import graphs
 from tools.retrieval.edge_store import EdgeStore
@@ -64,7 +68,9 @@ async def parts(
     async with (
         RunQueue(redis_url, keys) as queue,
         GraphRegistry(
-            saver=saver, store=RedisStore(redis, keys), sources=graphs.sources()
+            saver=saver,
+            store=RedisStore(redis, keys),
+            sources=[*graphs.sources(), *served_graphs.sources()],
         ) as registry,
     ):
         runs = Runs(records=records, log=log, queue=queue)
@@ -90,6 +96,24 @@ async def team(parts: Parts) -> AsyncIterator[Team]:
     made = Team()
     async with RunWorker(
         records=parts.records, log=parts.log, queue=parts.queue, executor=made, grace_seconds=0
+    ):
+        yield made
+
+
+@pytest.fixture
+async def worker(parts: Parts, redis: Redis, keys: Keys) -> AsyncIterator[Team]:
+    """At work on users' graphs as a server is; on the team's runs by script."""
+    made, ledgers = Team(), RedisRunLedgers(redis, keys)
+    graph_executor = GraphExecutor(
+        registry=parts.registry, ledgers=ledgers, limits=limits_of(parts.settings)
+    )
+    async with RunWorker(
+        records=parts.records,
+        log=parts.log,
+        queue=parts.queue,
+        executor=Executor(team_executor=made, graph_executor=graph_executor),
+        steps=RedisSaver(redis, keys),
+        grace_seconds=0,
     ):
         yield made
 

@@ -1,0 +1,195 @@
+"""How a run is started and answered on LangGraph's wire: as an object, as a stream, as its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+from uuid import UUID
+
+from fastapi import Depends, Header, Request
+from starlette.responses import JSONResponse, Response
+
+from server.auth import CallerDep
+from server.errors import Invalid
+from server.routes.run_ends import result, values
+from server.runs.asked import Asked
+from server.runs.record import RunNotFoundError, RunRecord
+from server.serving import Heartbeat, House, Serving
+from server.wire import queries, run_object, run_request, sse
+from server.wire.chat import COLLECTION
+from server.wire.rendering import Wish
+from server.wire.rendering_ids import BEGINNING, Position
+from server.wire.run_request import RunRequest
+from server.wire.run_stream import Screens, follow
+from server.wire.thread_stream import ThreadStream
+
+Gone = Callable[[], Any]
+
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=100)]
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)
+]
+CollectionHeader = Annotated[
+    str | None, Header(alias="X-Counterpoint-Collection", pattern=COLLECTION)
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """One request at the server: who asks whom, and how its answers are sent."""
+
+    house: Serving
+    caller: CallerDep
+    heartbeat: float
+    screens: Screens
+    idempotency_key: str | None
+    collection: str | None
+
+    async def check(self, request: RunRequest, *, thread_id: UUID | None) -> Asked:
+        """What a request comes to; raises as ``start`` does for one that is wrong in itself."""
+        request.checked(thread_id=str(thread_id) if thread_id else None)
+        assistant = await self.house.assistants.resolve(
+            request.assistant_id, tenant=self.caller.tenant
+        )
+        return run_request.asked(
+            request,
+            graph=assistant.graph_id,
+            assistant_id=assistant.assistant_id,
+            config=assistant.config,
+            context=assistant.context,
+            collection=self.collection or self.house.settings.collection,
+            stateless=thread_id is None,
+            user=self.caller.name,
+        )
+
+    async def start(
+        self, request: RunRequest, *, thread_id: UUID | None, part: int | None = None
+    ) -> RunRecord:
+        """Accept a run. ``part`` tells the runs of one request apart.
+
+        Raises what the house raises, and Invalid or BadRequest for what does not go together.
+        """
+        asked = await self.check(request, thread_id=thread_id)
+        key = self.idempotency_key
+        return await self.house.runs.create(
+            asked,
+            tenant=self.caller.tenant,
+            thread_id=str(thread_id) if thread_id else None,
+            idempotency_key=f"{key}:{part}" if key and part is not None else key,
+            create_thread=thread_id is None or request.if_not_exists == "create",
+            after_seconds=request.after_seconds,
+        )
+
+    async def run(self, run_id: UUID, *, thread_id: UUID | None) -> RunRecord:
+        """The caller's run, if it belongs to the thread. Raises RunNotFoundError."""
+        record = await self.house.runs.get(str(run_id), tenant=self.caller.tenant)
+        if thread_id is not None and record.thread_id != str(thread_id):
+            raise RunNotFoundError(f"no run {run_id} on thread {thread_id}")
+        return record
+
+    def thread_stream(self, thread_id: UUID, *, modes: Sequence[str]) -> ThreadStream:
+        """One reader of everything that happens on a thread."""
+
+        async def state_of(record: RunRecord) -> Any:
+            return await values(self.house, record)
+
+        return ThreadStream(
+            self.house.runs,
+            thread_id=str(thread_id),
+            tenant=self.caller.tenant,
+            modes=modes,
+            state_of=state_of,
+        )
+
+    def stream(
+        self,
+        record: RunRecord,
+        *,
+        after: Position = BEGINNING,
+        modes: Sequence[str] | None = None,
+        cancel: bool = False,
+    ) -> Response:
+        """The run's events; in other modes than it was asked for if some are given.
+
+        With ``cancel`` a reader who leaves ends the run.
+        """
+        asked = record.asked
+        wish = Wish(modes=frozenset(modes or asked.stream_modes), subgraphs=asked.stream_subgraphs)
+        # A client that comes back knows nothing but this address.
+        query: dict[str, str | Sequence[str]] = {"stream_mode": modes} if modes else {}
+        if cancel and asked.keep_on_disconnect:
+            query["cancel_on_disconnect"] = "true"
+        return sse.EventStream(
+            follow(self.house.runs, record, wish, screens=self.screens, after=after),
+            heartbeat=self.heartbeat,
+            headers=run_object.place(record, again="stream", query=query),
+            gone=self._cancelling(record) if cancel else None,
+        )
+
+    def wait(self, record: RunRecord, *, cancel: bool = False) -> Response:
+        """What the run comes to, once it is over or waits for a person."""
+
+        async def found() -> Any:
+            return await result(self.house, record)
+
+        return sse.SlowJSON(
+            found,
+            heartbeat=self.heartbeat,
+            headers=run_object.place(record, again="join"),
+            gone=self._cancelling(record) if cancel else None,
+        )
+
+    def shown(self, record: RunRecord) -> Response:
+        return JSONResponse(run_object.run_object(record), headers=run_object.place(record))
+
+    def _cancelling(self, record: RunRecord) -> Gone:
+        async def cancel() -> None:
+            await self.house.runs.cancel(record.run_id, tenant=record.tenant)
+
+        return cancel
+
+
+def _desk(
+    request: Request,
+    house: House,
+    heartbeat: Heartbeat,
+    caller: CallerDep,
+    idempotency_key: IdempotencyKey = None,
+    collection: CollectionHeader = None,
+) -> Desk:
+    return Desk(
+        house=house,
+        caller=caller,
+        heartbeat=heartbeat,
+        screens=cast("Screens", request.app.state.screens),
+        idempotency_key=idempotency_key,
+        collection=collection,
+    )
+
+
+DeskDep = Annotated[Desk, Depends(_desk)]
+
+
+def stream_modes(asked: Sequence[str] | None) -> list[str] | None:
+    """Modes from a query, each once; None for no wish. Raises Invalid."""
+    try:
+        words = queries.names(asked)
+        run_request.check_modes(words)
+    except ValueError as error:
+        raise Invalid(f"stream_mode: {error}", param="stream_mode") from None
+    return words or None
+
+
+def selected(asked: Sequence[str] | None, *, fields: Collection[str]) -> list[str] | None:
+    """Names of fields from a query; None for all. Raises Invalid."""
+    try:
+        words = queries.names(asked)
+    except ValueError as error:
+        raise Invalid(f"select: {error}", param="select") from None
+    if unknown := [word for word in words if word not in fields]:
+        raise Invalid(
+            f"select: no field {unknown[0][:50]!r}; use {', '.join(sorted(fields))}",
+            param="select",
+        )
+    return words or None
