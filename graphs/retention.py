@@ -53,7 +53,8 @@ class Stored:
 
     ``root`` is the checkpoint of the outermost graph from which a subgraph was called. ``held``
     are the channels whose value it has itself, ``deltas`` those that follow from earlier writes.
-    ``paused``: somebody is asked something there.
+    ``paused``: somebody is asked something there. ``writers`` are the other runs that left pending
+    writes there.
     """
 
     namespace: str
@@ -64,6 +65,7 @@ class Stored:
     held: frozenset[str] = frozenset()
     deltas: frozenset[str] = frozenset()
     paused: bool = False
+    writers: frozenset[str] = frozenset()
 
     @property
     def name(self) -> Name:

@@ -16,7 +16,6 @@ import ormsgpack
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
-    BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -31,11 +30,11 @@ from graphs import retention, saver_codec
 from graphs.fence import FENCE, obeyed
 from graphs.keys import Keys
 from graphs.retention import KeepAll, KeepLast, Name, Retention, Stored
+from graphs.saver_async_only import AsyncOnlySaver
 from graphs.saver_codec import UNIT, framed, joined, unframed
-from graphs.saver_scripts import COPY, DROP, GET, PUT, PUT_WRITES, SURVEY
+from graphs.saver_scripts import COPY, DROP, GET, PUT, PUT_WRITES, SURVEY, UNDO
 
 PAGE = 20
-_ASYNC_ONLY = "this checkpoint saver is asynchronous: use ainvoke, astream and the a... methods"
 
 
 def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
@@ -55,7 +54,12 @@ def _place(config: RunnableConfig) -> tuple[str, str, str]:
     return str(given["thread_id"]), str(namespace), str(stamp)
 
 
-class RedisSaver(BaseCheckpointSaver[str]):
+def _runs(stored: Iterable[Stored]) -> set[str]:
+    """The runs that wrote any of it."""
+    return {run_id for each in stored for run_id in (each.run_id, *each.writers) if run_id}
+
+
+class RedisSaver(AsyncOnlySaver):
     """Checkpoints of any graph. ``redis`` answers in bytes; it is the caller's to close.
 
     With ``KeepLast`` as retention, old checkpoints go while new ones are put, a good many at a
@@ -80,6 +84,7 @@ class RedisSaver(BaseCheckpointSaver[str]):
         self._put_writes = redis.register_script(PUT_WRITES)
         self._survey = redis.register_script(SURVEY)
         self._drop = redis.register_script(DROP)
+        self._undo = redis.register_script(UNDO)
         self._copy = redis.register_script(COPY)
 
     def get_next_version(self, current: str | int | None, channel: None) -> str:
@@ -199,12 +204,19 @@ class RedisSaver(BaseCheckpointSaver[str]):
             return
         thread_id, namespace, stamp = _place(config)
         checkpoint_id = str(config["configurable"]["checkpoint_id"])
-        args: list[str | bytes | int] = [stamp, joined(namespace, checkpoint_id), joined(task_id)]
+        # A run that goes on from another one's checkpoint writes there too (LangGraph's resume).
+        run_id = str((config.get("metadata") or {}).get("run_id") or "")
+        name = joined(namespace, checkpoint_id)
+        args: list[str | bytes | int] = [stamp, thread_id, name, joined(task_id), joined(run_id)]
         for number, (channel, value) in enumerate(writes):
             value_bytes = framed(self.serde.dumps_typed(value))
             args.append(WRITES_IDX_MAP.get(channel, number))
             args.append(ormsgpack.packb([task_path, channel, value_bytes]))
-        names = [*self._names(thread_id), self._keys.fence(thread_id)]
+        names = [
+            *self._names(thread_id),
+            self._keys.fence(thread_id),
+            self._keys.checkpoint_run(run_id),
+        ]
         await obeyed(self._put_writes, keys=names, args=args)
 
     async def retain(
@@ -228,7 +240,7 @@ class RedisSaver(BaseCheckpointSaver[str]):
         stored, _ = await self._surveyed(thread_id)
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.delete(*self._names(thread_id))
-            for run_id in {each.run_id for each in stored if each.run_id}:
+            for run_id in _runs(stored):
                 pipeline.srem(self._keys.checkpoint_run(run_id), thread_id)
             pipeline.srem(self._keys.checkpoint_threads, thread_id)
             await pipeline.execute()
@@ -240,6 +252,9 @@ class RedisSaver(BaseCheckpointSaver[str]):
             for thread_id in (member.decode() for member in threads):
                 stored, _ = await self._surveyed(thread_id)
                 doomed = [each.name for each in stored if each.run_id == run_id]
+                touched = [joined(*each.name) for each in stored if run_id in each.writers]
+                if touched:
+                    await self._undo(keys=self._names(thread_id), args=[run_id, *touched])
                 await self._forget(thread_id, doomed, stored=stored)
             await self._redis.delete(name)
 
@@ -253,7 +268,7 @@ class RedisSaver(BaseCheckpointSaver[str]):
             raise ValueError(f"thread {target_thread_id} has checkpoints already")
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.sadd(self._keys.checkpoint_threads, target_thread_id)
-            for run_id in {each.run_id for each in stored if each.run_id}:
+            for run_id in _runs(stored):
                 pipeline.sadd(self._keys.checkpoint_run(run_id), target_thread_id)
             await pipeline.execute()
 
@@ -282,27 +297,6 @@ class RedisSaver(BaseCheckpointSaver[str]):
                 pipeline.memory_usage(name, samples=0)
             return sum(found or 0 for found in await pipeline.execute())
 
-    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        raise NotImplementedError(_ASYNC_ONLY)
-
-    def put(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        raise NotImplementedError(_ASYNC_ONLY)
-
-    def put_writes(
-        self,
-        config: RunnableConfig,
-        writes: Sequence[tuple[str, Any]],
-        task_id: str,
-        task_path: str = "",
-    ) -> None:
-        raise NotImplementedError(_ASYNC_ONLY)
-
     def _names(self, thread_id: str) -> list[str]:
         start = self._keys.checkpoints(thread_id)
         return [start + "data", start + "index"]
@@ -322,8 +316,8 @@ class RedisSaver(BaseCheckpointSaver[str]):
         """What is there, and the size of its index."""
         size, *found = await self._survey(keys=self._names(thread_id))
         stored = [
-            saver_codec.unpacked_head(name, head, paused=bool(paused))
-            for name, head, paused in found
+            saver_codec.unpacked_head(name, head, writers=writers, paused=bool(paused))
+            for name, head, paused, writers in found
         ]
         return stored, size
 
@@ -341,7 +335,7 @@ class RedisSaver(BaseCheckpointSaver[str]):
         thread_id: str,
         doomed: Iterable[Name],
         *,
-        stored: Iterable[Stored],
+        stored: Sequence[Stored],
         fence: str = "",
         size: int | None = None,
     ) -> bool:
@@ -354,8 +348,8 @@ class RedisSaver(BaseCheckpointSaver[str]):
         left = int(await obeyed(self._drop, keys=names, args=args))
         if left < 0:
             return False
-        runs = {each.run_id for each in stored if each.name in gone and each.run_id}
-        runs -= {each.run_id for each in stored if each.name not in gone}
+        runs = _runs(each for each in stored if each.name in gone)
+        runs -= _runs(each for each in stored if each.name not in gone)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for run_id in runs:
                 pipeline.srem(self._keys.checkpoint_run(run_id), thread_id)

@@ -105,11 +105,11 @@ class Pieces:
 
 
 def unpacked_writes(stored: bytes) -> Iterator[tuple[int, bytes]]:
-    """The writes of one task: each a number, a length and so many bytes."""
+    """The writes of one task: each a number, a length, a foreign run, and so many bytes."""
     at = 0
     while at < len(stored):
-        head = stored.index(b"\n", at)
-        number, length = stored[at:head].split()
+        head = stored.index(b"\x1e", at)
+        number, length, _ = stored[at:head].split(b" ", 2)
         at = head + 1 + int(length)
         yield int(number), stored[head + 1 : at]
 
@@ -120,7 +120,7 @@ def packed_head(each: Stored, refs: Sequence[str]) -> str:
     return RECORD.join([*lead, joined(*sorted(each.deltas)), *refs])
 
 
-def unpacked_head(name: bytes, head: bytes, *, paused: bool) -> Stored:
+def unpacked_head(name: bytes, head: bytes, *, writers: bytes, paused: bool) -> Stored:
     namespace, checkpoint_id = name.decode().split(UNIT)
     run_id, parent, root, deltas, *refs = head.decode().split(RECORD)
     return Stored(
@@ -131,6 +131,7 @@ def unpacked_head(name: bytes, head: bytes, *, paused: bool) -> Stored:
         run_id=run_id,
         held=frozenset(ref.split(UNIT)[0] for ref in refs),
         deltas=frozenset(deltas.split(UNIT)) if deltas else frozenset(),
+        writers=frozenset(writers.decode().split(RECORD)) if writers else frozenset(),
         paused=paused,
     )
 

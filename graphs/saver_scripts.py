@@ -9,7 +9,9 @@ The hash holds, under a first letter and a name:
 - ``b`` namespace, channel, version: a value, once however many checkpoints have it
 - ``l`` the same name: a list value as its length in four bytes and the digests of its pieces
 - ``s`` digest: a piece of lists, as msgpack without the array's head
-- ``w`` namespace, checkpoint, task: the task's pending writes, each a number, a length, the bytes
+- ``w`` namespace, checkpoint, task: the task's pending writes, each a number, a length, the run
+  where it is not the checkpoint's own, and the bytes
+- ``x`` namespace, checkpoint: the other runs that have writes there
 - ``p`` namespace, checkpoint: there is a question to a person among the writes
 
 The index, a sorted set in lexical order, holds the names under ``c`` and ``w``.
@@ -130,55 +132,120 @@ return redis.call('ZLEXCOUNT', KEYS[2], '[' .. from, '[' .. from .. '\255')
 """
 )
 
-# KEYS besides: fence. ARGV: fence, name of the checkpoint, task, then per write its number and
-# its bytes. A write that is there already stays; one with a number below zero is replaced.
+_WRITES = r"""
+local function parsed(text)
+  local found, at = {}, 1
+  while at <= #text do
+    local _, last, number, length, run = string.find(text, '^(%-?%d+) (%d+) ([^\30]*)\30', at)
+    found[#found + 1] = {number, string.sub(text, last + 1, last + length), run}
+    at = last + length + 1
+  end
+  return found
+end
+local function store(field, writes)
+  local words = {}
+  for _, write in ipairs(writes) do
+    words[#words + 1] = write[1] .. ' ' .. #write[2] .. ' ' .. write[3] .. '\30'
+    words[#words + 1] = write[2]
+  end
+  redis.call('HSET', KEYS[1], field, table.concat(words))
+end
+"""
+
+# KEYS besides: fence, the set of the run's threads. ARGV: fence, thread, name of the checkpoint,
+# task, run, then per write its number and its bytes. A write that is there already stays; one
+# with a number below zero is replaced.
 PUT_WRITES = (
     CHECK
+    + _SPLIT
+    + _WRITES
     + r"""
 local no = refused(KEYS[3], ARGV[1])
 if no then
   return no
 end
-local field = 'w\31' .. ARGV[2] .. '\31' .. ARGV[3]
-local order, found = {}, {}
-local known = redis.call('HGET', KEYS[1], field) or ''
-local at = 1
-while at <= #known do
-  local _, last, number, length = string.find(known, '^(%-?%d+) (%d+)\n', at)
-  order[#order + 1] = number
-  found[number] = string.sub(known, last + 1, last + length)
-  at = last + length + 1
+local name, run = ARGV[3], ARGV[5]
+local about = redis.call('HMGET', KEYS[1], 'h\31' .. name, 'x\31' .. name)
+if run ~= '' and about[1] and split(about[1])[1] ~= run then
+  local others, known = about[2] and split(about[2]) or {}, false
+  for _, other in ipairs(others) do
+    known = known or other == run
+  end
+  if not known then
+    others[#others + 1] = run
+    redis.call('HSET', KEYS[1], 'x\31' .. name, table.concat(others, '\30'))
+    redis.call('SADD', KEYS[4], ARGV[2])
+  end
+else
+  run = ''
 end
-for i = 4, #ARGV, 2 do
+local field = 'w\31' .. name .. '\31' .. ARGV[4]
+local writes, place = parsed(redis.call('HGET', KEYS[1], field) or ''), {}
+for i, write in ipairs(writes) do
+  place[write[1]] = i
+end
+for i = 6, #ARGV, 2 do
   local number = ARGV[i]
-  if not found[number] then
-    order[#order + 1] = number
-    found[number] = ARGV[i + 1]
+  if not place[number] then
+    writes[#writes + 1] = {number, ARGV[i + 1], run}
+    place[number] = #writes
   elseif tonumber(number) < 0 then
-    found[number] = ARGV[i + 1]
+    writes[place[number]] = {number, ARGV[i + 1], run}
   end
   if number == '-3' then
-    redis.call('HSET', KEYS[1], 'p\31' .. ARGV[2], '1')
+    redis.call('HSET', KEYS[1], 'p\31' .. name, '1')
   end
 end
-local words = {}
-for _, number in ipairs(order) do
-  words[#words + 1] = number .. ' ' .. #found[number] .. '\n'
-  words[#words + 1] = found[number]
-end
-redis.call('HSET', KEYS[1], field, table.concat(words))
+store(field, writes)
 redis.call('ZADD', KEYS[2], 0, field)
 return 1
 """
 )
 
-# Replies the size of the index, then every checkpoint's name, head, and whether it is paused.
+# ARGV: run, names of other runs' checkpoints: what the run wrote there goes.
+UNDO = (
+    _SPLIT
+    + _WRITES
+    + r"""
+for i = 2, #ARGV do
+  local name, others = ARGV[i], {}
+  for _, field in ipairs(under('w\31' .. name .. '\31')) do
+    local left = {}
+    for _, write in ipairs(parsed(redis.call('HGET', KEYS[1], field) or '')) do
+      if write[3] ~= ARGV[1] then
+        left[#left + 1] = write
+      end
+    end
+    if #left == 0 then
+      redis.call('HDEL', KEYS[1], field)
+      redis.call('ZREM', KEYS[2], field)
+    else
+      store(field, left)
+    end
+  end
+  for _, other in ipairs(split(redis.call('HGET', KEYS[1], 'x\31' .. name) or '')) do
+    if other ~= ARGV[1] then
+      others[#others + 1] = other
+    end
+  end
+  if #others == 0 then
+    redis.call('HDEL', KEYS[1], 'x\31' .. name)
+  else
+    redis.call('HSET', KEYS[1], 'x\31' .. name, table.concat(others, '\30'))
+  end
+end
+return 1
+"""
+)
+
+# Replies the size of the index, then every checkpoint's name, head, whether it is paused, and the
+# other runs that wrote there.
 SURVEY = r"""
 local found = {redis.call('ZCARD', KEYS[2])}
 for _, field in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], '[c\31', '[c\31\255')) do
   local name = string.sub(field, 3)
-  local about = redis.call('HMGET', KEYS[1], 'h\31' .. name, 'p\31' .. name)
-  found[#found + 1] = {name, about[1] or '', about[2] or ''}
+  local about = redis.call('HMGET', KEYS[1], 'h\31' .. name, 'p\31' .. name, 'x\31' .. name)
+  found[#found + 1] = {name, about[1] or '', about[2] or '', about[3] or ''}
 end
 return found
 """
@@ -203,7 +270,7 @@ for i = 3, #ARGV do
     redis.call('HDEL', KEYS[1], field)
     redis.call('ZREM', KEYS[2], field)
   end
-  redis.call('HDEL', KEYS[1], 'c\31' .. name, 'h\31' .. name, 'p\31' .. name)
+  redis.call('HDEL', KEYS[1], 'c\31' .. name, 'h\31' .. name, 'p\31' .. name, 'x\31' .. name)
   redis.call('ZREM', KEYS[2], 'c\31' .. name)
 end
 local left = under('c\31')

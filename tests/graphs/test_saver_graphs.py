@@ -148,6 +148,22 @@ async def test_no_step_is_missing_and_none_is_there_twice_when_replies_get_lost(
     assert parents == ids[1:]
 
 
+async def test_a_resume_that_is_rolled_back_leaves_the_question_open(
+    saver: RedisSaver, redis: Redis, keys: Keys
+) -> None:
+    app = nested(saver)
+    await app.ainvoke({"steps": []}, config())
+    before = await app.aget_state(config(), subgraphs=True)
+    answering: Any = {**config(), "metadata": {"run_id": "second"}}
+    await app.ainvoke(Command(resume="rashly"), answering)
+    assert (await app.aget_state(config())).next == ()
+    await saver.adelete_for_runs(["second"])
+    assert await app.aget_state(config(), subgraphs=True) == before
+    assert await redis.exists(keys.checkpoint_run("second")) == 0
+    state = await app.ainvoke(Command(resume="after all"), config())
+    assert state["steps"][-1] == "told after all"
+
+
 async def test_many_tasks_at_once_are_all_kept_and_not_run_again(saver: RedisSaver) -> None:
     ran: list[int] = []
 
