@@ -7,7 +7,7 @@ and the checkpoints of the subgraphs that were called from it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Name = tuple[str, str]
@@ -90,6 +90,20 @@ def superfluous(stored: Sequence[Stored], retention: Retention) -> list[Name]:
 def latest(stored: Sequence[Stored]) -> set[Name]:
     """Each namespace's newest checkpoint, and what it is read with."""
     return _with_lineage(stored, _newest(stored, count=1))
+
+
+def ancestors(stored: Sequence[Stored], start: Name, channels: Collection[str]) -> list[Name]:
+    """Whose writes make up channels at a checkpoint, newest first; of the latest for no id."""
+    by_name = {each.name: each for each in stored}
+    own = [each.checkpoint_id for each in stored if each.namespace == start[0]]
+    cursor = by_name.get((start[0], start[1] or max(own, default="")))
+    wanted, found = set(channels), list[Name]()
+    while cursor is not None and wanted:
+        cursor = by_name.get((cursor.namespace, cursor.parent))
+        if cursor is not None:
+            found.append(cursor.name)
+            wanted -= cursor.held
+    return found
 
 
 def _called(stored: Sequence[Stored], *, count: int) -> set[Name]:

@@ -9,7 +9,7 @@ Nothing expires by time. A run's writes carry its stamp in ``config["configurabl
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import ormsgpack
@@ -20,6 +20,7 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    DeltaChannelHistory,
     get_checkpoint_id,
     get_checkpoint_metadata,
     writes_sort_key,
@@ -134,6 +135,17 @@ class RedisSaver(AsyncOnlySaver):
                         return
                     left -= 1
                     yield found
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        thread_id, namespace, _ = _place(config)
+        stored, _ = await self._surveyed(thread_id)
+        names = retention.ancestors(stored, (namespace, get_checkpoint_id(config) or ""), channels)
+        found: list[CheckpointTuple] = []
+        for start in range(0, len(names), PAGE):
+            found += await self._many(thread_id, names[start : start + PAGE])
+        return {channel: saver_codec.delta_history(found, channel) for channel in channels}
 
     async def aput(
         self,

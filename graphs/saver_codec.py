@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, cast
 
+from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
@@ -134,6 +135,17 @@ def unpacked_head(name: bytes, head: bytes, *, writers: bytes, paused: bool) -> 
         writers=frozenset(writers.decode().split(RECORD)) if writers else frozenset(),
         paused=paused,
     )
+
+
+def delta_history(ancestors: Sequence[CheckpointTuple], channel: str) -> DeltaChannelHistory:
+    """A channel's writes, oldest first, since the nearest ancestor that holds its value."""
+    writes: list[Any] = []
+    for each in ancestors:
+        writes += [w for w in reversed(each.pending_writes or []) if w[1] == channel]
+        if channel in each.checkpoint["channel_values"]:
+            seed = each.checkpoint["channel_values"][channel]
+            return {"writes": writes[::-1], "seed": seed}
+    return {"writes": writes[::-1]}
 
 
 def pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:

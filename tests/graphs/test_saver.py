@@ -146,6 +146,11 @@ async def test_pruning_keeps_what_delta_channels_are_rebuilt_from(saver: RedisSa
         await saver.aput_writes(config, [("delta", [step])], "task")
     latest = config
     before = await saver.aget_delta_channel_history(config=latest, channels=["delta"])
+    asked: Any = {"config": latest, "channels": ["delta", "other"]}
+    # As LangGraph itself goes back, one checkpoint after the other.
+    assert await saver.aget_delta_channel_history(
+        **asked
+    ) == await BaseCheckpointSaver.aget_delta_channel_history(saver, **asked)
     await saver.aprune(["t"])
     assert await saver.aget_delta_channel_history(config=latest, channels=["delta"]) == before
     assert len(await history(saver, "t")) == 3
