@@ -199,7 +199,7 @@ def options_of(record: RunRecord, *, context: Any) -> dict[str, Any]:
     """What ``astream`` is told besides input and configuration."""
     asked = record.asked
     options: dict[str, Any] = {
-        "durability": asked.kwargs.get("durability") or "sync",
+        "durability": _durability(asked.kwargs),
         "context": context,
     }
     for name, nodes in (
@@ -209,6 +209,13 @@ def options_of(record: RunRecord, *, context: Any) -> dict[str, Any]:
         if nodes:
             options[name] = nodes if isinstance(nodes, str) else list(nodes)
     return options
+
+
+def _durability(kwargs: Mapping[str, Any]) -> str:
+    """When steps are stored; ``checkpoint_during`` is how older clients say it."""
+    during = {True: "async", False: "exit"}.get(cast("bool", kwargs.get("checkpoint_during")))
+    told = kwargs.get("durability") or during
+    return str(told) if told in ("sync", "async", "exit") else "sync"
 
 
 def context_of(record: RunRecord, graph: Graph) -> Any:

@@ -24,7 +24,7 @@ from graphs.scoped_saver import ScopedSaver
 from graphs.store import RedisStore
 from server import langgraph_json
 from server.graph_source import GraphSource, load
-from server.graph_types import classes_of
+from server.graph_types import Names, classes_of
 from server.settings import ConfigurationError, Settings, config_folder, lend_environment
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -71,6 +71,7 @@ class GraphRegistry:
         self._folders = folders
         self._allowed = allowed
         self._stack = AsyncExitStack()
+        self._classes: dict[str, Names] = {}
         self._served: dict[str, Served] = {
             team.TEAM: Served(
                 name=team.TEAM,
@@ -143,7 +144,10 @@ class GraphRegistry:
                 # A factory may wait, and the loop has others to serve.
                 made = await asyncio.to_thread(served.made, **given)
             graph = await _graph(made, stack, name=name)
-            allowing = served.saver.with_allowlist(classes_of(graph) | self._allowed)
+            if name not in self._classes:
+                # Whatever its configuration, a graph keeps its schemas.
+                self._classes[name] = classes_of(graph) | self._allowed
+            allowing = served.saver.with_allowlist(self._classes[name])
             if tenant is not None:
                 allowing = ScopedSaver(allowing, tenant=tenant, thread_id=thread_id, fence=fence)
             yield graph.copy(update={**attached, "checkpointer": allowing})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Annotated, Any, TypedDict, cast
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -16,6 +17,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
+from pydantic import BaseModel
 
 
 class Log(TypedDict, total=False):
@@ -67,6 +69,52 @@ def _node(witness: Witness, name: str) -> Any:
 @dataclass
 class Context:
     language: str = "en"
+
+
+@dataclass
+class Basket:
+    pieces: int
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Price(BaseModel):
+    amount: float
+    colour: Colour = Colour.RED
+
+
+class Shop(TypedDict, total=False):
+    basket: Basket
+    prices: dict[str, Price]
+    kinds: list[str]
+
+
+def shopping() -> StateGraph[Any, Any, Any, Any]:
+    """Holds classes of its own over a pause."""
+
+    def fill(state: Shop) -> Shop:
+        return {"basket": Basket(pieces=3), "prices": {"a": Price(amount=1.5)}}
+
+    def ask(state: Shop) -> Shop:
+        interrupt("all?")
+        prices = state["prices"]["a"]
+        return {"kinds": [type(one).__name__ for one in (state["basket"], prices, prices.colour)]}
+
+    graph = StateGraph(Shop).add_node(fill).add_node(ask)
+    return graph.add_edge(START, "fill").add_edge("fill", "ask")
+
+
+def calling(witness: Witness) -> StateGraph[Any, Any, Any, Any]:
+    """A node that runs another graph on a thread of that graph's own."""
+    other = chain(witness, "other").compile()
+
+    async def call(state: Log) -> Log:
+        await other.ainvoke({"done": []}, {"configurable": {"thread_id": "side"}})
+        return {"done": ["called"]}
+
+    return StateGraph(Log).add_node(call).add_edge(START, "call")
 
 
 class Talk(TypedDict, total=False):

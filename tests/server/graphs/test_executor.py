@@ -19,6 +19,7 @@ from graphs.saver import RedisSaver
 from graphs.store import RedisStore
 from guardrails.limits import Limits
 from server.executor import GraphExecutor
+from server.graph_types import classes_of
 from server.registry import GraphRegistry, Served
 from server.runs.asked import Asked
 from server.runs.ledger import RedisRunLedgers
@@ -42,9 +43,8 @@ class Desk:
     def serve(self, graph: Any) -> None:
         """Under the name ``mine``."""
         made = graph.compile() if hasattr(graph, "compile") else graph
-        self.registry._served["mine"] = Served(
-            name="mine", description="", made=made, saver=self.saver
-        )
+        saver = self.saver.with_allowlist(classes_of(made))
+        self.registry._served["mine"] = Served(name="mine", description="", made=made, saver=saver)
 
     async def run(
         self,
@@ -242,6 +242,25 @@ async def test_another_run_answers_with_a_command(desk: Desk, answer: Any) -> No
     assert await desk.done() == ["one", "ask", str(answer)]
 
 
+async def test_classes_of_the_graphs_schemas_come_back_as_what_they_were(desk: Desk) -> None:
+    desk.serve(app.shopping())
+    paused(await desk.run({}))
+    end = finished(await desk.run(run_id="r2", command={"resume": True}, temporary=True))
+    assert end.values["kinds"] == ["Basket", "Price", "Colour"]
+    assert end.values["prices"] == {"a": {"amount": 1.5, "colour": "red"}}
+
+
+async def test_a_graph_that_a_node_calls_on_another_thread_stays_with_the_tenant(
+    desk: Desk,
+) -> None:
+    desk.serve(app.calling(desk.witness))
+    finished(await desk.run({"done": []}))
+    assert desk.witness.ran == ["other"]
+    threads = {one.config["configurable"]["thread_id"] async for one in desk.saver.alist(None)}
+    assert threads <= {"default:t", "default:side"}
+    assert "default:t" in threads
+
+
 async def test_several_questions_are_answered_by_their_ids(desk: Desk) -> None:
     desk.serve(app.broad(desk.witness))
     pause = paused(await desk.run({"done": []}))
@@ -407,6 +426,13 @@ async def test_how_often_steps_are_kept_is_the_callers_choice(desk: Desk, durabi
     finished(await desk.run({"done": []}, kwargs={"durability": durability}))
     listed = [one async for one in desk.saver.alist({"configurable": {"thread_id": "default:t"}})]
     assert len(listed) == (1 if durability == "exit" else 4)
+
+
+async def test_older_clients_say_otherwise_how_often_steps_are_kept(desk: Desk) -> None:
+    desk.serve(app.chain(desk.witness, "one", "two"))
+    finished(await desk.run({"done": []}, kwargs={"checkpoint_during": False}))
+    listed = [one async for one in desk.saver.alist({"configurable": {"thread_id": "default:t"}})]
+    assert len(listed) == 1
 
 
 @pytest.mark.parametrize(
