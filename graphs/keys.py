@@ -237,6 +237,10 @@ class Keys:
         """
         return f"{self.prefix}threads:{_safe(tenant)}:by:"
 
+    def threads_by_status(self, tenant: str, status: str) -> str:
+        """Set: ids of a tenant's threads in a status; for idle ones there is none."""
+        return f"{self.threads_by(tenant)}status:{status}"
+
     def thread_metadata(self, tenant: str, key: str, value_json: bytes) -> str:
         """Set: ids of the threads whose metadata has this scalar, as JSON, under a key."""
         found = sha1(key.encode() + b"\x1f" + value_json, usedforsecurity=False)

@@ -131,7 +131,8 @@ local function settle(run)
   elseif failed then
     status = 'error'
   end
-  redis.call('HSET', record, 'status', status, 'updated_at', stamp)
+  put_status(record, threads_by(run.q), run.thread, status)
+  redis.call('HSET', record, 'updated_at', stamp)
   redis.call('ZADD', updated_key(run.q), stamp, run.thread)
 end
 

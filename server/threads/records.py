@@ -29,6 +29,7 @@ from server.threads.thread import (
 
 BATCH = 200
 _MINUTE = 60_000_000
+_INDEXED = tuple(status for status in ThreadStatus if status is not ThreadStatus.IDLE)
 
 
 class RedisThreads:
@@ -113,7 +114,7 @@ class RedisThreads:
                 self._keys.fence(thread_name(tenant, thread_id)),
                 self._keys.thread_queue(tenant, thread_id),
             ],
-            args=[thread_id, status.value],
+            args=[thread_id, status.value, self._keys.threads_by(tenant)],
         )
 
     async def delete(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
@@ -223,15 +224,21 @@ class RedisThreads:
             for key, value in query.metadata.items()
             if (known := scalar(value)) is not None
         ]
+        without = []
+        if query.status is ThreadStatus.IDLE:
+            without = [self._keys.threads_by_status(tenant, other) for other in _INDEXED]
+        elif query.status is not None:
+            sets.append(self._keys.threads_by_status(tenant, query.status))
         total, *page = await self._search(
             keys=[
                 self._keys.threads_updated(tenant) if by_updated else self._keys.threads(tenant),
                 *sets,
+                *without,
             ],
             args=[
                 start,
                 tail,
-                query.status.value if query.status is not None else "",
+                len(without),
                 "" if ordered else query.sort_by.value,
                 "desc" if query.descending else "asc",
                 offset,

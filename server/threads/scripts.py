@@ -14,7 +14,7 @@ local now = clock[1] .. string.format('%06d', clock[2])
 
 # What a script needs that changes metadata: `put(record, by, thread, key, json)` stores one value
 # and keeps the sets of threads by value right; `by` is Keys.threads_by, the set's name is
-# Keys.thread_metadata.
+# Keys.thread_metadata. `put_status` does so for the status; idle threads, the most, are in no set.
 INDEXED = r"""
 local function by_value(by, key, json)
   local first = string.sub(json, 1, 1)
@@ -36,6 +36,16 @@ local function put(record, by, thread, key, json)
     redis.call('SADD', new, thread)
   end
   redis.call('HSET', record, 'm:' .. key, json)
+end
+local function put_status(record, by, thread, status)
+  local before = redis.call('HGET', record, 'status')
+  if before and before ~= 'idle' then
+    redis.call('SREM', by .. 'status:' .. before, thread)
+  end
+  if status ~= 'idle' then
+    redis.call('SADD', by .. 'status:' .. status, thread)
+  end
+  redis.call('HSET', record, 'status', status)
 end
 """
 
@@ -89,16 +99,18 @@ return 'ok'
 """
 )
 
-# KEYS: record, updated, fence, queue. ARGV: thread, status, error or ''. What a change of the state
-# that no run made leaves behind; nothing where a run has taken the thread meanwhile.
+# KEYS: record, updated, fence, queue. ARGV: thread, status, by. What a change of the state that no
+# run made leaves behind; nothing where a run has taken the thread meanwhile.
 SETTLE = (
     _NOW
+    + INDEXED
     + """
 if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('EXISTS', KEYS[3]) == 1
   or redis.call('ZCARD', KEYS[4]) > 0 then
   return 0
 end
-redis.call('HSET', KEYS[1], 'status', ARGV[2], 'updated_at', now, 'state_updated_at', now)
+put_status(KEYS[1], ARGV[3], ARGV[1], ARGV[2])
+redis.call('HSET', KEYS[1], 'updated_at', now, 'state_updated_at', now)
 redis.call('HDEL', KEYS[1], 'error')
 if ARGV[2] == 'idle' then
   redis.call('HSET', KEYS[1], 'paused', '')
@@ -142,6 +154,7 @@ for field, value in pairs(fields) do
     end
   end
 end
+put_status(KEYS[1], ARGV[2], ARGV[1], 'idle')
 for _, run in ipairs(redis.call('ZRANGE', KEYS[8], 0, -1)) do
   redis.call('DEL', ARGV[6] .. run)
 end
@@ -154,54 +167,60 @@ return 'ok'
 """
 )
 
-# KEYS: threads in the order of a time, then sets by metadata. ARGV: what a record's name starts and
-# ends with, a status or '', the field to sort by ('' for the order of KEYS[1]), 'asc' or 'desc',
-# offset, limit, then the ids to choose among, if only some are meant. Replies how many there are in
-# all, then the ids of one page. Where many threads fit, the order is walked until the page is full.
+# KEYS: threads in the order of a time, then sets that a thread has to be in, then sets that have
+# nothing in common and that it must not be in. ARGV: what a record's name starts and ends with, how
+# many sets of the last kind there are, the field to sort by ('' for the order of KEYS[1]), 'asc' or
+# 'desc', offset, limit, then the ids to choose among, if only some are meant. Replies how many
+# there are in all, then the ids of one page; where many threads fit, the order is walked until the
+# page is full.
 SEARCH = r"""
-local start, tail, status, field, order = unpack(ARGV, 1, 5)
+local start, tail, others, field, order = unpack(ARGV, 1, 5)
 local offset, limit = tonumber(ARGV[6]), tonumber(ARGV[7])
 local down = order == 'desc'
+local sets, without = {}, {}
+for i = 2, #KEYS do
+  local kind = i <= #KEYS - others and sets or without
+  kind[#kind + 1] = KEYS[i]
+end
 local function about(thread, name)
   return redis.call('HGET', start .. thread .. tail, name)
 end
-local function fits(thread)
-  return status == '' or about(thread, 'status') == status
+local function is_in(set, thread)
+  return redis.call('SISMEMBER', set, thread) == 1
 end
-local function member(thread)
-  for i = 2, #KEYS do
-    if redis.call('SISMEMBER', KEYS[i], thread) == 0 then
+local function fits(thread)
+  for _, set in ipairs(sets) do
+    if not is_in(set, thread) then
+      return false
+    end
+  end
+  for _, set in ipairs(without) do
+    if is_in(set, thread) then
       return false
     end
   end
   return true
 end
-local function page(found)
-  local reply = {#found}
-  for i = offset + 1, math.min(offset + limit, #found) do
-    reply[#reply + 1] = found[i]
+local function size(many)
+  if #many < 2 then
+    return redis.call(many[1] and 'SCARD' or 'ZCARD', many[1] or KEYS[1])
   end
-  return reply
+  return redis.call('SINTERCARD', #many, unpack(many))
 end
-local sets = {}
-for i = 2, #KEYS do
-  sets[#sets + 1] = KEYS[i]
-end
-local total = redis.call('ZCARD', KEYS[1])
-local fewest = total
+local fewest = redis.call('ZCARD', KEYS[1])
 for _, set in ipairs(sets) do
   fewest = math.min(fewest, redis.call('SCARD', set))
 end
 
-if #ARGV == 7 and field == '' and status == '' and (fewest == total or fewest > 512) then
+if #ARGV == 7 and field == '' and (#sets == 0 or fewest > 512) then
   -- Every set is large: its members are found soon on the way through the order.
-  if #sets == 1 then
-    total = fewest
-  elseif #sets > 1 then
-    total = redis.call('SINTERCARD', #sets, unpack(sets))
+  local total = size(sets)
+  for _, set in ipairs(without) do
+    local both = {set, unpack(sets)}
+    total = total - size(both)
   end
   local command = down and 'ZREVRANGE' or 'ZRANGE'
-  if #sets == 0 then
+  if #KEYS == 1 then
     return {total, unpack(redis.call(command, KEYS[1], offset, offset + limit - 1))}
   end
   local reply, seen, at = {total}, 0, 0
@@ -211,7 +230,7 @@ if #ARGV == 7 and field == '' and status == '' and (fewest == total or fewest > 
       break
     end
     for _, thread in ipairs(chunk) do
-      if #reply - 1 < limit and member(thread) then
+      if #reply - 1 < limit and fits(thread) then
         seen = seen + 1
         if seen > offset then
           reply[#reply + 1] = thread
@@ -229,17 +248,17 @@ if #ARGV > 7 then
   local once = {}
   for i = 8, #ARGV do
     local thread = ARGV[i]
-    if not once[thread] and redis.call('ZSCORE', KEYS[1], thread) and member(thread) then
+    if not once[thread] and redis.call('ZSCORE', KEYS[1], thread) then
       candidates[#candidates + 1] = thread
     end
     once[thread] = true
   end
 elseif #sets > 0 then
   candidates = redis.call('SINTER', unpack(sets))
+  sets = {}
 else
-  candidates = redis.call(down and 'ZREVRANGE' or 'ZRANGE', KEYS[1], 0, -1)
+  candidates = redis.call('ZRANGE', KEYS[1], 0, -1)
 end
-local ordered = #sets == 0 and #ARGV == 7 and field == ''
 local found, by = {}, {}
 for _, thread in ipairs(candidates) do
   if fits(thread) then
@@ -248,22 +267,24 @@ for _, thread in ipairs(candidates) do
       by[thread] = thread
     elseif field ~= '' then
       by[thread] = about(thread, field) or ''
-    elseif not ordered then
+    else
       by[thread] = tonumber(redis.call('ZSCORE', KEYS[1], thread) or 0)
     end
   end
 end
-if not ordered then
-  table.sort(found, function(a, b)
-    local x, y = by[a], by[b]
-    if x == y then
-      x, y = a, b
-    end
-    if down then
-      return y < x
-    end
-    return x < y
-  end)
+table.sort(found, function(a, b)
+  local x, y = by[a], by[b]
+  if x == y then
+    x, y = a, b
+  end
+  if down then
+    return y < x
+  end
+  return x < y
+end)
+local reply = {#found}
+for i = offset + 1, math.min(offset + limit, #found) do
+  reply[#reply + 1] = found[i]
 end
-return page(found)
+return reply
 """

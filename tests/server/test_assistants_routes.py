@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from server.assistants.records import built_in_id
 from tests.server.surface import Parts, in_process
+from tests.server.threads.by_hand import put_status
 
 NONE = "0f0d6b6e-3f43-4d0b-9a53-0a6f4c1f9a10"
 AGENTS = {"coordinator", "researcher", "coder", "critic"}
@@ -113,12 +114,11 @@ async def test_threads_go_with_their_assistant_only_when_asked(app: FastAPI, par
         kept = threads[first["assistant_id"]].thread_id
         assert (await client.get(f"/threads/{kept}")).status_code == 200
         mine = threads[second["assistant_id"]]
-        name = parts.records.keys.thread_record(mine.tenant, mine.thread_id)
-        await parts.records.redis.hset(name, "status", "busy")
+        await put_status(parts.records.redis, parts.records.keys, mine, "busy")
         at = f"/assistants/{second['assistant_id']}?delete_threads=True"
         busy = await client.delete(at)
         assert (busy.status_code, "busy" in busy.json()["detail"]) == (409, True)
-        await parts.records.redis.hset(name, "status", "idle")
+        await put_status(parts.records.redis, parts.records.keys, mine, "idle")
         assert (await client.delete(at)).status_code == 204
         assert (await client.get(f"/threads/{mine.thread_id}")).status_code == 404
 

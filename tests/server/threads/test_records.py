@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from langgraph.checkpoint.base import empty_checkpoint
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
@@ -24,28 +23,14 @@ from server.threads.thread import (
     ThreadExistsError,
     ThreadNotFoundError,
     ThreadQuery,
-    ThreadRecord,
     ThreadStatus,
     TimeToLive,
 )
+from tests.server.threads.by_hand import checkpointed, put_status
 
 
 async def leftovers(redis: Redis) -> set[str]:
     return {name.decode() async for name in redis.scan_iter(count=1000)}
-
-
-async def checkpointed(saver: RedisSaver, record: ThreadRecord, steps: int = 3) -> None:
-    config: Any = {"configurable": {"thread_id": record.checkpoint_thread, "checkpoint_ns": ""}}
-    for step in range(steps):
-        checkpoint = {**empty_checkpoint(), "channel_values": {"n": step}}
-        checkpoint["channel_versions"] = {"n": f"{step}"}
-        metadata: Any = {"step": step, "run_id": "r"}
-        config = await saver.aput(config, checkpoint, metadata, {"n": f"{step}"})  # type: ignore[arg-type]
-
-
-async def put_status(redis: Redis, keys: Keys, record: ThreadRecord, status: str) -> None:
-    """As a run's script leaves it."""
-    await redis.hset(keys.thread_record(record.tenant, record.thread_id), "status", status)
 
 
 async def test_a_thread_is_made_merged_and_deleted_without_a_trace(
@@ -133,6 +118,8 @@ METADATA = st.fixed_dictionaries(
 @given(
     stored=st.lists(METADATA, max_size=6),
     patches=st.lists(METADATA, max_size=4),
+    statuses=st.lists(st.sampled_from(ThreadStatus), max_size=4),
+    status=st.none() | st.sampled_from(ThreadStatus),
     asked=METADATA,
     sort_by=st.sampled_from(SortBy),
     descending=st.booleans(),
@@ -146,6 +133,8 @@ async def test_a_search_finds_what_looking_at_every_thread_would(
     threads: RedisThreads,
     stored: list[dict[str, Any]],
     patches: list[dict[str, Any]],
+    statuses: list[ThreadStatus],
+    status: ThreadStatus | None,
     asked: Mapping[str, Any],
     sort_by: SortBy,
     descending: bool,
@@ -156,13 +145,19 @@ async def test_a_search_finds_what_looking_at_every_thread_would(
     made = [await threads.create(tenant=tenant, metadata=about) for about in stored]
     for record, patch in zip(made, patches, strict=False):
         await threads.patch(record.thread_id, tenant=tenant, metadata=patch)
+    for record, put in zip(made, statuses, strict=False):
+        await put_status(redis, keys, record, put)
     every = await threads.many([record.thread_id for record in made], tenant=tenant)
     expected = sorted(
-        (record for record in every if contains(record.metadata, asked)),
+        (
+            record
+            for record in every
+            if contains(record.metadata, asked) and status in (None, record.status)
+        ),
         key=lambda record: (getattr(record, sort_by.value), record.thread_id),
         reverse=descending,
     )
-    query = ThreadQuery(metadata=asked, sort_by=sort_by, descending=descending)
+    query = ThreadQuery(metadata=asked, status=status, sort_by=sort_by, descending=descending)
     page, total = await threads.search(query, tenant=tenant, limit=limit, offset=offset)
     assert total == len(expected)
     assert list(page) == expected[offset : offset + limit]

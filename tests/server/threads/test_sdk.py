@@ -19,6 +19,7 @@ from langgraph_sdk.errors import (
 
 from server.assistants.records import built_in_id
 from tests.server.surface import Parts, served
+from tests.server.threads.by_hand import put_status
 from tests.server.threads.test_state_routes import ran
 
 Call = Callable[..., Awaitable[Any]]
@@ -155,8 +156,7 @@ async def test_every_method_for_threads(client: Client, parts: Parts) -> None:
 async def test_a_pause_and_the_inboxs_ignore(client: Client, parts: Parts) -> None:
     threads = cast("Any", client.threads)
     made = await ran(parts, "asking", {"count": 1})
-    name = parts.records.keys.thread_record(made.tenant, made.thread_id)
-    await parts.records.redis.hset(name, "status", "interrupted")
+    await put_status(parts.records.redis, parts.records.keys, made, "interrupted")
     (listed,) = await threads.search(status="interrupted", metadata={"graph_id": "asking"})
     (task,) = (await threads.get_state(made.thread_id))["tasks"]
     assert listed["interrupts"] == {task["id"]: task["interrupts"]}

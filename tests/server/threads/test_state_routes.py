@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from server.threads.thread import ThreadRecord
 from tests.server.surface import Parts, in_process
+from tests.server.threads.by_hand import put_status
 
 THREAD = "0f0d6b6e-3f43-4d0b-9a53-0a6f4c1f9a10"
 FIELDS = {
@@ -127,8 +128,7 @@ async def test_a_pause_within_a_subgraph_is_told_and_looked_into(
 
 async def test_the_inboxs_ignore_clears_what_waits(app: FastAPI, parts: Parts) -> None:
     made = await ran(parts, "asking", {"count": 1})
-    name = parts.records.keys.thread_record(made.tenant, made.thread_id)
-    await parts.records.redis.hset(name, "status", "interrupted")
+    await put_status(parts.records.redis, parts.records.keys, made, "interrupted")
     at = f"/threads/{made.thread_id}"
     async with in_process(app) as client:
         thread = await told(client, at)

@@ -20,6 +20,7 @@ from server.threads.states import (
     Update,
 )
 from server.threads.thread import ThreadBusyError, ThreadRecord, ThreadStatus
+from tests.server.threads.by_hand import put_status
 from tests.server.threads.conftest import Ended
 
 
@@ -36,8 +37,8 @@ async def paused(
     """A thread on which a run waits for a person."""
     made = await threads.create(metadata={"graph_id": graph})
     await run(registry, made, {"count": 1})
-    name = keys.thread_record(made.tenant, made.thread_id)
-    await redis.hset(name, items=["status", "interrupted", "paused", "run-1"])
+    await put_status(redis, keys, made, "interrupted")
+    await redis.hset(keys.thread_record(made.tenant, made.thread_id), "paused", "run-1")
     return await threads.get(made.thread_id)
 
 
@@ -120,7 +121,7 @@ async def test_nobody_writes_while_a_run_holds_the_thread(
         await states.update(made, change)
     with pytest.raises(ThreadBusyError):
         await states.annotate(made, {"seen": True})
-    await redis.hset(keys.thread_record(made.tenant, made.thread_id), "status", "busy")
+    await put_status(redis, keys, made, "busy")
     await redis.delete(keys.fence(made.checkpoint_thread))
     with pytest.raises(ThreadBusyError):
         await states.update(await threads.get(made.thread_id), change)

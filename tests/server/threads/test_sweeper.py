@@ -13,7 +13,7 @@ from graphs.saver import RedisSaver
 from server.threads.records import RedisThreads
 from server.threads.sweeper import ThreadSweeper, swept
 from server.threads.thread import Strategy, ThreadNotFoundError, ThreadRecord, TimeToLive
-from tests.server.threads.test_records import checkpointed, put_status
+from tests.server.threads.by_hand import checkpointed, put_status
 
 HOUR = 3_600_000_000
 
