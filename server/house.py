@@ -100,7 +100,7 @@ async def open_house(
     async with AsyncExitStack() as stack:
         if part.owns_folder:
             stack.enter_context(lock.owned(settings.data_dir))
-        else:
+        elif part.serves:
             lock.prepare(settings.data_dir)
         build = Building(settings, stack=stack, progress=progress)
         redis = await build.redis()

@@ -27,6 +27,11 @@ class Part(StrEnum):
         return self in {Part.ALL, Part.WORKER}
 
     @property
+    def serves(self) -> bool:
+        """Whether callers are answered here, and find the address in the data folder."""
+        return self is not Part.WORKER
+
+    @property
     def owns_folder(self) -> bool:
         """Whether what lies in the data folder is this process's alone."""
         return self not in {Part.API, Part.WORKER}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -33,7 +34,7 @@ def list_(collection: str | None, url: str | None, data_dir: Path | None, *, as_
     configured = settings.load(data_dir=data_dir, collection=collection)
     options.invocation().data_dir = configured.data_dir
 
-    async def listed() -> dict[str, list[dict[str, object]]]:
+    async def listed() -> Any:
         bar = progress.for_console(Console(stderr=True))
         async with clients.connect(configured, url=url, progress=bar, runs=False) as client:
             params = {"collection": configured.collection, "limit": "10000"}

@@ -48,9 +48,7 @@ def command(
     return Exit.OK if found["hits"] else Exit.FAILED
 
 
-async def _search(
-    query: str, *, limit: int, configured: settings.Settings, url: str | None
-) -> dict[str, Any]:
+async def _search(query: str, *, limit: int, configured: settings.Settings, url: str | None) -> Any:
     bar = progress.for_console(Console(stderr=True))
     async with clients.connect(configured, url=url, progress=bar, runs=False) as client:
         body = {"query": query, "limit": limit, "collection": configured.collection}

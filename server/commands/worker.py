@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from server import lock, logs, loop, settings
+from server import logs, loop, settings
 from server.commands import options, running
 from server.part import Part
 
@@ -25,6 +25,5 @@ def command(concurrency: int | None, data_dir: Path | None, *, as_json: bool) ->
     configured = settings.load(data_dir=data_dir, concurrency=concurrency)
     Part.WORKER.check(configured)
     options.invocation().data_dir = configured.data_dir
-    lock.prepare(configured.data_dir)
     logs.to_stderr(debug=options.invocation().debug)
     return loop.run(running.worked(configured, as_json=as_json))

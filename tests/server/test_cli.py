@@ -143,3 +143,16 @@ def test_processes_apart_say_what_they_have_to_share(
     said = capsys.readouterr().err
     assert all(word in said for word in words)
     assert not (tmp_path / "data").exists()
+
+
+def test_a_worker_keeps_nothing_in_a_data_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (
+        ("DATA_DIR", "/proc/nowhere"),
+        ("REDIS_URL", "redis://127.0.0.1:9"),
+        ("QDRANT_URL", "http://127.0.0.1:9"),
+    ):
+        monkeypatch.setenv(f"COUNTERPOINT_{name}", value)
+    assert cli.run(["worker"]) == Exit.UNAVAILABLE
+    assert "redis_url: redis://127.0.0.1:9 cannot be reached" in capsys.readouterr().err
