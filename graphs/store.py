@@ -7,6 +7,7 @@ latest first. With one, they come by likeness.
 from __future__ import annotations
 
 import asyncio
+import copy
 import struct
 import time
 from collections.abc import Iterable, Sequence
@@ -89,9 +90,9 @@ class RedisStore(BaseStore):
 
     def for_tenant(self, tenant: str) -> RedisStore:
         """The same store, as another tenant sees it."""
-        return RedisStore(
-            self._redis, self._keys, tenant=tenant, index=self._index, ttl=self.ttl_config
-        )
+        made = copy.copy(self)
+        made._tenant = tenant
+        return made
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         try:

@@ -143,10 +143,9 @@ class Begun:
 async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begun:
     """How this attempt begins; what it answers is noted before it does. Raises FencedError."""
     if not starting.needs_look(record):
-        account, ledger = await ledgers.open(record)
         given = starting.first_input(record.asked)
         start: starting.Start = starting.Begin(given=given, forks=starting.forks(record.asked))
-        return Begun(start=start, account=account, ledger=ledger)
+        return Begun(start=start, account=Account(), ledger=ledgers.fresh(record))
     head = await graph.aget_state(head_of(record))
     noted = (await ledgers.account(record.run_id)).answering
     start = starting.decide(
@@ -290,6 +289,7 @@ class _Spending(AsyncCallbackHandler):
     """Counts what LangChain's models say that they used; nothing else is listened to."""
 
     raise_error = True
+    run_inline = True
     ignore_chain = True
     ignore_agent = True
     ignore_retriever = True

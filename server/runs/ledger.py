@@ -112,6 +112,10 @@ class RunLedgers(Protocol):
 
     async def account(self, run_id: str) -> Account: ...
 
+    def fresh(self, record: RunRecord) -> RunLedger:
+        """Begin the first attempt of a run, which has spent nothing: no trip is made."""
+        ...
+
     async def open(
         self,
         record: RunRecord,
@@ -140,6 +144,9 @@ class RedisRunLedgers:
         stored = await self._redis.hgetall(self._keys.run_ledger(run_id))
         return _account(cast("dict[bytes, bytes]", stored))
 
+    def fresh(self, record: RunRecord) -> RedisRunLedger:
+        return RedisRunLedger(self, record, names=self._names(record))
+
     async def open(
         self,
         record: RunRecord,
@@ -148,17 +155,22 @@ class RedisRunLedgers:
         answering: Sequence[str] | None = None,
     ) -> tuple[Account, RedisRunLedger]:
         noted = b"" if answering is None else orjson.dumps([record.resumes, list(answering)])
-        name = self._keys.run_ledger(record.run_id)
-        fence = self._keys.fence(record.checkpoint_thread)
+        names = self._names(record)
         try:
             reply = await self._open(
-                keys=[name, fence, self._keys.run_ledger(after or record.run_id)],
+                keys=[*names, self._keys.run_ledger(after or record.run_id)],
                 args=[_stamp(record), noted],
             )
         except ResponseError as error:
             raise _refused(error) from error
         stored = dict(zip(reply[::2], reply[1::2], strict=True))
-        return _account(stored), RedisRunLedger(self, record, names=[name, fence])
+        return _account(stored), RedisRunLedger(self, record, names=names)
+
+    def _names(self, record: RunRecord) -> list[str]:
+        return [
+            self._keys.run_ledger(record.run_id),
+            self._keys.fence(record.checkpoint_thread),
+        ]
 
     async def write(
         self,
@@ -234,6 +246,9 @@ class MemoryRunLedgers:
         account = self.stored.get(run_id, Account())
         return replace(account, spent=_with(account.spent, self.held.get(run_id, {}).values()))
 
+    def fresh(self, record: RunRecord) -> MemoryRunLedger:
+        return MemoryRunLedger(ledgers=self, run_id=record.run_id)
+
     async def open(
         self,
         record: RunRecord,
@@ -249,7 +264,7 @@ class MemoryRunLedgers:
             self.stored[record.run_id] = replace(
                 self.stored.get(record.run_id, Account()), answering=(record.resumes, answering)
             )
-        return found, MemoryRunLedger(ledgers=self, run_id=record.run_id)
+        return found, self.fresh(record)
 
 
 @dataclass(kw_only=True)
