@@ -11,7 +11,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.channels import BinaryOperatorAggregate, LastValue
 from langgraph.checkpoint.base import CheckpointTuple
-from langgraph.types import Command, StateSnapshot, StateUpdate
+from langgraph.types import StateSnapshot, StateUpdate
 from redis.exceptions import RedisError
 
 from graphs.fence import IDLE, FencedError
@@ -19,6 +19,7 @@ from graphs.plain import plain
 from graphs.saver import RedisSaver
 from graphs.scoped_saver import ScopedSaver
 from server.assistants.records import TEAM, Graph, GraphNotFoundError, Graphs
+from server.starting import BadCommandError, command_of
 from server.threads.matching import contains
 from server.threads.records import BATCH, RedisThreads
 from server.threads.thread import (
@@ -68,8 +69,13 @@ class Update:
 
     @property
     def given(self) -> Any:
-        """What the graph is given."""
-        return self.values if self.command is None else Command(**self.command)
+        """What the graph is given. Raises StateError."""
+        if self.command is None:
+            return self.values
+        try:
+            return command_of(self.command)
+        except BadCommandError as error:
+            raise StateError(f"supersteps: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from server.assistants.records import built_in_id
 from tests.server.surface import Parts, in_process
@@ -155,6 +158,39 @@ async def test_schemas_say_what_goes_in_and_out(app: FastAPI) -> None:
         one = (await client.get("/assistants/nested/subgraphs/inner")).json()
         assert one == inner
         assert (await client.get("/assistants/nested/subgraphs/none")).json() == {}
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+FIELDS = (
+    "graph_id assistant_id config context metadata if_exists name description limit offset "
+    "sort_by sort_order select version"
+).split()
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    at=st.sampled_from(["", "/search", "/count", "/team", "/team/versions", "/team/latest"]),
+    body=ANY | st.dictionaries(st.sampled_from(FIELDS), ANY | st.just("team"), max_size=4),
+)
+async def test_whatever_comes_in_the_answer_is_no_fault_of_ours(
+    app: FastAPI, at: str, body: Any
+) -> None:
+    async with in_process(app) as client:
+        reply = await client.request(
+            "PATCH" if at == "/team" else "POST",
+            f"/assistants{at}",
+            content=json.dumps(body),
+            headers={"content-type": "application/json"},
+        )
+    assert reply.status_code < 500, reply.text
+    if reply.status_code >= 400:
+        assert isinstance(reply.json()["detail"], str)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,33 @@ async def test_supersteps_are_replayed_and_half_a_history_is_none(app: FastAPI) 
         assert (await client.post("/threads/count", json={})).json() == 1
 
 
+async def test_a_superstep_may_be_a_command(app: FastAPI) -> None:
+    def after(command: Any) -> list[Any]:
+        return [*STEPS, {"updates": [{"command": command, "as_node": "answer"}]}]
+
+    async with in_process(app) as client:
+        body: dict[str, Any] = {"metadata": {"graph_id": "talking"}}
+        written = await made(client, **body, supersteps=after({"update": {"title": "x"}}))
+        assert written["values"]["title"] == "x"
+        again = await made(client, **body, supersteps=after({"goto": "answer"}))
+        state = (await client.get(f"/threads/{again['thread_id']}/state")).json()
+        assert (state["next"], again["status"]) == (["answer"], "interrupted")
+        for bad in ({"update": [1]}, {"goto": [{"input": 1}]}):
+            refused = await client.post("/threads", json={**body, "supersteps": after(bad)})
+            assert refused.status_code == 422, refused.text
+
+
+@pytest.mark.parametrize("deep", [100, 100_000])
+async def test_what_is_nested_too_deep_is_refused(app: FastAPI, deep: int) -> None:
+    nested = b'{"metadata": {"a": ' + b"[" * deep + b"]" * deep + b"}}"
+    async with in_process(app) as client:
+        reply = await client.post(
+            "/threads", content=nested, headers={"content-type": "application/json"}
+        )
+    assert reply.status_code == 422
+    assert isinstance(reply.json()["detail"], str)
+
+
 async def test_a_search_is_filtered_sorted_cut_and_paged(app: FastAPI) -> None:
     async with in_process(app) as client:
         threads = [

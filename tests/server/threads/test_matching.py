@@ -13,7 +13,9 @@ from server.threads.matching import contains, scalar
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5)
 VALUES: st.SearchStrategy[Any] = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -23,7 +25,10 @@ def test_a_value_holds_itself(value: Any) -> None:
     assert contains(value, value)
 
 
-@given(st.dictionaries(st.text(max_size=3), VALUES), st.dictionaries(st.text(max_size=3), VALUES))
+OBJECTS = st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
+
+
+@given(OBJECTS, OBJECTS)
 def test_an_object_holds_what_it_was_merged_of_last(
     first: dict[str, Any], last: dict[str, Any]
 ) -> None:
