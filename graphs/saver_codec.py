@@ -19,7 +19,7 @@ from graphs.retention import Stored
 
 UNIT = "\x1f"
 RECORD = "\x1e"
-PIECE_BYTES = 1024
+PIECE_BYTES = 2048
 DIGEST_BYTES = 12
 _MSGPACK = b"msgpack:"
 _ARRAY = b"\xdd"
