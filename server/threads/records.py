@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
@@ -29,6 +30,12 @@ from server.threads.thread import (
 
 BATCH = 200
 _MINUTE = 60_000_000
+# Within one status every thread has the same: what is left to sort by is the id.
+_FIELDS = {
+    SortBy.THREAD_ID: "thread_id",
+    SortBy.STATUS: "thread_id",
+    SortBy.STATE_UPDATED_AT: "state_updated_at",
+}
 _INDEXED = tuple(status for status in ThreadStatus if status is not ThreadStatus.IDLE)
 
 
@@ -216,6 +223,8 @@ class RedisThreads:
         if query.ids is not None and not query.ids:
             return [], 0
         by_updated = query.sort_by is SortBy.UPDATED_AT
+        if query.sort_by is SortBy.STATUS and query.status is None:
+            return await self._by_status(query, tenant=tenant, limit=limit, offset=offset)
         ordered = by_updated or query.sort_by is SortBy.CREATED_AT
         # Two ids never end in the same way, so what stands before and behind them is known.
         start, _, tail = self._keys.thread_record(tenant, "~").rpartition("~")
@@ -239,7 +248,7 @@ class RedisThreads:
                 start,
                 tail,
                 len(without),
-                "" if ordered else query.sort_by.value,
+                "" if ordered else _FIELDS[query.sort_by],
                 "desc" if query.descending else "asc",
                 offset,
                 limit,
@@ -247,6 +256,23 @@ class RedisThreads:
             ],
         )
         return [word.decode() for word in page], int(total)
+
+    async def _by_status(
+        self, query: ThreadQuery, *, tenant: str, limit: int, offset: int
+    ) -> tuple[list[str], int]:
+        """One status after the other; within one, threads stand in the order of their ids."""
+        found: list[str] = []
+        before = 0
+        for status in sorted(ThreadStatus, reverse=query.descending):
+            ids, total = await self._page(
+                replace(query, status=status, sort_by=SortBy.THREAD_ID),
+                tenant=tenant,
+                limit=max(limit - len(found), 0),
+                offset=max(offset - before, 0),
+            )
+            found += ids
+            before += total
+        return found, before
 
     async def _remove(
         self,

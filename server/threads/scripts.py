@@ -242,6 +242,34 @@ if #ARGV == 7 and field == '' and (#sets == 0 or fewest > 512) then
   return reply
 end
 
+if #ARGV == 7 and field ~= '' then
+  -- Redis sorts far faster than a script, and only as far as the page needs it.
+  local key, own = sets[1] or KEYS[1], KEYS[1] .. ':sorting'
+  if #sets > 1 then
+    redis.call('SINTERSTORE', own, unpack(sets))
+    key = own
+  end
+  if #without > 0 then
+    redis.call(sets[1] and 'SDIFFSTORE' or 'ZDIFFSTORE', own, unpack(
+      sets[1] and {key, unpack(without)} or {#without + 1, key, unpack(without)}))
+    key = own
+  end
+  local total = redis.call(sets[1] and 'SCARD' or 'ZCARD', key)
+  local command = {'SORT', key, 'LIMIT', offset, limit, down and 'DESC' or 'ASC'}
+  if field == 'thread_id' then
+    command[#command + 1] = 'ALPHA'
+  else
+    command[#command + 1] = 'BY'
+    command[#command + 1] = start .. '*' .. tail .. '->' .. field
+  end
+  local page = redis.pcall(unpack(command))
+  redis.call('DEL', own)
+  -- Whoever may not read every key may not sort by other keys: then it is done here.
+  if not page.err then
+    return {total, unpack(page)}
+  end
+end
+
 local candidates
 if #ARGV > 7 then
   candidates = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from typing import cast
 from redis.asyncio import Redis
 
 from graphs.keys import Keys, thread_name
+from server import loop
 from server.threads.records import RedisThreads
 from server.threads.thread import Strategy, ThreadNotFoundError, ThreadRecord, ThreadStatus
 
@@ -108,9 +108,7 @@ async def swept(
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await loop.over(task)
 
 
 def _later(record: ThreadRecord, now: datetime) -> datetime:

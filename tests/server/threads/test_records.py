@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from graphs.event_log import EventLog
 from graphs.keys import Keys
 from graphs.saver import RedisSaver
+from server.redis_client import open_redis
 from server.threads.matching import contains
 from server.threads.records import RedisThreads
 from server.threads.thread import (
@@ -197,6 +199,28 @@ async def test_thousands_of_threads_are_listed_by_page_whichever_way_they_are_fo
     status = ThreadQuery(status=ThreadStatus.IDLE, metadata={"half": True})
     assert (await threads.search(status))[1] == len(wanted["half"])
     assert (await threads.search(ThreadQuery(status=ThreadStatus.ERROR)))[1] == 0
+
+
+async def test_who_may_not_sort_by_other_keys_gets_the_same_order(
+    threads: RedisThreads, redis: Redis, redis_url: str, keys: Keys, saver: RedisSaver
+) -> None:
+    """Redis refuses SORT ... BY to a user whose keys are restricted."""
+    made = [await threads.create(metadata={"a": number % 2}) for number in range(6)]
+    await threads.patch(made[2].thread_id, metadata={"b": 1})
+    query = ThreadQuery(metadata={"a": 0}, sort_by=SortBy.STATE_UPDATED_AT)
+    expected = await threads.search(query)
+    name = f"narrow-{uuid.uuid4().hex}"
+    rules = ["reset", "on", ">secret", f"~{keys.prefix}*", "+@all"]
+    await redis.execute_command("ACL", "SETUSER", name, *rules)  # type: ignore[no-untyped-call]
+    narrow = open_redis(redis_url)
+    try:
+        narrow.connection_pool.connection_kwargs |= {"username": name, "password": "secret"}
+        restricted = RedisThreads(narrow, keys, saver=saver, log=EventLog(narrow, keys))
+        assert await restricted.search(query) == expected
+        assert expected[1] == 3
+    finally:
+        await narrow.aclose()
+        await redis.execute_command("ACL", "DELUSER", name)  # type: ignore[no-untyped-call]
 
 
 async def test_what_is_one_tenants_is_not_anothers(threads: RedisThreads) -> None:
