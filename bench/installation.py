@@ -115,6 +115,11 @@ async def _counterpoint(
             raise RuntimeError(f"`counterpoint {command}` did not start:\n{said}")
         told = json.loads(line)
         yield process.pid, str(told.get("url") or "")
+    except Exception as error:
+        logs = [folder / f"{command}.log", folder / "data" / "counterpoint.log"]
+        said = [log.read_text(errors="replace")[-3000:] for log in logs if log.exists()]
+        error.add_note("\n".join([f"`counterpoint {command}` said:", *said]))
+        raise
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)

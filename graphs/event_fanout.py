@@ -23,6 +23,7 @@ KEPT_BATCHES = 256
 BLOCK_MS = 1000
 # For so long after a write of our own we expect the next one to be ours too.
 LOCAL_SECONDS = 5.0
+LAST_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +110,9 @@ class Fanout(Generic[E]):
         After its ``last`` batch another process may well be the next to write.
         """
         if topic := self._topics.get(key):
-            topic.written = float("-inf") if last else time.monotonic()
+            # Its readers leave mostly, so that nothing more has to be read.
+            local = LAST_SECONDS - LOCAL_SECONDS if last else 0.0
+            topic.written = time.monotonic() + local
             topic.publish(after=after, batch=batch)
 
     def forget(self, key: str) -> None:
@@ -136,10 +139,12 @@ class Fanout(Generic[E]):
 
     async def _follow(self, key: str, topic: Topic[E]) -> None:
         """Notice what other processes write."""
-        while True:
+        # Before Python 3.12 `wait_for`, which the Redis client uses, may lose a cancel.
+        while topic.readers:
             changed, tail = topic.changed, topic.tail
-            if not tail or time.monotonic() - topic.written < LOCAL_SECONDS:
-                await changed.wait(BLOCK_MS / 1000)
+            quiet = topic.written + LOCAL_SECONDS - time.monotonic()
+            if not tail or quiet > 0:
+                await changed.wait(min(quiet, BLOCK_MS / 1000) if tail else BLOCK_MS / 1000)
                 continue
             try:
                 reply: Any = await self._redis.xread({key: tail}, block=BLOCK_MS)
