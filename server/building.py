@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from models.llama import LlamaServer
 from models.minilm import MiniLM
 from models.progress import Progress
 from models.registry import Registry, Role
-from server import house_models, redis_check
+from server import house_models, loop, redis_check
 from server.redis_client import open_redis
 from server.redis_server import RedisServer, RedisServerError
 from server.settings import Settings
@@ -79,7 +78,7 @@ class Building:
             self._stack.push_async_callback(server.close)
             # Pushed behind the end of the server, so that it is over before that.
             watch = asyncio.create_task(_keep(server), name="redis watch")
-            self._stack.push_async_callback(_cancelled, watch)
+            self._stack.push_async_callback(loop.over, watch)
             url = server.url
             redis = open_redis(url)
             self._stack.push_async_callback(redis.aclose)
@@ -210,9 +209,3 @@ async def _keep(server: RedisServer) -> None:
             except RedisServerError:
                 _log.exception("Redis does not start again")
                 await asyncio.sleep(_REVIVE_SECONDS)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
