@@ -43,7 +43,7 @@ async def _watched(main: Coroutine[Any, Any, T]) -> T:
 async def over(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait until they are done, whatever they end with.
 
-    One cancel is not enough: before Python 3.12 `wait_for`, which the Redis client uses, may lose it.
+    One is not enough: before Python 3.12 `wait_for`, which the Redis client uses, may lose it.
     """
     pending = {task for task in tasks if not task.done()}
     while pending:
