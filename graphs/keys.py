@@ -264,3 +264,38 @@ class Keys:
     def tenants(self) -> str:
         """Set: every tenant that has, or had, threads."""
         return f"{self.prefix}tenants"
+
+    def cron(self, cron_id: str) -> str:
+        """Hash: a cron."""
+        return f"{self.prefix}{{crons}}:cron:{_safe(cron_id)}"
+
+    def crons(self, tenant: str) -> str:
+        """Sorted set: ids of a tenant's crons by creation, in microseconds."""
+        return f"{self.prefix}{{crons}}:tenant:{_safe(tenant)}"
+
+    @property
+    def crons_due(self) -> str:
+        """Sorted set: crons by when to look at them next, in microseconds."""
+        return f"{self.prefix}{{crons}}:due"
+
+    def webhook(self, delivery_id: str) -> str:
+        """Hash: what is owed to a webhook, or was delivered."""
+        return f"{self.prefix}{{webhooks}}:delivery:{_safe(delivery_id)}"
+
+    def webhook_run(self, delivery_id: str) -> str:
+        """Hash: the run record as it was when its end or pause was owed to a webhook."""
+        return f"{self.prefix}{{webhooks}}:run:{_safe(delivery_id)}"
+
+    def webhooks_of(self, run_id: str) -> str:
+        """Set: ids of the deliveries that a run has brought about."""
+        return f"{self.prefix}{{webhooks}}:of:{_safe(run_id)}"
+
+    @property
+    def webhooks_due(self) -> str:
+        """Sorted set: deliveries by when to try them next, in microseconds."""
+        return f"{self.prefix}{{webhooks}}:due"
+
+    @property
+    def webhook_secret(self) -> str:
+        """String: what webhooks are signed with where no setting says it."""
+        return f"{self.prefix}{{webhooks}}:secret"

@@ -1,0 +1,1 @@
+"""Runs that begin by the clock: schedules, records, and who fires them."""
