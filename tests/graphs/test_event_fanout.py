@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from redis.asyncio import Redis
 
 from graphs.event_log import EventLog
 from graphs.keys import Keys
+from tests.faults.polling import eventually
 
 SECONDS = 5.0
 
@@ -37,7 +37,8 @@ async def test_no_follower_outlives_its_readers(redis: Redis, keys: Keys) -> Non
     for number in range(60):
         await read_while_it_is_written(log, f"t{number}", turns=number % 20)
     assert log.followed == 0
-    deadline = time.monotonic() + SECONDS
-    while followers() and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)
-    assert followers() == 0
+
+    async def none() -> bool:
+        return followers() == 0
+
+    await eventually(none, within=SECONDS, what="the followers have ended")
