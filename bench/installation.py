@@ -117,8 +117,8 @@ async def _counterpoint(
         yield process.pid, str(told.get("url") or "")
     except Exception as error:
         logs = [folder / f"{command}.log", folder / "data" / "counterpoint.log"]
-        said = [log.read_text(errors="replace")[-3000:] for log in logs if log.exists()]
-        error.add_note("\n".join([f"`counterpoint {command}` said:", *said]))
+        words = [log.read_text(errors="replace")[-3000:] for log in logs if log.exists()]
+        error.add_note("\n".join([f"`counterpoint {command}` said:", *words]))
         raise
     finally:
         if process.returncode is None:
