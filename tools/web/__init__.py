@@ -1,0 +1,1 @@
+"""The outside world, by URL: which addresses may be spoken to."""
