@@ -72,6 +72,16 @@ class Stored:
         return self.namespace, self.checkpoint_id
 
 
+def is_due(count: int, retention: Retention) -> bool:
+    """Whether a namespace that has just come to so many checkpoints is to be looked through.
+
+    Now and then, also where delta channels keep more than was asked for.
+    """
+    if not isinstance(retention, KeepLast) or count <= retention.count:
+        return False
+    return (count - retention.count) % max(8, retention.count // 4) == 0
+
+
 def superfluous(stored: Sequence[Stored], retention: Retention) -> list[Name]:
     """The checkpoints that may go once a run has ended; of a paused thread by count only."""
     match retention:

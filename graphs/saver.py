@@ -30,22 +30,13 @@ from redis.asyncio import Redis
 from graphs import retention, saver_codec
 from graphs.fence import FENCE, obeyed
 from graphs.keys import Keys
-from graphs.retention import KeepAll, KeepLast, Name, Retention, Stored
+from graphs.retention import KeepAll, Name, Retention, Stored
 from graphs.saver_async_only import AsyncOnlySaver
-from graphs.saver_codec import UNIT, framed, joined, unframed
+from graphs.saver_codec import UNIT, config_of, framed, joined, unframed
 from graphs.saver_scripts import COPY, DROP, GET, PUT, PUT_WRITES, SURVEY, UNDO
 
 PAGE = 20
-
-
-def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
-    return {
-        "configurable": {
-            "thread_id": thread_id,
-            "checkpoint_ns": namespace,
-            "checkpoint_id": checkpoint_id,
-        }
-    }
+TRIES = 5
 
 
 def _place(config: RunnableConfig) -> tuple[str, str, str]:
@@ -200,10 +191,9 @@ class RedisSaver(AsyncOnlySaver):
             if count < 0:
                 words = [word for field in new for word in field]
                 count = int(await obeyed(self._put, keys=names, args=[*args, *words]))
-        kept = self._retention
-        if isinstance(kept, KeepLast) and count >= kept.count + max(8, kept.count // 4):
+        if retention.is_due(count, self._retention):
             await self.retain(thread_id, fence=stamp)
-        return _config(thread_id, namespace, head.checkpoint_id)
+        return config_of(thread_id, namespace, head.checkpoint_id)
 
     async def aput_writes(
         self,
@@ -241,12 +231,13 @@ class RedisSaver(AsyncOnlySaver):
         chosen = policy or self._retention
         if isinstance(chosen, KeepAll):
             return 0
-        while True:
+        for _ in range(TRIES):
             stored, size = await self._surveyed(thread_id)
             doomed = retention.superfluous(stored, chosen)
             # What was written since the survey may lean on what was to go: decide again.
             if await self._forget(thread_id, doomed, stored=stored, fence=fence, size=size):
                 return len(doomed)
+        return 0
 
     async def adelete_thread(self, thread_id: str) -> None:
         stored, _ = await self._surveyed(thread_id)
@@ -389,10 +380,10 @@ class RedisSaver(AsyncOnlySaver):
                 pending.append((order, (task_id, channel, self._loaded(value))))
         pending.sort(key=lambda write: write[0])
         return CheckpointTuple(
-            config=_config(thread_id, namespace, checkpoint_id),
+            config=config_of(thread_id, namespace, checkpoint_id),
             checkpoint=checkpoint,
             metadata=self._loaded(about),
-            parent_config=_config(thread_id, namespace, parent.decode()) if parent else None,
+            parent_config=config_of(thread_id, namespace, parent.decode()) if parent else None,
             pending_writes=[write for _, write in pending],
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, cast
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -34,6 +35,17 @@ def plain_serializer(allowed: Collection[tuple[str, str]] = ()) -> JsonPlusSeria
     No class outside the allow-list is ever imported, no pickle ever read.
     """
     return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=list(allowed) or None)
+
+
+def config_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
+    """How LangGraph names a checkpoint."""
+    return {
+        "configurable": {
+            "thread_id": thread_id,
+            "checkpoint_ns": namespace,
+            "checkpoint_id": checkpoint_id,
+        }
+    }
 
 
 def joined(*names: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphs.retention import (
@@ -13,10 +13,14 @@ from graphs.retention import (
     Name,
     Retention,
     Stored,
+    is_due,
     latest,
     parse,
     superfluous,
 )
+
+# A history is drawn checkpoint by checkpoint: slow only where the machine is busy.
+whole = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SPACES = ("", "lasting", "call:1", "call:2|inner:3")
 
@@ -66,6 +70,7 @@ def assert_readable(stored: list[Stored], start: Name, kept: set[Name]) -> None:
             cursor = by_name.get((cursor.namespace, cursor.parent))
 
 
+@whole
 @given(histories(), st.integers(1, 6))
 def test_the_last_so_many_of_each_lasting_namespace_stay_and_can_be_read(
     stored: list[Stored], count: int
@@ -78,6 +83,7 @@ def test_the_last_so_many_of_each_lasting_namespace_stay_and_can_be_read(
             assert_readable(stored, name, kept)
 
 
+@whole
 @given(histories(), st.integers(1, 6))
 def test_without_delta_channels_no_more_stay(stored: list[Stored], count: int) -> None:
     plain = [
@@ -89,6 +95,7 @@ def test_without_delta_channels_no_more_stay(stored: list[Stored], count: int) -
         assert len([name for name in kept if name[0] == space]) <= count
 
 
+@whole
 @given(histories(), st.integers(1, 6))
 def test_a_subgraphs_call_stays_exactly_as_long_as_its_caller(
     stored: list[Stored], count: int
@@ -103,6 +110,7 @@ def test_a_subgraphs_call_stays_exactly_as_long_as_its_caller(
         assert {each.name for each in of_latest[-1:]} <= kept
 
 
+@whole
 @given(histories())
 def test_a_paused_thread_is_left_alone_and_another_comes_down_to_its_latest(
     stored: list[Stored],
@@ -115,12 +123,14 @@ def test_a_paused_thread_is_left_alone_and_another_comes_down_to_its_latest(
         assert gone == superfluous(stored, KeepLast(count=1))
 
 
+@whole
 @given(histories(), st.sampled_from([KeepAll(), KeepLast(count=2), KeepLatestAtEnd()]))
 def test_deciding_again_changes_nothing(stored: list[Stored], retention: Retention) -> None:
     kept = left(stored, retention)
     assert left([each for each in stored if each.name in kept], retention) == kept
 
 
+@whole
 @given(histories())
 def test_pruning_keeps_the_latest_of_every_namespace(stored: list[Stored]) -> None:
     kept = latest(stored)
@@ -137,3 +147,14 @@ def test_a_retention_is_a_word_or_a_number() -> None:
     for wrong in ("0", "-1", "some", "", "1.5", "²"):
         with pytest.raises(ValueError, match="use all, latest, or a number"):
             parse(wrong)
+
+
+@given(st.integers(1, 5000), st.integers(0, 20_000))
+def test_a_thread_is_looked_through_now_and_then_and_not_at_each_step(
+    kept: int, count: int
+) -> None:
+    every = max(8, kept // 4)
+    due = [n for n in range(count, count + every) if is_due(n, KeepLast(count=kept))]
+    assert len(due) == 1 or count <= kept
+    assert all(n >= kept + every for n in due)
+    assert not is_due(count, KeepAll())
