@@ -12,7 +12,7 @@ from server.runs import endings, lease_scripts
 from server.runs.moves import Queued
 from server.runs.records import RunRecords
 
-PATIENCE_SECONDS = 1.2
+PATIENCE_SECONDS = 1.0
 BATCH = 100
 
 

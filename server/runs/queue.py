@@ -102,6 +102,7 @@ class RunQueue:
         self,
         advance: Advance,
         *,
+        name: str,
         concurrency: int,
         ready: asyncio.Event,
         stop: asyncio.Event,
@@ -109,6 +110,7 @@ class RunQueue:
         """Advance runs until ``stop``; then take no more, and return when the last one is done."""
         async with Worker(
             self._docket,
+            name=name,
             concurrency=concurrency,
             redelivery_timeout=_DELIVERY_LEASE,
             minimum_check_interval=_IDLE_CHECK,

@@ -11,7 +11,7 @@ from server.runs.leases import BATCH, Leases
 from server.runs.queue import RunQueue
 from server.runs.telling import Teller
 
-SWEEP_SECONDS = 0.75
+SWEEP_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
 

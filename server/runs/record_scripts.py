@@ -143,6 +143,7 @@ if redis.call('ZRANGE', queue_key(run.q, run.h), 0, 0)[1] ~= id then
   return reply('elsewhere')
 end
 if tonumber(run.format or 0) > tonumber(ARGV[8]) then
+  back(id, run)
   withdraw(id, run.q)
   redis.call('ZADD', PARKED, run.format, id)
   return reply('parked')

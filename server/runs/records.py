@@ -287,8 +287,12 @@ class RunRecords:
         return Queued.of(reply)
 
     async def closed(self, run_id: str) -> Queued:
-        """The run's end is told; with what was to be taken back, its record goes."""
+        """The run's end is told, and what was to be taken back is: its record goes."""
         return Queued.of(await self.call(self._closed, run_id))
+
+    async def told(self, run_id: str) -> None:
+        """The run's end or pause is in the event log."""
+        await self.redis.zrem(self.keys.runs_untold, run_id)
 
     async def delete(self, run_id: str) -> None:
         """Forget a run that is not under way. Raises RunNotFoundError, RunConflictError."""

@@ -51,7 +51,8 @@ class Teller:
                 )
             except FencedError:
                 return Queued()
-            return await self._records.closed(record.run_id)
+            await self._records.told(record.run_id)
+            return Queued()
         if not record.status.is_terminal:
             return Queued()
         await self._log.close(
@@ -68,7 +69,10 @@ class Teller:
                 await self._steps.adelete_thread(record.checkpoint_thread)
             else:
                 await self._steps.adelete_for_runs([record.run_id])
-        return await self._records.closed(record.run_id)
+            if record.undo:
+                return await self._records.closed(record.run_id)
+        await self._records.told(record.run_id)
+        return Queued()
 
     async def tell_late(self, run_id: str) -> Queued:
         """The same for a run that was found untold."""

@@ -91,6 +91,7 @@ class RunWorker:
         self._reaper = Reaper(leases=self._leases, teller=self._teller, queue=queue)
         self._held: dict[str, Held] = {}
         self._returned: set[str] = set()
+        self._beaten = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
         self._stop = asyncio.Event()
@@ -124,8 +125,11 @@ class RunWorker:
             for held in list(self._held.values()):
                 held.interrupt(Why.STOPPING)
             await asyncio.wait({serving}, timeout=0.1)
-        for task in others:
-            task.cancel()
+        while going := [task for task in others if not task.done()]:
+            # Before Python 3.12 `wait_for`, which the Redis client uses, may lose a cancellation.
+            for task in going:
+                task.cancel()
+            await asyncio.wait(going, timeout=0.1)
         await asyncio.gather(*others, return_exceptions=True)
         try:
             await self._beat()
@@ -182,7 +186,11 @@ class RunWorker:
         while not self._stop.is_set():
             try:
                 await self._queue.serve(
-                    self.advance, concurrency=self._concurrency, ready=ready, stop=self._stop
+                    self.advance,
+                    name=self.name,
+                    concurrency=self._concurrency,
+                    ready=ready,
+                    stop=self._stop,
                 )
             except Exception:  # noqa: BLE001 - the edge of a loop that has to go on
                 _log.exception("the run worker stumbled and starts again")
@@ -192,6 +200,8 @@ class RunWorker:
         """Renew what is held, hear of what is unwanted, and let go of what cannot be renewed."""
         while True:
             await asyncio.sleep(BEAT_SECONDS)
+            if not self._held and time.monotonic() < self._beaten + self._leases.seconds / 8:
+                continue
             try:
                 await self._beat()
             except (RedisError, OSError) as error:
@@ -221,6 +231,7 @@ class RunWorker:
                     held[run_id].interrupt(Why.CANCELLED)
                 case Pulse.RENEWED:
                     held[run_id].renewed = asked
+        self._beaten = asked
         await self._put(queued)
 
     async def _attempt(self, run_id: str, held: Held) -> None:

@@ -8,14 +8,11 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -31,80 +28,8 @@ from server.runs.queue import QuietIdleReads, RunQueue
 from server.runs.records import RunNotFoundError, RunRecord, RunRecords
 from server.runs.service import Runs
 from server.runs.transitions import RunStatus
-from server.runs.worker import Executor, RunWorker
 from tests.server.runs.stores import indexes
-
-
-def finished(answer: str = "done") -> events.RunFinished:
-    return events.RunFinished(answer=answer, stop_reason="answered", usage=events.Usage())
-
-
-async def answer_at_once(record: RunRecord, emit: Emit) -> events.RunFinished:
-    emit(events.AgentStarted(agent="researcher", task_id="1", instruction="look"))
-    return finished(f"to {record.asked.messages[0]['content']}")
-
-
-@dataclass
-class Held:
-    """Work that goes on until it is let go."""
-
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    let_go: asyncio.Event = field(default_factory=asyncio.Event)
-    cleaned: bool = False
-
-    async def __call__(self, record: RunRecord, emit: Emit) -> events.RunFinished:
-        emit(
-            events.ModelCalled(
-                agent="a",
-                task_id="1",
-                model="m",
-                input_tokens=7,
-                output_tokens=3,
-                cost=0,
-                seconds=0,
-            )
-        )
-        self.begun.set()
-        try:
-            await self.let_go.wait()
-        finally:
-            await asyncio.sleep(0)
-            self.cleaned = True
-        return finished()
-
-
-@dataclass(frozen=True, kw_only=True)
-class House:
-    records: RunRecords
-    log: EventLog
-    queue: RunQueue
-    runs: Runs
-
-    def worker(self, executor: Executor, **options: Any) -> RunWorker:
-        return RunWorker(
-            records=self.records, log=self.log, queue=self.queue, executor=executor, **options
-        )
-
-    async def ask(self, content: str = "you", **options: Any) -> RunRecord:
-        return await self.runs.create(
-            of_messages([{"role": "user", "content": content}]), **options
-        )
-
-    async def ended(self, run_id: str) -> RunRecord:
-        async with asyncio.timeout(5):
-            return await self.runs.wait(run_id)
-
-    async def told(self, run_id: str) -> list[str]:
-        async with asyncio.timeout(5), aclosing(cast("Any", self.runs.events(run_id))) as entries:
-            return [entry.event["type"] async for entry in entries]
-
-
-@pytest.fixture
-async def house(redis: Redis, redis_url: str, keys: Keys) -> AsyncIterator[House]:
-    records, log = RunRecords(redis, keys), EventLog(redis, keys)
-    async with RunQueue(redis_url, keys) as queue:
-        runs = Runs(records=records, log=log, queue=queue)
-        yield House(records=records, log=log, queue=queue, runs=runs)
+from tests.server.runs.workshop import Held, House, answer_at_once, finished
 
 
 async def test_a_run_is_accepted_worked_on_and_told(house: House) -> None:
@@ -286,7 +211,7 @@ async def test_a_killed_process_loses_no_run(
             async with RunQueue(url, keys) as queue:
                 if died_while == "taking the run":
                     event = asyncio.Event
-                    await queue.serve(take, concurrency=1, ready=event(), stop=event())
+                    await queue.serve(take, name="w", concurrency=1, ready=event(), stop=event())
                 async with RunWorker(records=records, log=log, queue=queue, executor=work):
                     await asyncio.Event().wait()
         asyncio.run(main(*sys.argv[1:]))
