@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import PregelTask, StateSnapshot
+from langgraph.types import Interrupt, PregelTask, StateSnapshot
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from graphs.plain import plain
@@ -190,7 +190,7 @@ def state(
         "created_at": snapshot.created_at,
         "checkpoint": here,
         "parent_checkpoint": parent,
-        "interrupts": plain(snapshot.interrupts),
+        "interrupts": interrupts(snapshot.interrupts),
         "checkpoint_id": here["checkpoint_id"] if here else None,
         "parent_checkpoint_id": parent["checkpoint_id"] if parent else None,
     }
@@ -198,6 +198,16 @@ def state(
         return told
     wanted = {name.partition(".")[0] for name in select}
     return {name: value for name, value in told.items() if name in wanted}
+
+
+def interrupts(raised: Sequence[Interrupt]) -> list[dict[str, Any]]:
+    """What waits for an answer, with the schema that the answer has to fit where there is one."""
+    return [
+        {**plain(one), "response_schema": plain(one.response_schema)}
+        if isinstance(one.response_schema, dict)
+        else plain(one)
+        for one in raised
+    ]
 
 
 def _values(values: Any, select: Sequence[str] | None) -> Any:
@@ -217,7 +227,7 @@ def _task(task: PregelTask, *, thread_id: str) -> dict[str, Any]:
         "name": task.name,
         "path": plain(task.path),
         "error": _error(task.error),
-        "interrupts": plain(task.interrupts),
+        "interrupts": interrupts(task.interrupts),
         "checkpoint": {
             "thread_id": thread_id,
             "checkpoint_ns": told.get("checkpoint_ns") or "",

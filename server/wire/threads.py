@@ -21,7 +21,7 @@ from server.threads.thread import (
 from server.wire import extracting
 from server.wire.json_fields import JsonObject
 from server.wire.messages import storable
-from server.wire.thread_state import Superstep
+from server.wire.thread_state import Superstep, interrupts
 
 FIELDS = (
     "thread_id",
@@ -167,7 +167,7 @@ def thread(record: ThreadRecord, look: Look, *, ttl: bool = False) -> dict[str, 
         "context": {},
         "error": record.error,
         "values": plain(look.values),
-        "interrupts": plain(look.interrupts),
+        "interrupts": {task: interrupts(raised) for task, raised in look.interrupts.items()},
     }
     if ttl:
         told["ttl"] = _ttl(record)

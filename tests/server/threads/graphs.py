@@ -35,7 +35,7 @@ async def answer(state: Talk) -> Talk:
 
 
 async def ask(state: Talk) -> Talk:
-    said = interrupt({"question": "May I?"})
+    said = interrupt({"question": "May I?"}, response_schema={"type": "string"})
     return {"title": str(said), "count": 1}
 
 

@@ -133,7 +133,8 @@ async def test_the_inboxs_ignore_clears_what_waits(app: FastAPI, parts: Parts) -
     async with in_process(app) as client:
         thread = await told(client, at)
         ((interrupt,),) = thread["interrupts"].values()
-        assert set(interrupt) == {"id", "value"}
+        assert set(interrupt) == {"id", "value", "response_schema"}
+        assert interrupt["response_schema"] == {"type": "string"}
         listed = (await client.post("/threads/search", json={"status": "interrupted"})).json()
         assert [one["interrupts"] for one in listed] == [thread["interrupts"]]
         reply = await client.post(f"{at}/state", json={"values": None, "as_node": "__end__"})
