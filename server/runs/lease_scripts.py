@@ -6,7 +6,7 @@ put on the engine's queue: for the first time, and again.
 
 from __future__ import annotations
 
-from server.runs.admission import ADMISSION
+from server.runs.admission import ADMISSION, ENDS
 
 _CAPACITY = """
 local function count_slots()
@@ -25,7 +25,8 @@ end
 # ARGV[3..]: worker, lease in microseconds, its slots (0: it takes no more), then its runs, each
 # with the token that it holds. Replies for each 1 (renewed), 0 (lost), 2 (renewed, and unwanted).
 BEAT = (
-    ADMISSION
+    ENDS
+    + ADMISSION
     + _CAPACITY
     + """
 local worker, lease, slots = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -64,7 +65,8 @@ return {found, unpack(queued())}
 # that is taken up of each kind, the end that tells a cancel, retention. Replies the runs whose
 # lease was over, and those whose end or pause may still have to be told.
 REAP = (
-    ADMISSION
+    ENDS
+    + ADMISSION
     + _CAPACITY
     + """
 local alone, patience, known, most = ARGV[3] == '1', tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -141,7 +143,8 @@ return {lost, untold, unpack(queued())}
 # whether it was let in, parked, due, untold and given up (scores or ''), how many of its tenant's
 # and how many in all are under way, slots, workers, the time, the head of its thread.
 EXPLAIN = (
-    ADMISSION
+    ENDS
+    + ADMISSION
     + """
 local id, run = ARGV[3], about(ARGV[3])
 if not run then

@@ -14,7 +14,7 @@ Each reply ends with the runs to put on the engine's queue: for the first time, 
 
 from __future__ import annotations
 
-from server.runs.admission import ADMISSION
+from server.runs.admission import ADMISSION, BEGINS, ENDS
 
 # ARGV[4..]: made, data, tenant, thread, q, h, idempotency key or '', how long that is kept in
 # seconds, strategy, whether the thread is made, whether it is temporary, microseconds to wait, the
@@ -22,7 +22,8 @@ from server.runs.admission import ADMISSION
 # Replies what happened ('created', 'same', 'exists', 'busy', 'missing', 'leaving'), the run that it
 # is about, its creation, its due time, the runs that ended by it and those that have to.
 CREATE = (
-    ADMISSION
+    BEGINS
+    + ADMISSION
     + """
 local id, made, data, tenant, thread, q, h, key = unpack(ARGV, 3, 10)
 local strategy, temporary, later = ARGV[12], ARGV[14] == '1', tonumber(ARGV[15])
@@ -113,7 +114,8 @@ return {'created', id, stamp, due, ended, flagged, first, again}
 # the end that tells that another run took the thread over, retention.
 # The attempt is counted before any work, once for each nonce. Replies the outcome and the record.
 CLAIM = (
-    ADMISSION
+    BEGINS
+    + ADMISSION
     + """
 local id, worker, nonce, lease = unpack(ARGV, 3, 6)
 local run = about(id)
@@ -182,7 +184,8 @@ return reply(outcome)
 # ARGV[4..]: token or '', expected states (comma-framed), the new state, retention, error or '',
 # end or '', whether it was given up. Replies 'ok', 'missing', 'fenced', or the state found instead.
 MOVE = (
-    ADMISSION
+    ENDS
+    + ADMISSION
     + """
 local id, token, expected, status = unpack(ARGV, 3, 6)
 local run = about(id)
@@ -212,7 +215,8 @@ return {'ok', unpack(queued())}
 
 # ARGV[4]: token. A run that is given back unfinished loses no attempt. Replies 1 if it was ours.
 RELEASE = (
-    ADMISSION
+    ENDS
+    + ADMISSION
     + """
 local id, run = ARGV[3], about(ARGV[3])
 if not run or run.status ~= 'running' or run.token ~= ARGV[4] then
@@ -227,7 +231,8 @@ return {1, unpack(queued())}
 # ARGV[4..]: action, the end that tells it, retention. Whoever works on the run reads the flag; one
 # that nobody works on ends here. Replies the state before.
 CANCEL = (
-    ADMISSION
+    ENDS
+    + ADMISSION
     + """
 local id, run = ARGV[3], about(ARGV[3])
 if not run then
@@ -250,7 +255,8 @@ return {run.status, unpack(queued())}
 # ARGV[4]: what was decided, JSON. A paused run takes its place again, before runs that came later.
 # Replies the state before.
 RESUME = (
-    ADMISSION
+    BEGINS
+    + ADMISSION
     + """
 local id, run = ARGV[3], about(ARGV[3])
 if not run then
@@ -283,7 +289,8 @@ return {'interrupted', unpack(queued())}
 
 # ARGV[4]: retention. The end of the run is in the event log; what was to be taken back is.
 CLOSED = (
-    ADMISSION
+    ENDS
+    + ADMISSION
     + """
 local id, run = ARGV[3], about(ARGV[3])
 redis.call('ZREM', UNTOLD, id)
@@ -299,7 +306,8 @@ return queued()
 
 # Replies 1, or the state that keeps the record from going, or '' where there is none.
 DELETE = (
-    ADMISSION
+    ENDS
+    + ADMISSION
     + """
 local id, run = ARGV[3], about(ARGV[3])
 if not run then
@@ -324,7 +332,8 @@ return {'deleted', {}, {}}
 
 # A run that waits has its attempts back and is put on the queue again. Replies the state before.
 REQUEUE = (
-    ADMISSION
+    ENDS
+    + ADMISSION
     + """
 local id, run = ARGV[3], about(ARGV[3])
 if not run then

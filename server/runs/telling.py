@@ -1,4 +1,4 @@
-"""What follows from a stored end or pause: the log says it, and what is to go goes."""
+"""What follows from a stored end or pause: webhooks and the log hear of it, what is to go goes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from server.runs.moves import Queued
 from server.runs.record import RunNotFoundError, RunRecord
 from server.runs.records import RunRecords
 from server.runs.transitions import RunStatus
+from server.webhooks.deliveries import Deliveries
 
 TEMPORARY_SECONDS = 3600
 """How long the events of a temporary thread can be read after its end."""
@@ -33,11 +34,14 @@ class Teller:
         self._records = records
         self._log = log
         self._steps = steps
+        self._deliveries = Deliveries(records.redis, records.keys)
 
     async def tell(self, record: RunRecord, *, late: bool = False) -> Queued:
         """Say what is stored; replies whose turn it is then. ``late``: long after it was stored."""
         if record.result is None:
             return Queued()
+        if record.status is RunStatus.INTERRUPTED or record.status.is_terminal:
+            await self._deliveries.owe(record)
         if record.status is RunStatus.INTERRUPTED:
             # A pause is news only until somebody else has the thread.
             fence = IDLE if late else ""
