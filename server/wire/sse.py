@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 HEARTBEAT_SECONDS = 5.0
 HEARTBEAT = b": heartbeat\n\n"
 KEEP_ALIVE = b"\n"
+RUSH = 8_192
 DONE = b"data: [DONE]\n\n"
 
 Frames = AsyncGenerator[bytes, None]
@@ -73,9 +74,15 @@ class _Beating(Response):
         )
         heart = asyncio.create_task(self._beat(send), name="heartbeat")
         try:
+            rushed = 0
             async with aclosing(self._pieces()) as pieces:
                 async for piece in pieces:
                     await self._send(send, piece)
+                    rushed += len(piece)
+                    if rushed > RUSH:
+                        # What is there already comes without a pause: let the others have a turn.
+                        rushed = 0
+                        await asyncio.sleep(0)
         finally:
             await _end(heart)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -17,6 +17,7 @@ from langgraph.types import interrupt
 
 from server.graph_source import GraphSource
 
+FLOOD = 130
 WORDS = "The notice period is thirty days."
 
 
@@ -66,6 +67,13 @@ def _write(_: Steps) -> Steps:
     return {"steps": ["wrote"]}
 
 
+def _flood(_: Steps) -> Steps:
+    write = get_stream_writer()
+    for number in range(FLOOD):
+        write({"progress": number, "of": FLOOD, "note": "a piece of work was done, " * 7})
+    return {"steps": ["flooded"]}
+
+
 async def _wait(state: Steps) -> Steps:
     gate = gates[state["gate"]]
     gate.reached.set()
@@ -94,6 +102,7 @@ asks = _line(look=_look, ask=_ask)
 deep = _line(look=_look, inner=_line(look=_look, write=_write).compile())
 fails = _line(look=_look, fail=_fail)
 writes = _line(write=_write)
+floods = _line(flood=_flood)
 gated = _line(look=_look, wait=_wait, write=_write)
 
 
@@ -101,5 +110,5 @@ def sources() -> Sequence[GraphSource]:
     """Where the registry finds them."""
     return [
         GraphSource(name=name, target=f"{__name__}:{name}", folder=Path.cwd())
-        for name in ("echo", "asks", "deep", "fails", "writes", "gated")
+        for name in ("echo", "asks", "deep", "fails", "writes", "floods", "gated")
     ]
