@@ -149,6 +149,7 @@ def test_a_retention_is_a_word_or_a_number() -> None:
             parse(wrong)
 
 
+@whole
 @given(st.integers(1, 5000), st.integers(0, 20_000))
 def test_a_thread_is_looked_through_now_and_then_and_not_at_each_step(
     kept: int, count: int

@@ -10,7 +10,7 @@ from typing import Any
 
 import ormsgpack
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.conformance.test_utils import (
@@ -67,11 +67,14 @@ leaves = (
     | st.binary(max_size=400)
 )
 anything = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(), inner)
+    leaves,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=6,
 )
 
 
-@given(st.lists(anything, max_size=12))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(anything, max_size=8) | st.lists(st.text(max_size=3000), max_size=4))
 def test_any_list_is_put_together_as_it_was_taken_apart(value: list[Any]) -> None:
     serde = plain_serializer()
     fields = list(fields_of(value, "name", serde=serde))
