@@ -123,14 +123,24 @@ async def _redis(configured: settings.Settings) -> list[Finding]:
     try:
         async with asyncio.timeout(_SECONDS):
             facts = await redis_check.check(client, url=url)
+            slow = await redis_check.slow(client)
     except (redis_check.RedisUnusable, TimeoutError) as error:
         return [failed(part, str(error) or f"{redis_check.shown(url)} does not answer; start it")]
     finally:
         await client.aclose()
     detail = f"{facts.product} {facts.version} at {redis_check.shown(url)}, {facts.durability}"
+    if facts.replicas < configured.redis_replicas:
+        return [
+            Finding(
+                part=part,
+                state=State.FAIL,
+                detail=f"{detail}; no run is accepted with fewer than {configured.redis_replicas}",
+                remedy="start the replicas, or lower COUNTERPOINT_REDIS_REPLICAS",
+            )
+        ]
     return [
         Finding(part=part, state=State.OK, detail=detail),
-        *(split(part, warning, state=State.WARN) for warning in facts.warnings),
+        *(split(part, said, state=State.WARN) for said in (*facts.warnings, slow) if said),
     ]
 
 

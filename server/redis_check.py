@@ -20,12 +20,13 @@ class RedisUnusable(Exception):  # noqa: N818 - it says what is wrong
 @dataclass(frozen=True, kw_only=True)
 class RedisFacts:
     """What was found. ``durability``: what it keeps, in words; ``has_disk``: whether it writes an
-    append-only file; ``warnings``: what it may lose."""
+    append-only file; ``replicas``: how many follow it; ``warnings``: what it may lose."""
 
     product: str
     version: str
     durability: str = ""
     has_disk: bool = False
+    replicas: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -75,6 +76,7 @@ async def check(redis: Redis, *, url: str) -> RedisFacts:
         product=product,
         version=version,
         durability=_durability(info),
+        replicas=int(info.get("connected_slaves", 0)),
         has_disk=bool(int(info.get("aof_enabled", 0))),
         warnings=tuple(f"{shown(url)} {said}" for said in _losses(info)),
     )

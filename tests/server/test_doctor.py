@@ -84,9 +84,14 @@ async def test_a_model_url_is_asked_for_its_models(
 
 
 async def test_a_redis_by_url_is_asked_what_it_keeps(redis_url: str, tmp_path: Path) -> None:
-    findings = await found(tmp_path, redis_url=redis_url)
-    assert findings["Redis"].state is State.OK
-    assert "append-only file, 0 replicas" in findings["Redis"].detail
+    found_all = await examine(Settings(data_dir=tmp_path, redis_url=redis_url, port=0))
+    first, slow = (one for one in found_all if one.part == "Redis")
+    assert first.state is State.OK
+    assert "append-only file, 0 replicas" in first.detail
+    assert (slow.state, "`appendfsync always`" in slow.remedy) == (State.WARN, True)
+    findings = await found(tmp_path, redis_url=redis_url, redis_replicas=1)
+    assert findings["Redis"].state is State.FAIL
+    assert "COUNTERPOINT_REDIS_REPLICAS" in findings["Redis"].remedy
 
 
 WELL = {"redis_version": "7.4.1", "aof_enabled": 1, "role": "master"}
