@@ -108,3 +108,14 @@ def test_named_keys_open_a_host_to_others(tmp_path: Path) -> None:
     assert loaded.has_keys
     (key,) = loaded.keys
     assert (key.name, key.tenant, key.roles) == ("ann", "default", (CallerRole.USER,))
+
+
+def test_what_stays_of_a_thread_and_what_is_read_back_is_checked_at_the_start() -> None:
+    with pytest.raises(settings.ConfigurationError, match="checkpoint_retention.*use all, latest"):
+        settings.load(checkpoint_retention="some")
+    with pytest.raises(
+        settings.ConfigurationError, match="checkpoint_classes.*package.module:Class"
+    ):
+        settings.load(checkpoint_classes=["shop.Order"])
+    found = settings.load(checkpoint_retention="20", checkpoint_classes=["shop.state:Order"])
+    assert found.checkpoint_class_names == [("shop.state", "Order")]
