@@ -32,6 +32,7 @@ from graphs.fence import FENCE, obeyed
 from graphs.keys import Keys
 from graphs.retention import KeepAll, Name, Retention, Stored
 from graphs.saver_async_only import AsyncOnlySaver
+from graphs.saver_clock import catch_up
 from graphs.saver_codec import UNIT, config_of, framed, joined, unframed
 from graphs.saver_scripts import COPY, DROP, GET, PUT, PUT_WRITES, SURVEY, UNDO
 
@@ -89,7 +90,11 @@ class RedisSaver(AsyncOnlySaver):
         reply = await self._get(
             keys=self._names(thread_id), args=[namespace, get_checkpoint_id(config) or ""]
         )
-        return self._tuple(thread_id, reply) if reply else None
+        if not reply:
+            return None
+        found = self._tuple(thread_id, reply)
+        catch_up(found.checkpoint["id"])
+        return found
 
     async def alist(
         self,
