@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -24,6 +22,7 @@ from graphs.fence import FencedError
 from graphs.plain import plain
 from guardrails.limits import Limits, Spent
 from server import graph_stream, starting
+from server.patience import Clock, OverdueError, until_over
 from server.registry import Graph, GraphRegistry
 from server.runs.ledger import Account, RunLedger, RunLedgers
 from server.runs.record import RunRecord
@@ -31,7 +30,7 @@ from server.runs.record import RunRecord
 TIMEOUT = "timeout"
 _LONGEST_MESSAGE = 2_000
 
-Advance = Callable[[RunRecord, Emit], Awaitable[events.Outcome]]
+Advance = Callable[[RunRecord, Emit], Coroutine[Any, Any, events.Outcome]]
 
 
 class Executor:
@@ -44,7 +43,7 @@ class Executor:
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
         """Raises RedisError and FencedError; whatever else goes wrong is an outcome."""
         chosen = self._team if record.asked.graph == team.TEAM else self._graph
-        return await chosen(record, emit)
+        return await until_over(chosen(record, emit))
 
 
 class GraphExecutor:
@@ -59,13 +58,13 @@ class GraphExecutor:
         """Advance the run to its end or pause, from where its last attempt left it."""
         spending = _Spending()
         most = seconds_of(record, self._limits)
+        clock = Clock(most)
         try:
-            async with asyncio.timeout(most) as timer, AsyncExitStack() as stack:
-                outcome = await self._advance(record, emit, spending, timer, stack)
+            outcome = await until_over(self._advance(record, emit, spending, clock), clock=clock)
         except (RedisError, FencedError):
             raise
-        except TimeoutError as error:
-            outcome = timed_out(most) if timer.expired() else failed(error)
+        except OverdueError:
+            outcome = timed_out(most)
         except Exception as error:  # noqa: BLE001 - users' code may raise anything
             outcome = failed(error)
         spent = spending.spent
@@ -75,29 +74,29 @@ class GraphExecutor:
         return outcome.model_copy(update={"usage": usage_of(spent)})
 
     async def _advance(
-        self,
-        record: RunRecord,
-        emit: Emit,
-        spending: _Spending,
-        timer: asyncio.Timeout,
-        stack: AsyncExitStack,
+        self, record: RunRecord, emit: Emit, spending: _Spending, clock: Clock
     ) -> events.Outcome:
         asked = record.asked
-        config = starting.config_of(record, forks=True)
-        graph = await stack.enter_async_context(
-            self._registry.open(
-                asked.graph,
-                config,
-                tenant=record.tenant,
-                thread_id=record.thread_id,
-                fence=fence_of(record),
-                context=asked.context,
-            )
-        )
+        async with self._registry.open(
+            asked.graph,
+            starting.config_of(record, forks=True),
+            tenant=record.tenant,
+            thread_id=record.thread_id,
+            fence=fence_of(record),
+            context=asked.context,
+        ) as graph:
+            return await self._with(graph, record, emit, spending, clock)
+
+    async def _with(
+        self, graph: Graph, record: RunRecord, emit: Emit, spending: _Spending, clock: Clock
+    ) -> events.Outcome:
+        asked = record.asked
         begun = await begin(record, graph, ledgers=self._ledgers)
         spending.ledger, spending.before = begun.ledger, begun.account.spent
         left = seconds_of(record, self._limits) - spending.spent.seconds
-        timer.reschedule(asyncio.get_running_loop().time() + left)
+        if left <= 0:
+            return timed_out(seconds_of(record, self._limits))
+        clock.shorten(left)
         state = begun.head
         if isinstance(begun.start, starting.Overtaken):
             return overtaken()

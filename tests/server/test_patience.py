@@ -1,0 +1,75 @@
+"""Work that is to end ends, also where its first cancel was swallowed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from server import patience
+from server.patience import Clock, OverdueError, until_over
+
+
+class Stubborn:
+    """Work that loses the first cancel, as an old ``wait_for`` does."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.ended = False
+
+    async def work(self) -> None:
+        try:
+            self.begun.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+        finally:
+            self.ended = True
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "AGAIN_SECONDS", 0.0)
+
+
+async def test_a_result_and_an_error_come_through() -> None:
+    async def work(*, fails: bool) -> int:
+        if fails:
+            raise KeyError("x")
+        return 7
+
+    assert await until_over(work(fails=False), clock=Clock(10)) == 7
+    with pytest.raises(KeyError):
+        await until_over(work(fails=True))
+
+
+async def test_work_that_swallows_a_cancel_is_cancelled_again() -> None:
+    stubborn = Stubborn()
+    task = asyncio.create_task(until_over(stubborn.work()))
+    await stubborn.begun.wait()
+    task.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait({task})
+    assert task.cancelled()
+    assert stubborn.ended
+
+
+async def test_time_ends_it_however_stubborn_and_may_be_shortened_meanwhile() -> None:
+    stubborn, clock = Stubborn(), Clock(3600)
+    task = asyncio.create_task(until_over(stubborn.work(), clock=clock))
+    await stubborn.begun.wait()
+    clock.shorten(0)
+    with pytest.raises(OverdueError):
+        async with asyncio.timeout(5):
+            await task
+    assert stubborn.ended
+
+
+async def test_what_was_done_just_in_time_counts() -> None:
+    async def work() -> int:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return 7
+
+    assert await until_over(work(), clock=Clock(0.001)) == 7
