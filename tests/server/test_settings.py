@@ -111,10 +111,10 @@ def test_named_keys_open_a_host_to_others(tmp_path: Path) -> None:
 
 
 def test_what_stays_of_a_thread_and_what_is_read_back_is_checked_at_the_start() -> None:
-    with pytest.raises(settings.ConfigurationError, match="checkpoint_retention.*use all, latest"):
+    with pytest.raises(settings.ConfigurationError, match=r"checkpoint_retention.*use all, latest"):
         settings.load(checkpoint_retention="some")
     with pytest.raises(
-        settings.ConfigurationError, match="checkpoint_classes.*package.module:Class"
+        settings.ConfigurationError, match=r"checkpoint_classes.*package\.module:Class"
     ):
         settings.load(checkpoint_classes=["shop.Order"])
     found = settings.load(checkpoint_retention="20", checkpoint_classes=["shop.state:Order"])
