@@ -1,6 +1,6 @@
 """A model provider that fails as asked and keeps its own books: what it served, and to whom.
 
-A question that holds ``run NAME`` is booked on that run.
+A question that holds ``run rN`` is booked on that run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 
 from bench.endpoint import INPUT_TOKENS, Answer, answer_to, pieces
 
-_NAME = re.compile(r"\brun ([A-Za-z0-9-]+)")
+_NAME = re.compile(r"\brun (r\d+)\b")
 
 
 class Fault(StrEnum):

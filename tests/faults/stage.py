@@ -125,7 +125,11 @@ class Stage:
     async def accept_team(self, **options: Any) -> Accepted:
         """A run of the team: five model calls through the provider."""
         name = self.name()
-        question = f"How long can I return an annual plan in run {name}, and who approves a refund?"
+        # Each part names the run, since the provider books what it serves on it.
+        question = (
+            f"How long can I return an annual plan in run {name}, and who approves a refund in "
+            f"run {name}?"
+        )
         record = await self.runs.create(
             Asked(input={"messages": [{"role": "user", "content": question}]}), **options
         )
