@@ -14,15 +14,18 @@ from server import auth, body, errors
 from server.routes import (
     admin,
     assistants,
+    crons,
     documents,
     health,
     openai,
     reference,
     runs,
     stateless_runs,
+    store,
     thread_runs,
     thread_state,
     threads,
+    webhooks,
 )
 from server.serving import Serving
 from server.settings import LOOPBACK
@@ -62,9 +65,12 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         assistants,
         threads,
         thread_state,
+        crons,
+        webhooks,
         runs,
         thread_runs,
         stateless_runs,
+        store,
         openai,
         documents,
         admin,

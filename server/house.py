@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
@@ -26,9 +27,13 @@ from server import house_models, lock
 from server import registry as registries
 from server.assistants.records import Assistants
 from server.building import Building, coding
+from server.crons.firing import firing
+from server.crons.records import Crons
+from server.crons.scheduler import Scheduler, scheduling
 from server.executor import Executor, GraphExecutor
 from server.part import Part
 from server.repairs import Repairs
+from server.routes.run_ends import values
 from server.runs.admission import Admission
 from server.runs.durability import Durability
 from server.runs.ledger import RedisRunLedgers
@@ -42,6 +47,10 @@ from server.threads.pausing import ending
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
 from server.threads.sweeper import ThreadSweeper, swept
+from server.webhooks import checking
+from server.webhooks.deliveries import Deliveries
+from server.webhooks.secret import Secrets
+from server.webhooks.sender import Sender, sending
 from tools.retrieval.knowledge import Knowledge
 from tools.sandbox.find import Unavailable
 from tools.sandbox.sandbox import Sandbox
@@ -66,6 +75,9 @@ class House:
     threads: RedisThreads
     states: ThreadStates
     assistants: Assistants
+    crons: Crons
+    webhooks: Deliveries
+    webhook_secrets: Secrets
     saver: RedisSaver
     registry: registries.GraphRegistry
     store: RedisStore
@@ -181,7 +193,7 @@ async def open_house(
         threads = RedisThreads(redis, keys, saver=saver, log=log)
         if part.works:
             await stack.enter_async_context(swept(ThreadSweeper(redis, keys, threads=threads)))
-        yield House(
+        house = House(
             settings=settings,
             redis=redis,
             keys=keys,
@@ -195,6 +207,9 @@ async def open_house(
                 graphs=graphs, saver=saver, threads=threads, end_paused=ending(runs)
             ),
             assistants=Assistants(redis, keys, graphs=graphs, agents=tuple(agents)),
+            crons=Crons(redis, keys),
+            webhooks=Deliveries(redis, keys),
+            webhook_secrets=Secrets(redis, keys, given=checking.secret(settings)),
             saver=saver,
             registry=graphs,
             store=store,
@@ -206,6 +221,26 @@ async def open_house(
             parts=build.parts,
             local_model=llama,
         )
+        if part.works:
+            await stack.enter_async_context(_calling(house))
+        yield house
+
+
+@asynccontextmanager
+async def _calling(house: House) -> AsyncIterator[None]:
+    """Crons fired and webhooks sent, in the background."""
+    fire = firing(
+        runs=house.runs, assistants=house.assistants, collection=house.settings.collection
+    )
+    sender = Sender(
+        house.webhooks,
+        secrets=house.webhook_secrets,
+        values=partial(values, house),
+        opened=checking.opened(house.settings),
+        base=checking.base(house.settings),
+    )
+    async with scheduling(Scheduler(house.crons, fire=fire)), sending(sender):
+        yield
 
 
 @asynccontextmanager

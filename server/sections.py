@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from server.webhooks import signing
+from tools.web import addresses
 
 TENANT = r"^[A-Za-z0-9_.-]{1,64}$"
 
@@ -93,3 +96,23 @@ class GraphSettings(BaseModel):
         "`package.module:attribute`"
     )
     description: str = Field(default="", description="what it is for, as assistants show it")
+
+
+def _opens(value: tuple[str, ...]) -> tuple[str, ...]:
+    addresses.Opened.of(value)
+    return value
+
+
+def _signs(value: SecretStr) -> SecretStr:
+    signing.read(value.get_secret_value())
+    return value
+
+
+def _leads(value: str) -> str:
+    addresses.parse(value)
+    return value
+
+
+WebhookAllow = Annotated[tuple[str, ...], AfterValidator(_opens)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_signs)]
+WebhookBase = Annotated[str, AfterValidator(_leads)]

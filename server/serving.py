@@ -8,12 +8,16 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends, Request
 
 from agents import agent
+from graphs.store import RedisStore
 from server.assistants.records import Assistants, Graphs
+from server.crons.records import Crons
 from server.repairs import Repairs
 from server.runs.service import Runs
 from server.settings import Settings
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
+from server.webhooks.deliveries import Deliveries
+from server.webhooks.secret import Secrets
 from tools.retrieval.knowledge import Knowledge
 
 
@@ -40,6 +44,18 @@ class Serving(Protocol):
 
     @property
     def registry(self) -> Graphs: ...
+
+    @property
+    def crons(self) -> Crons: ...
+
+    @property
+    def webhooks(self) -> Deliveries: ...
+
+    @property
+    def webhook_secrets(self) -> Secrets: ...
+
+    @property
+    def store(self) -> RedisStore: ...
 
     @property
     def knowledge(self) -> Knowledge: ...

@@ -33,6 +33,9 @@ from server.sections import (
     ModelSettings,
     RoleSettings,
     RuleSettings,
+    WebhookAllow,
+    WebhookBase,
+    WebhookSecret,
 )
 
 PREFIX = "COUNTERPOINT_"
@@ -187,6 +190,20 @@ class Settings(BaseSettings):
         ge=0,
         description="How long a `counterpoint worker` that is told to stop goes on with its runs; "
         "then other workers take them",
+    )
+    webhook_allow: WebhookAllow = Field(
+        default=(),
+        description="Hosts, addresses and networks that webhooks may call beside the public "
+        'internet, such as `["localhost", "10.1.0.0/16"]`',
+    )
+    webhook_secret: WebhookSecret | None = Field(
+        default=None,
+        description="What webhooks are signed with; absent: one is made and kept in Redis "
+        "(`counterpoint key --webhook` shows it)",
+    )
+    webhook_base: WebhookBase | None = Field(
+        default=None,
+        description="URL before a webhook that is a path; absent: this server's host and port",
     )
     policy: tuple[RuleSettings, ...] = Field(
         default=(

@@ -16,6 +16,7 @@ from server.routes.run_ends import result, values
 from server.runs.asked import Asked
 from server.runs.record import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
+from server.webhooks import checking
 from server.wire import queries, run_object, run_request, sse
 from server.wire.chat import COLLECTION
 from server.wire.rendering import Wish
@@ -49,6 +50,7 @@ class Desk:
     async def check(self, request: RunRequest, *, thread_id: UUID | None) -> Asked:
         """What a request comes to; raises as ``start`` does for one that is wrong in itself."""
         request.checked(thread_id=str(thread_id) if thread_id else None)
+        checking.check(request.webhook, self.house.settings)
         assistant = await self.house.assistants.resolve(
             request.assistant_id, tenant=self.caller.tenant
         )

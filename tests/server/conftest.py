@@ -20,6 +20,7 @@ from graphs.store import RedisStore
 from models.embedder import HashedEmbedder
 from server.app import build
 from server.assistants.records import Assistants
+from server.crons.records import Crons
 from server.executor import Executor, GraphExecutor
 from server.house import limits_of
 from server.registry import GraphRegistry
@@ -32,6 +33,8 @@ from server.settings import Settings
 from server.threads.pausing import ending
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
+from server.webhooks.deliveries import Deliveries
+from server.webhooks.secret import Secrets
 from tests.server import served_graphs
 from tests.server.surface import Parts, Team
 from tests.server.threads import graphs
@@ -65,11 +68,12 @@ async def parts(
     """Accepts runs; who wants them worked on asks for the team too."""
     records, log, saver = RunRecords(redis, keys), EventLog(redis, keys), RedisSaver(redis, keys)
     threads = RedisThreads(redis, keys, saver=saver, log=log)
+    store = RedisStore(redis, keys)
     async with (
         RunQueue(redis_url, keys) as queue,
         GraphRegistry(
             saver=saver,
-            store=RedisStore(redis, keys),
+            store=store,
             sources=[*graphs.sources(), *served_graphs.sources()],
         ) as registry,
     ):
@@ -84,6 +88,10 @@ async def parts(
             registry=registry,
             assistants=Assistants(redis, keys, graphs=registry, agents=tuple(roster.build())),
             threads=threads,
+            crons=Crons(redis, keys),
+            webhooks=Deliveries(redis, keys),
+            webhook_secrets=Secrets(redis, keys),
+            store=store,
             states=ThreadStates(
                 graphs=registry, saver=saver, threads=threads, end_paused=ending(runs)
             ),

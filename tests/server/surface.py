@@ -18,9 +18,12 @@ from openai import AsyncOpenAI
 from agents import agent, roster
 from graphs import events
 from graphs.event_log import EventLog
+from graphs.store import RedisStore
 from server.app import build
 from server.assistants.records import Assistants
+from server.crons.records import Crons
 from server.registry import GraphRegistry
+from server.repairs import Repairs
 from server.runs.emitter import Emit
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecord, RunRecords
@@ -29,6 +32,8 @@ from server.runs.worker import Outcome
 from server.settings import Settings
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
+from server.webhooks.deliveries import Deliveries
+from server.webhooks.secret import Secrets
 from tools.retrieval.knowledge import Knowledge
 
 SECONDS = 5.0
@@ -48,7 +53,15 @@ class Parts:
     assistants: Assistants
     threads: RedisThreads
     states: ThreadStates
+    crons: Crons
+    webhooks: Deliveries
+    webhook_secrets: Secrets
+    store: RedisStore
     agents: Mapping[str, agent.Agent] = field(default_factory=roster.build)
+
+    @property
+    def repairs(self) -> Repairs:
+        return Repairs(self.records, self.queue)
 
 
 SOURCES = [
