@@ -21,3 +21,8 @@ async def house(redis: Redis, redis_url: str, keys: Keys) -> AsyncIterator[House
     async with RunQueue(redis_url, keys) as queue:
         runs = Runs(records=records, log=log, queue=queue)
         yield House(records=records, log=log, queue=queue, runs=runs)
+
+
+@pytest.fixture
+def records(redis: Redis, keys: Keys) -> RunRecords:
+    return RunRecords(redis, keys, retention_seconds=100)

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from graphs import events
 from graphs.event_log import EventLog
-from server.runs.asked import of_messages
+from server.runs.asked import Asked, of_messages
 from server.runs.emitter import Emit
 from server.runs.queue import RunQueue
 from server.runs.record import RunRecord
 from server.runs.records import RunRecords
 from server.runs.service import Runs
+from server.runs.transitions import RunStatus
 from server.runs.worker import Executor, RunWorker
+
+PENDING = frozenset({RunStatus.PENDING})
+RUNNING = frozenset({RunStatus.RUNNING})
+END = {"type": "run.finished", "answer": "done"}
+PAUSE = {"type": "run.interrupted", "interrupts": []}
+
+
+async def stored(
+    records: RunRecords, run_id: str = "r", thread_id: str = "t", **options: Any
+) -> RunRecord:
+    asked = options.pop("asked", Asked())
+    run = RunRecord(run_id=run_id, thread_id=thread_id, asked=asked)
+    return (await records.create(run, **options)).record
+
+
+async def success(records: RunRecords, run_id: str = "r", **options: Any) -> None:
+    await records.move(run_id, expected=RUNNING, to=RunStatus.SUCCESS, told=END, **options)
+
+
+async def in_thread(records: RunRecords, thread_id: str = "t") -> Sequence[str]:
+    return [record.run_id async for record in records.of_thread(thread_id)]
 
 
 def finished(answer: str = "done") -> events.RunFinished:
