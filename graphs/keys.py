@@ -32,6 +32,7 @@ local ALL, DUE, LEASES = RUNS .. 'all', RUNS .. 'due', RUNS .. 'leases'
 local DISPATCHED, UNTOLD, PARKED = RUNS .. 'dispatched', RUNS .. 'untold', RUNS .. 'parked'
 local DEAD, TURNS, CAPACITY = RUNS .. 'dead', RUNS .. 'turns', RUNS .. 'capacity'
 local WORKERS, SLOTS, CANCELS = RUNS .. 'workers', RUNS .. 'slots', RUNS .. 'cancels'
+local LASTS = RUNS .. 'lasts'
 local TURN, ORDER, TENANTS = RUNS .. 'turn', RUNS .. 'order', PREFIX .. 'tenants'
 local LEAVING = PREFIX .. 'threads-leaving'
 local function run_key(run) return RUNS .. 'run:' .. run end
@@ -138,6 +139,11 @@ class Keys:
     def runs_slots(self) -> str:
         """Hash: how many runs each worker takes at once."""
         return f"{self.prefix}{{runs}}:slots"
+
+    @property
+    def runs_lasts(self) -> str:
+        """Hash: by worker, the run that it has for its last attempt."""
+        return f"{self.prefix}{{runs}}:lasts"
 
     @property
     def runs_capacity(self) -> str:

@@ -13,6 +13,7 @@ local function count_slots()
   for _, gone in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '-inf', stamp)) do
     redis.call('ZREM', WORKERS, gone)
     redis.call('HDEL', SLOTS, gone)
+    redis.call('HDEL', LASTS, gone)
   end
   local slots = 0
   for _, number in ipairs(redis.call('HVALS', SLOTS)) do
@@ -37,6 +38,7 @@ if slots > 0 then
 else
   redis.call('ZREM', WORKERS, worker)
   redis.call('HDEL', SLOTS, worker)
+  redis.call('HDEL', LASTS, worker)
 end
 count_slots()
 local found = {}
@@ -72,7 +74,7 @@ REAP = (
 local alone, patience, known, most = ARGV[3] == '1', tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local long_ago = string.format('%.0f', now - patience)
 if alone then
-  redis.call('DEL', WORKERS, SLOTS)
+  redis.call('DEL', WORKERS, SLOTS, LASTS)
 end
 count_slots()
 local lost = {}

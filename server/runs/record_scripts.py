@@ -157,6 +157,17 @@ if run.cancel then
 elseif spent then
   outcome = 'exhausted'
 else
+  -- A run that kills its worker takes others along. Two that are at their last attempt never share
+  -- a worker, so that whoever only stood beside it has one that is his own.
+  if worker ~= '' and run.attempts ~= '0' and run.attempts + 1 >= tonumber(ARGV[7]) then
+    local other = redis.call('HGET', LASTS, worker)
+    local with = other and other ~= id and about(other)
+    if with and with.status == 'running' and with.worker == worker
+      and tonumber(with.lease or 0) > now then
+      return reply('elsewhere')
+    end
+    redis.call('HSET', LASTS, worker, id)
+  end
   redis.call('HINCRBY', key, 'attempts', 1)
 end
 local token = redis.call('HINCRBY', key, 'token', 1)
