@@ -110,7 +110,9 @@ async def check(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
     allowed: list[Wanted] = []
     history, done = list(branch["history"]), list(branch["done"])
     for call in branch["calls"]:
-        verdict = policy.decide(context.rules, agent=agent.name, tool=call["name"])
+        name, args = call["name"], call["args"]
+        asked = policy.Call(tool=name, args=args, agent=agent.name, tenant=context.tenant)
+        verdict = policy.decide(context.rules, asked)
         if call["name"] not in agent.tools or call["name"] not in context.tools:
             refusal = f"{agent.name} has no tool {call['name']}"
         elif not verdict.allowed:

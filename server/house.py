@@ -262,15 +262,7 @@ async def _hurried(worker: RunWorker) -> AsyncIterator[None]:
 
 def rules_of(settings: Settings) -> Sequence[policy.Rule]:
     """The policy as the guardrails read it."""
-    return tuple(
-        policy.Rule(
-            tool=rule.tool,
-            agent=rule.agent,
-            decision=policy.Decision(rule.effect),
-            reason=rule.reason,
-        )
-        for rule in settings.policy
-    )
+    return tuple(rule.rule(alone=not settings.has_keys) for rule in settings.policy)
 
 
 def limits_of(settings: Settings) -> limits.Limits:

@@ -44,17 +44,6 @@ class RoleSettings(BaseModel):
     critic: str | None = Field(default=None, description="checks the draft")
 
 
-class RuleSettings(BaseModel):
-    """One rule of the tool policy (``[[policy]]``): the first match wins, no match denies."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tool: str = Field(description="glob over tool names")
-    agent: str = Field(default="*", description="glob over agent names")
-    effect: Literal["allow", "deny"] = Field(description="what a match does")
-    reason: str = Field(default="", description="told to the model when denied")
-
-
 class CallerRole(StrEnum):
     """What a key may be used for. An admin may all that the others may."""
 

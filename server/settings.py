@@ -27,12 +27,12 @@ from pydantic_settings import (
 )
 
 from graphs import retention
+from server.policy_section import RuleSettings, impossible_rule
 from server.sections import (
     GraphSettings,
     KeySettings,
     ModelSettings,
     RoleSettings,
-    RuleSettings,
     WebhookAllow,
     WebhookBase,
     WebhookSecret,
@@ -266,6 +266,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "cors_origins: '*' lets every web page act here; set keys, or list the origins"
             )
+        wrong = impossible_rule(self.policy, keys=self.keys, masters=len(self.api_key_sha256))
+        if wrong is not None:
+            raise ValueError(wrong)
         for role, name in self.roles:
             if name is not None and name not in self.models:
                 raise ValueError(f"roles.{role}: no model named {name!r} under [models]")

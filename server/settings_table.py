@@ -13,12 +13,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from server.policy_section import RuleSettings
 from server.sections import (
     GraphSettings,
     KeySettings,
     ModelSettings,
     RoleSettings,
-    RuleSettings,
 )
 from server.settings import PREFIX, Settings
 
