@@ -1,0 +1,1 @@
+"""The approval queue on a real Redis."""
