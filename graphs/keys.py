@@ -33,6 +33,7 @@ local DISPATCHED, UNTOLD, PARKED = RUNS .. 'dispatched', RUNS .. 'untold', RUNS 
 local DEAD, TURNS, CAPACITY = RUNS .. 'dead', RUNS .. 'turns', RUNS .. 'capacity'
 local WORKERS, SLOTS, CANCELS = RUNS .. 'workers', RUNS .. 'slots', RUNS .. 'cancels'
 local LASTS = RUNS .. 'lasts'
+local CANCELLED = RUNS .. 'cancelled'
 local TURN, ORDER, TENANTS = RUNS .. 'turn', RUNS .. 'order', PREFIX .. 'tenants'
 local LEAVING = PREFIX .. 'threads-leaving'
 local function run_key(run) return RUNS .. 'run:' .. run end
@@ -109,6 +110,11 @@ class Keys:
     def runs_cancels(self) -> str:
         """Sorted set: running runs that are unwanted and whose worker has not heard it, by when."""
         return f"{self.prefix}{{runs}}:cancels"
+
+    @property
+    def runs_cancelled(self) -> str:
+        """Channel: says which running run is unwanted."""
+        return f"{self.prefix}{{runs}}:cancelled"
 
     @property
     def runs_untold(self) -> str:

@@ -26,9 +26,24 @@ _IDLE_CHECK = timedelta(milliseconds=100)
 _FULL_CHECK = timedelta(milliseconds=5)
 
 _IDLE_READER = logging.getLogger("docket.strikelist")
-_TALKATIVE = logging.getLogger("docket.worker")
 
 Advance = Callable[[str], Awaitable[None]]
+
+
+class Slots:
+    """How many runs a worker takes at once, and how many more it takes now."""
+
+    def __init__(self, total: int) -> None:
+        self.free = total
+        self.changed: Callable[[], None] = lambda: None
+
+    def take(self) -> None:
+        self.free -= 1
+        self.changed()
+
+    def give(self) -> None:
+        self.free += 1
+        self.changed()
 
 
 class QuietIdleReads(logging.Filter):
@@ -94,24 +109,25 @@ class RunQueue:
         await self.put(queued.first)
         await self.put_again(queued.again)
 
-    async def cancel(self, run_id: str) -> None:
-        """Take a run out of the queue, or interrupt the task that advances it. Best effort."""
-        await self._docket.cancel(run_id)
-
     async def serve(
         self,
         advance: Advance,
         *,
         name: str,
-        concurrency: int,
+        slots: Slots,
         ready: asyncio.Event,
         stop: asyncio.Event,
     ) -> None:
-        """Advance runs until ``stop``; then take no more, and return when the last one is done."""
+        """Hand over the runs that are delivered, no more than there are slots, until ``stop``.
+
+        ``advance`` takes a run and returns at once: the engine, when it loses Redis, waits for its
+        own tasks before it looks again, and must not wait for our runs.
+        """
+        self._docket.register(advance, names=[TASK])
         async with Worker(
             self._docket,
             name=name,
-            concurrency=concurrency,
+            concurrency=slots.free,
             redelivery_timeout=_DELIVERY_LEASE,
             minimum_check_interval=_IDLE_CHECK,
             # Nothing is ever scheduled for later here.
@@ -119,21 +135,13 @@ class RunQueue:
             reconnection_delay=timedelta(seconds=1),
             schedule_automatic_tasks=False,
         ) as worker:
-            busy = 0
 
-            async def advance_one(run_id: str) -> None:
-                nonlocal busy
-                busy += 1
-                if busy >= concurrency:
-                    worker.minimum_check_interval = _FULL_CHECK
-                try:
-                    await advance(run_id)
-                finally:
-                    busy -= 1
-                    if busy < concurrency:
-                        worker.minimum_check_interval = _IDLE_CHECK
+            def changed() -> None:
+                worker.concurrency = slots.free
+                worker.minimum_check_interval = _IDLE_CHECK if slots.free else _FULL_CHECK
 
-            self._docket.register(advance_one, names=[TASK])
+            slots.changed = changed
+            changed()
             running = asyncio.create_task(worker.run_forever(), name="run queue")
             stopping = asyncio.create_task(stop.wait(), name="run queue stop")
             ready.set()

@@ -79,6 +79,7 @@ if strategy == 'interrupt' or strategy == 'rollback' then
         ended[#ended + 1] = other
       else
         redis.call('ZADD', CANCELS, stamp, other)
+        redis.call('PUBLISH', CANCELLED, other)
         flagged[#flagged + 1] = other
       end
     end
@@ -215,6 +216,7 @@ if not string.find(expected, ',' .. run.status .. ',', 1, true) then
 end
 if token == '' then
   redis.call('HINCRBY', run_key(id), 'token', 1)
+  redis.call('PUBLISH', CANCELLED, id)
 end
 finish(id, run, status, ARGV[8], ARGV[9], ARGV[7])
 if ARGV[10] == '1' then
@@ -255,6 +257,7 @@ if live then
   run.action = ARGV[4]
   if run.status == 'running' then
     redis.call('ZADD', CANCELS, stamp, id)
+    redis.call('PUBLISH', CANCELLED, id)
   else
     finish(id, run, 'cancelled', 'The run was cancelled.', ARGV[5], ARGV[6])
   end

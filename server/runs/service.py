@@ -96,8 +96,6 @@ class Runs:
         async def then(created: Created) -> None:
             known.append(created)
             await self._put(created.queued)
-            for run_id in created.flagged:
-                await self._interrupt(run_id)
             for run_id in created.ended:
                 await self._tell(run_id)
 
@@ -171,8 +169,6 @@ class Runs:
         async def then(reply: tuple[RunStatus, Queued]) -> None:
             status, queued = reply
             await self._put(queued)
-            if not status.is_terminal:
-                await self._interrupt(run_id)
             if status in {RunStatus.PENDING, RunStatus.INTERRUPTED}:
                 await self._tell(run_id)
 
@@ -287,7 +283,6 @@ class Runs:
             error=reason,
         )
         await self._put(queued)
-        await self._interrupt(run_id)
         await self._tell(run_id)
         return await self._records.get(run_id)
 
@@ -328,13 +323,6 @@ class Runs:
             await self._queue.put_all(queued)
         except (RedisError, OSError) as error:
             _log.warning("%d runs are stored but not yet queued: %s", len(queued), error)
-
-    async def _interrupt(self, run_id: str) -> None:
-        """The fast way to whoever works on it, who also looks by himself."""
-        try:
-            await self._queue.cancel(run_id)
-        except (RedisError, OSError) as error:
-            _log.warning("run %s is cancelled, its worker not yet told: %s", run_id, error)
 
     async def _tell(self, run_id: str) -> None:
         try:

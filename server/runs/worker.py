@@ -24,7 +24,7 @@ from server.runs.endings import Outcome
 from server.runs.held import Failure, Held, Why, failure_of
 from server.runs.leases import Leases, Pulse
 from server.runs.moves import Claim, ClaimOutcome, Queued
-from server.runs.queue import RunQueue
+from server.runs.queue import RunQueue, Slots
 from server.runs.reaper import Reaper
 from server.runs.record import (
     RunConflictError,
@@ -40,6 +40,7 @@ __all__ = ["Executor", "Outcome", "RunWorker"]
 
 CONCURRENCY = 10
 BEAT_SECONDS = 0.4
+LISTEN_SECONDS = 2.0
 GRACE_SECONDS = 5.0
 
 Reply = TypeVar("Reply")
@@ -90,6 +91,8 @@ class RunWorker:
         self._teller = Teller(records=records, log=log, steps=steps)
         self._reaper = Reaper(leases=self._leases, teller=self._teller, queue=queue)
         self._held: dict[str, Held] = {}
+        self._slots = Slots(concurrency)
+        self._attempts: set[asyncio.Task[None]] = set()
         self._returned: set[str] = set()
         self._beaten = 0.0
         self._idle = asyncio.Event()
@@ -105,6 +108,7 @@ class RunWorker:
         self._tasks = [
             asyncio.create_task(self._serve(ready), name="run worker"),
             asyncio.create_task(self._keep_leases(), name="run leases"),
+            asyncio.create_task(self._hear_cancels(), name="run cancels"),
             asyncio.create_task(self._reaper.run(), name="run reaper"),
         ]
         await ready.wait()
@@ -121,10 +125,11 @@ class RunWorker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._idle_or_hurried()
-        while not serving.done():
+        await asyncio.wait({serving})
+        while self._attempts:
             for held in list(self._held.values()):
                 held.interrupt(Why.STOPPING)
-            await asyncio.wait({serving}, timeout=0.1)
+            await asyncio.wait(self._attempts, timeout=0.1)
         while going := [task for task in others if not task.done()]:
             # Before Python 3.12 `wait_for`, which the Redis client uses, may lose a cancellation.
             for task in going:
@@ -158,7 +163,7 @@ class RunWorker:
                 one.cancel()
 
     async def advance(self, run_id: str) -> None:
-        """One delivery of a run id: at most one attempt."""
+        """Take a run that was delivered: at most one attempt at it begins."""
         if run_id in self._held:
             _log.warning("run %s was delivered twice", run_id)
             return
@@ -167,20 +172,23 @@ class RunWorker:
             return
         held = self._held[run_id] = Held()
         self._idle.clear()
+        self._slots.take()
         attempt = asyncio.create_task(self._attempt(run_id, held), name=f"run {run_id}")
-        try:
-            while not attempt.done():
-                try:
-                    await asyncio.wait({attempt})
-                except asyncio.CancelledError:
-                    # The work is interrupted; its ending is still written.
-                    held.interrupt(Why.CANCELLED)
-            attempt.result()
-        finally:
-            del self._held[run_id]
-            if not self._held:
-                self._idle.set()
-        await self._put(held.after)
+        self._attempts.add(attempt)
+        attempt.add_done_callback(lambda done: self._attempted(run_id, held, done))
+
+    def _attempted(self, run_id: str, held: Held, attempt: asyncio.Task[None]) -> None:
+        self._attempts.discard(attempt)
+        del self._held[run_id]
+        self._slots.give()
+        if not self._held:
+            self._idle.set()
+        if not attempt.cancelled() and (error := attempt.exception()) is not None:
+            _log.error("run %s stumbled", run_id, exc_info=error)
+        if held.after:
+            again = asyncio.create_task(self._put(held.after), name=f"again {run_id}")
+            self._attempts.add(again)
+            again.add_done_callback(self._attempts.discard)
 
     async def _serve(self, ready: asyncio.Event) -> None:
         while not self._stop.is_set():
@@ -188,13 +196,32 @@ class RunWorker:
                 await self._queue.serve(
                     self.advance,
                     name=self.name,
-                    concurrency=self._concurrency,
+                    slots=self._slots,
                     ready=ready,
                     stop=self._stop,
                 )
             except Exception:  # noqa: BLE001 - the edge of a loop that has to go on
                 _log.exception("the run worker stumbled and starts again")
                 await asyncio.sleep(1)
+
+    async def _hear_cancels(self) -> None:
+        """The fast way to a run that is unwanted; what is missed here, a beat hears."""
+        while True:
+            try:
+                async with self._records.redis.pubsub() as heard:
+                    await heard.subscribe(self._records.keys.runs_cancelled)
+                    while True:
+                        said = await heard.get_message(
+                            ignore_subscribe_messages=True, timeout=LISTEN_SECONDS
+                        )
+                        held = self._held.get(said["data"].decode()) if said else None
+                        if held is not None and held.token:
+                            held.interrupt(Why.CANCELLED)
+            except (RedisError, OSError) as error:
+                _log.warning("cannot listen for cancelled runs: %s", error)
+            except Exception:  # noqa: BLE001 - the edge of a loop that has to go on
+                _log.exception("listening for cancelled runs failed")
+            await asyncio.sleep(1)
 
     async def _keep_leases(self) -> None:
         """Renew what is held, hear of what is unwanted, and let go of what cannot be renewed."""
@@ -238,7 +265,8 @@ class RunWorker:
         try:
             asked = time.monotonic()
             claim = await self._records.claim(run_id, worker=self.name)
-            held.take(claim.token, at=asked)
+            if claim.outcome not in {ClaimOutcome.ELSEWHERE, ClaimOutcome.PARKED}:
+                held.take(claim.token, at=asked)
             await self._put(claim.queued)
             match claim.outcome:
                 case ClaimOutcome.ELSEWHERE:

@@ -28,6 +28,7 @@ from server.runs.queue import QuietIdleReads, RunQueue
 from server.runs.records import RunNotFoundError, RunRecord, RunRecords
 from server.runs.service import Runs
 from server.runs.transitions import RunStatus
+from server.runs.worker import RunWorker
 from tests.server.runs.stores import indexes
 from tests.server.runs.workshop import Held, House, answer_at_once, finished
 
@@ -103,10 +104,10 @@ async def test_a_waiting_run_is_cancelled_at_once(house: House) -> None:
 async def test_a_running_run_is_cancelled_with_its_usage(
     house: House, monkeypatch: pytest.MonkeyPatch, message_is_lost: bool
 ) -> None:
-    async def nothing(run_id: str) -> None: ...
+    async def nothing(worker: RunWorker) -> None: ...
 
     if message_is_lost:
-        monkeypatch.setattr(house.queue, "cancel", nothing)
+        monkeypatch.setattr(RunWorker, "_hear_cancels", nothing)
     held = Held()
     async with house.worker(held):
         run = await house.ask()
@@ -196,7 +197,7 @@ async def test_a_killed_process_loses_no_run(
         from graphs.event_log import EventLog
         from graphs.keys import Keys
         from server.redis_client import open_redis
-        from server.runs.queue import QuietIdleReads, RunQueue
+        from server.runs.queue import QuietIdleReads, RunQueue, Slots
         from server.runs.records import RunRecords
         from server.runs.worker import RunWorker
         async def work(record, emit):
@@ -211,7 +212,9 @@ async def test_a_killed_process_loses_no_run(
             async with RunQueue(url, keys) as queue:
                 if died_while == "taking the run":
                     event = asyncio.Event
-                    await queue.serve(take, name="w", concurrency=1, ready=event(), stop=event())
+                    await queue.serve(
+                        take, name="w", slots=Slots(1), ready=event(), stop=event()
+                    )
                 async with RunWorker(records=records, log=log, queue=queue, executor=work):
                     await asyncio.Event().wait()
         asyncio.run(main(*sys.argv[1:]))
@@ -279,8 +282,13 @@ async def test_a_run_outlives_the_death_of_redis(tmp_path: Path) -> None:
     async with RunQueue(server.url, keys) as queue:
         runs = Runs(records=records, log=log, queue=queue)
         house = House(records=records, log=log, queue=queue, runs=runs)
-        async with house.worker(held):
-            run, waiting = await house.ask(), await house.ask()
+
+        async def work(record: RunRecord, emit: Emit) -> events.RunFinished:
+            return await (held if record.run_id == run.run_id else answer_at_once)(record, emit)
+
+        async with house.worker(work):
+            run = await house.ask()
+            waiting = await house.ask(thread_id=run.thread_id)
             await held.begun.wait()
             await redis.waitaof(1, 0, 2000)
             reader = asyncio.create_task(house.told(run.run_id))
@@ -289,6 +297,9 @@ async def test_a_run_outlives_the_death_of_redis(tmp_path: Path) -> None:
             await server.wait()
             successor = RedisServer(tmp_path)
             await successor.start()
+            # The worker takes new runs, though the one that it had goes on.
+            async with asyncio.timeout(15):
+                assert (await house.runs.wait((await house.ask()).run_id)).attempts == 1
             held.let_go.set()
             async with asyncio.timeout(15):
                 ended = [await house.runs.wait(r.run_id) for r in (run, waiting)]
