@@ -17,6 +17,12 @@ _REASONS: dict[str, str] = {
     limits.Limit.TOKENS: "the limit of tokens was reached",
     limits.Limit.COST: "the limit of cost was reached",
     limits.Limit.SECONDS: "the time limit was reached",
+    limits.Limit.MODEL_CALLS: "the limit of model calls was reached",
+    limits.Limit.TOOL_CALLS: "the limit of tool calls was reached",
+    limits.Limit.DEPTH: "work was handed on too deep",
+    limits.Limit.BRANCHES: "too much was asked for at once",
+    limits.Limit.TENANT_DAY: "today's budget is used up",
+    limits.Limit.TENANT_MONTH: "this month's budget is used up",
 }
 _NOT_FOUND = "The documents do not say that. I looked for an answer to “{question}” and found none."
 _NOT_COMPUTED = "The result could not be calculated from that."

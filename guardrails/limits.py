@@ -6,18 +6,32 @@ Reserve the worst case before a provider attempt, settle with what was used afte
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
+
+WARN_AT = 0.8
+"""Which share of a limit is worth a warning."""
 
 
 class Limit(StrEnum):
     """What can run out; the value is the `stop_reason` that a caller sees."""
 
     STEPS = "max_steps"
+    MODEL_CALLS = "max_model_calls"
+    TOOL_CALLS = "max_tool_calls"
     TOKENS = "max_tokens"
     COST = "max_cost"
     SECONDS = "max_seconds"
+    DEPTH = "max_depth"
+    BRANCHES = "max_branches"
+    TENANT_DAY = "tenant_day"
+    TENANT_MONTH = "tenant_month"
+
+
+# These are not used up: what has ended makes room again.
+_CEILINGS = frozenset({Limit.DEPTH, Limit.BRANCHES})
 
 
 class LimitExceededError(Exception):
@@ -32,17 +46,58 @@ class LimitExceededError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Maxima of one run: agent steps, tokens in and out, US dollars, active seconds."""
+    """Maxima of one run: agent steps, tokens in and out, US dollars, active seconds.
+
+    ``model_calls`` counts provider attempts, retries too. ``depth`` is how deep agents may hand
+    work on (1: the coordinator's own tasks), ``branches`` how many may work at the same time.
+    None is no limit.
+    """
 
     steps: int
     tokens: int
     cost: float
     seconds: float
+    model_calls: int | None = None
+    tool_calls: int | None = None
+    depth: int | None = None
+    branches: int | None = None
+
+    @property
+    def maxima(self) -> Mapping[Limit, float]:
+        """Each limit that there is, with its maximum."""
+        found: dict[Limit, float | None] = {
+            Limit.STEPS: self.steps,
+            Limit.MODEL_CALLS: self.model_calls,
+            Limit.TOOL_CALLS: self.tool_calls,
+            Limit.TOKENS: self.tokens,
+            Limit.COST: self.cost,
+            Limit.SECONDS: self.seconds,
+            Limit.DEPTH: self.depth,
+            Limit.BRANCHES: self.branches,
+        }
+        return {limit: most for limit, most in found.items() if most is not None}
+
+    def raised(self, limit: Limit, *, to: float) -> Limits:
+        """With one limit raised. Raises ValueError where ``to`` is not more, or it is no run's."""
+        present = self.maxima.get(limit)
+        name = limit.removeprefix("max_")
+        if present is None:
+            raise ValueError(f"{limit}: the run has no such limit")
+        if not to > present:
+            raise ValueError(f"{limit}: {to:g} is not more than {present:g}")
+        whole = limit not in (Limit.COST, Limit.SECONDS)
+        if whole and to != int(to):
+            raise ValueError(f"{limit}: {to:g} has to be a whole number")
+        changed: dict[str, Any] = {name: int(to) if whole else float(to)}
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What a run has used so far; ``cost`` in US dollars, ``seconds`` active."""
+    """What a run has used so far; ``cost`` in US dollars, ``seconds`` active.
+
+    ``depth`` and ``branches`` are the most that there were at one time.
+    """
 
     steps: int = 0
     model_calls: int = 0
@@ -51,10 +106,17 @@ class Spent:
     output_tokens: int = 0
     cost: float = 0.0
     seconds: float = 0.0
+    depth: int = 0
+    branches: int = 0
 
     @property
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
+
+    def of(self, limit: Limit) -> float:
+        """How much of one of the run's limits is used."""
+        used: float = getattr(self, limit.removeprefix("max_"))
+        return used
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +127,27 @@ class Reservation:
     cost: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class LimitWarning:
+    """A limit that is nearly used up."""
+
+    limit: Limit
+    used: float
+    maximum: float
+
+    @property
+    def in_words(self) -> str:
+        return (
+            f"{self.limit}: {self.used / self.maximum:.0%} used ({self.used:g} of {self.maximum:g})"
+        )
+
+
 class Ledger:
     """Counts what a run spends and refuses what would exceed its limits.
 
     Not shared between event loops. ``clock`` gives seconds and only has to be monotonic;
-    ``spent`` carries on from an earlier attempt of the same run.
+    ``spent`` carries on from an earlier attempt of the same run, which has also given the warnings
+    that it called for.
     """
 
     def __init__(
@@ -80,8 +158,11 @@ class Ledger:
         self._started = clock()
         self._before = spent or Spent()
         self._spent = self._before
+        self._held_calls = 0
         self._held_tokens = 0
         self._held_cost = 0.0
+        self._open_branches = 0
+        self._warned = {warning.limit for warning in self._near()}
 
     @property
     def spent(self) -> Spent:
@@ -95,24 +176,39 @@ class Ledger:
     def step(self) -> None:
         """Count one step of an agent. Raises LimitExceededError."""
         self._check_time()
-        if self._spent.steps + 1 > self.limits.steps:
-            raise LimitExceededError(Limit.STEPS, used=self._spent.steps, maximum=self.limits.steps)
+        self._check(Limit.STEPS, used=self._spent.steps, wanted=1)
         self._spent = replace(self._spent, steps=self._spent.steps + 1)
 
     def tool_call(self) -> None:
-        """Count one tool call. Raises LimitExceededError when the time is up."""
+        """Count one tool call before it is made. Raises LimitExceededError."""
         self._check_time()
+        self._check(Limit.TOOL_CALLS, used=self._spent.tool_calls, wanted=1)
         self._spent = replace(self._spent, tool_calls=self._spent.tool_calls + 1)
+
+    def open_branches(self, count: int = 1, *, depth: int = 1) -> None:
+        """Count branches that start side by side, all or none. Raises LimitExceededError."""
+        self._check_time()
+        self._check(Limit.DEPTH, used=0, wanted=depth, told=self._spent.depth)
+        self._check(Limit.BRANCHES, used=self._open_branches, wanted=count)
+        self._open_branches += count
+        self._spent = replace(
+            self._spent,
+            depth=max(self._spent.depth, depth),
+            branches=max(self._spent.branches, self._open_branches),
+        )
+
+    def close_branches(self, count: int = 1) -> None:
+        """Branches have ended; others may start."""
+        self._open_branches = max(0, self._open_branches - count)
 
     def reserve(self, *, tokens: int, cost: float) -> Reservation:
         """Hold the worst case of one provider attempt. Raises LimitExceededError."""
         self._check_time()
-        committed = self._spent.tokens + self._held_tokens
-        if committed + tokens > self.limits.tokens:
-            raise LimitExceededError(Limit.TOKENS, used=committed, maximum=self.limits.tokens)
-        held = self._spent.cost + self._held_cost
-        if cost > 0 and held + cost > self.limits.cost:
-            raise LimitExceededError(Limit.COST, used=held, maximum=self.limits.cost)
+        self._check(Limit.MODEL_CALLS, used=self._spent.model_calls + self._held_calls, wanted=1)
+        self._check(Limit.TOKENS, used=self._spent.tokens + self._held_tokens, wanted=tokens)
+        if cost > 0:
+            self._check(Limit.COST, used=self._spent.cost + self._held_cost, wanted=cost)
+        self._held_calls += 1
         self._held_tokens += tokens
         self._held_cost += cost
         return Reservation(tokens=tokens, cost=cost)
@@ -121,6 +217,7 @@ class Ledger:
         self, reservation: Reservation, *, input_tokens: int, output_tokens: int, cost: float
     ) -> None:
         """Replace what was held by what was used, also where the attempt failed."""
+        self._held_calls -= 1
         self._held_tokens -= reservation.tokens
         self._held_cost -= reservation.cost
         self._spent = replace(
@@ -130,6 +227,27 @@ class Ledger:
             output_tokens=self._spent.output_tokens + output_tokens,
             cost=self._spent.cost + cost,
         )
+
+    def warnings(self) -> list[LimitWarning]:
+        """Limits of which WARN_AT is used since this was asked last; each is told once."""
+        near = [warning for warning in self._near() if warning.limit not in self._warned]
+        self._warned |= {warning.limit for warning in near}
+        return near
+
+    def _near(self) -> list[LimitWarning]:
+        spent = self.spent
+        return [
+            LimitWarning(limit=limit, used=spent.of(limit), maximum=most)
+            for limit, most in self.limits.maxima.items()
+            if most > 0 and limit not in _CEILINGS and spent.of(limit) >= WARN_AT * most
+        ]
+
+    def _check(
+        self, limit: Limit, *, used: float, wanted: float, told: float | None = None
+    ) -> None:
+        most = self.limits.maxima.get(limit)
+        if most is not None and used + wanted > most:
+            raise LimitExceededError(limit, used=used if told is None else told, maximum=most)
 
     def _check_time(self) -> None:
         used = self.spent.seconds

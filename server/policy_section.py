@@ -134,8 +134,8 @@ def impossible_rule(
 ) -> str | None:
     """What is wrong with the rules taken together, naming the rule; None where nothing is.
 
-    ``masters``: how many keys without a name there are, each of which may all. Without any key
-    there is one person.
+    ``masters``: how many keys without a name there are; they may all, and are one person.
+    Without any key there is one person, too.
     """
     alone = not keys and not masters
     read = [rule.rule(alone=alone) for rule in rules]
@@ -150,7 +150,7 @@ def impossible_rule(
             continue
         may = {*rule.terms.roles, CallerRole.ADMIN.value}
         keyed = sum(any(role.value in may for role in key.roles) for key in keys)
-        people = 1 if alone else masters + keyed
+        people = 1 if alone else bool(masters) + keyed
         if rule.terms.quorum > people:
             who = " or ".join(sorted(rule.terms.roles))
             return (
