@@ -1,0 +1,421 @@
+"""Webhooks of runs that end, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+from redis.asyncio import Redis
+
+from graphs import events
+from graphs.keys import Keys
+from server import clock as clocks
+from server.routes.run_ends import values
+from server.runs.asked import Asked, CancelAction
+from server.runs.record import RunRecord
+from server.runs.telling import Teller
+from server.webhooks import message, signing
+from server.webhooks.deliveries import CLAIM_SECONDS, Deliveries, Delivery, State
+from server.webhooks.sender import Sender, sending
+from tests.server.surface import ANSWER, Parts, Team
+from tests.server.webhooks.receiver import Receiver, answers, receiving, silence
+from tools.web.addresses import Opened
+
+LOOPBACK = Opened.of(["127.0.0.1"])
+
+
+class Clock:
+    """Redis' time, moved forward by hand."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._now = clocks.of_redis(redis)
+        self.ahead = 0.0
+
+    async def __call__(self) -> int:
+        return await self._now() + round(self.ahead * 1e6)
+
+
+class Names(AbstractResolver):
+    """Every name is at loopback."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host="127.0.0.1",
+                port=port,
+                family=socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def clock(redis: Redis) -> Clock:
+    return Clock(redis)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as found:
+        yield found
+
+
+Making = Callable[..., Any]
+
+
+@pytest.fixture
+def made(parts: Parts, redis: Redis, keys: Keys, clock: Clock) -> Making:
+    """Senders, as the house makes them."""
+
+    @asynccontextmanager
+    async def make(**given: Any) -> AsyncIterator[Sender]:
+        options = {"opened": LOOPBACK, "roll": lambda: 0.5, **given}
+        async with Sender(
+            Deliveries(redis, keys, clock=clock),
+            secrets=parts.webhook_secrets,
+            values=partial(values, parts),
+            **options,
+        ) as sender:
+            yield sender
+
+    return make
+
+
+def asked(url: str, **given: Any) -> Asked:
+    said = [{"role": "user", "content": "How long?"}]
+    return Asked(input={"messages": said}, webhook=url, **given)
+
+
+async def ended(parts: Parts, url: str, **given: Any) -> RunRecord:
+    """A run that has come to its end or pause."""
+    record = await parts.runs.create(asked(url, **given))
+    return await parts.runs.wait(record.run_id)
+
+
+async def delivery(parts: Parts, record: RunRecord) -> Delivery:
+    (found,) = await parts.webhooks.of_run(record.run_id)
+    return found
+
+
+async def test_a_run_that_ends_is_told_once_signed_with_what_it_came_to(
+    parts: Parts, team: Team, made: Making, receiver: Receiver
+) -> None:
+    record = await ended(parts, receiver.url, metadata={"order": 7})
+    async with made() as sender:
+        await sender.tick()
+        await sender.tick()
+    (got,) = receiver.got
+    secret = signing.shown(await parts.webhook_secrets.of("default"))
+    assert got.is_signed_with(secret)
+    assert got.headers["Content-Type"] == "application/json"
+    told = got.json
+    assert told["run_id"] == record.run_id
+    assert told["thread_id"] == record.thread_id
+    assert told["status"] == "success"
+    assert told["metadata"] == {"order": 7}
+    assert told["values"]["messages"][-1]["content"] == ANSWER
+    assert told["run_started_at"] <= told["run_ended_at"] <= told["webhook_sent_at"]
+    assert "error" not in told
+    found = await delivery(parts, record)
+    assert (found.state, found.attempts, found.response) == (State.DELIVERED, 1, 204)
+    assert found.delivery_id == got.headers["Webhook-Id"]
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (events.RunFailed(error="internal", message="It broke."), "error"),
+        (events.RunFailed(error="timeout", message="Too long."), "timeout"),
+    ],
+)
+async def test_a_run_that_fails_is_told_with_its_error(
+    parts: Parts,
+    team: Team,
+    made: Making,
+    receiver: Receiver,
+    end: events.RunFailed,
+    status: str,
+) -> None:
+    team.end = end
+    await ended(parts, receiver.url)
+    async with made() as sender:
+        await sender.tick()
+    assert receiver.got[0].json["status"] == status
+    assert receiver.got[0].json["error"] == end.message
+
+
+async def test_a_pause_is_told_with_its_questions_and_the_end_after_it_too(
+    parts: Parts, team: Team, made: Making, receiver: Receiver
+) -> None:
+    question = events.Interrupt(id="q", value="Shall I?")
+    team.end = events.RunInterrupted(interrupts=[question])
+    record = await ended(parts, receiver.url)
+    async with made() as sender:
+        await sender.tick()
+        team.end = None
+        await parts.runs.resume(record.run_id, value="yes")
+        await parts.runs.wait(record.run_id)
+        await sender.tick()
+    paused, over = receiver.got
+    assert paused.json["status"] == "interrupted"
+    assert paused.json["values"]["__interrupt__"] == [{"id": "q", "value": "Shall I?"}]
+    assert over.json["status"] == "success"
+    assert paused.headers["Webhook-Id"] != over.headers["Webhook-Id"]
+
+
+async def test_a_cancelled_run_is_told_also_where_it_is_taken_back(
+    parts: Parts, made: Making, receiver: Receiver
+) -> None:
+    for action in CancelAction:
+        record = await parts.runs.create(asked(receiver.url))
+        await parts.runs.cancel(record.run_id, action=action)
+    async with made() as sender:
+        await sender.tick()
+    told = [got.json for got in receiver.got]
+    assert [one["cancel_reason"] for one in told] == ["cancelled", "cancelled"]
+    assert {one["error"] for one in told} == {"The run was cancelled."}
+
+
+async def test_a_run_without_a_webhook_owes_nothing(
+    parts: Parts, team: Team, redis: Redis, keys: Keys
+) -> None:
+    record = await parts.runs.create(Asked(input={"messages": []}))
+    await parts.runs.wait(record.run_id)
+    assert await parts.webhooks.of_run(record.run_id) == []
+    assert await redis.exists(keys.webhooks_due) == 0
+
+
+async def test_an_end_that_is_told_again_is_one_message(
+    parts: Parts, team: Team, made: Making, receiver: Receiver
+) -> None:
+    record = await ended(parts, receiver.url)
+    teller = Teller(records=parts.records, log=parts.log)
+    async with made() as sender:
+        await teller.tell_late(record.run_id)
+        await sender.tick()
+        await teller.tell_late(record.run_id)
+        await sender.tick()
+    assert len(receiver.got) == 1
+
+
+async def test_a_receiver_that_fails_hears_the_same_message_again(
+    parts: Parts, team: Team, made: Making, clock: Clock
+) -> None:
+    async with receiving(answers(500), answers(404)) as receiver, made() as sender:
+        record = await ended(parts, receiver.url)
+        assert await sender.tick() == pytest.approx(5, abs=1)
+        await sender.tick()
+        assert len(receiver.got) == 1
+        clock.ahead += 5
+        assert await sender.tick() == pytest.approx(20, abs=1)
+        found = await delivery(parts, record)
+        assert (found.state, found.error) == (State.PENDING, "answered 404")
+        clock.ahead += 20
+        assert await sender.tick() is None
+        first, second, third = receiver.got
+        assert first.headers["Webhook-Id"] == third.headers["Webhook-Id"]
+        secret = signing.shown(await parts.webhook_secrets.of("default"))
+        assert all(got.is_signed_with(secret) for got in (first, second, third))
+        assert (await delivery(parts, record)).state is State.DELIVERED
+
+
+async def test_one_that_never_succeeds_is_given_up(
+    parts: Parts, team: Team, made: Making, clock: Clock, redis: Redis, keys: Keys
+) -> None:
+    async with (
+        receiving(*[answers(503)] * message.MOST_ATTEMPTS) as receiver,
+        made() as sender,
+    ):
+        record = await ended(parts, receiver.url)
+        while (wait := await sender.tick()) is not None:
+            clock.ahead += wait + 0.1
+        assert len(receiver.got) == message.MOST_ATTEMPTS
+    found = await delivery(parts, record)
+    assert (found.state, found.attempts) == (State.DEAD, message.MOST_ATTEMPTS)
+    assert await redis.exists(keys.webhook_run(found.delivery_id)) == 0
+
+
+async def test_a_receiver_that_is_gone_is_not_asked_again(
+    parts: Parts, team: Team, made: Making
+) -> None:
+    async with receiving(answers(410)) as receiver, made() as sender:
+        record = await ended(parts, receiver.url)
+        assert await sender.tick() is None
+    assert (await delivery(parts, record)).state is State.DEAD
+
+
+async def test_a_slow_receiver_is_hung_up_on(parts: Parts, team: Team, made: Making) -> None:
+    async with receiving(silence) as receiver, made(seconds=0.2) as sender:
+        record = await ended(parts, receiver.url)
+        await sender.tick()
+        found = await delivery(parts, record)
+        assert (found.state, found.error) == (State.PENDING, "no answer in 0.2 seconds")
+
+
+async def test_a_receiver_that_is_not_there_is_tried_again(
+    parts: Parts, team: Team, made: Making
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    record = await ended(parts, f"http://127.0.0.1:{port}/")
+    async with made() as sender:
+        await sender.tick()
+    found = await delivery(parts, record)
+    assert found.state is State.PENDING
+    assert "cannot be reached" in str(found.error)
+
+
+async def test_a_redirect_is_not_followed(parts: Parts, team: Team, made: Making) -> None:
+    async with receiving() as inside, receiving(answers(302, Location=inside.url)) as receiver:
+        record = await ended(parts, receiver.url)
+        async with made() as sender:
+            await sender.tick()
+        assert len(receiver.got) == 1
+        assert inside.got == []
+    assert (await delivery(parts, record)).error == "answered 302"
+
+
+async def test_an_address_inside_is_never_called(
+    parts: Parts, team: Team, made: Making, receiver: Receiver
+) -> None:
+    named = f"http://hooks.example:{receiver.port}/"
+    records = [await ended(parts, url) for url in (receiver.url, named)]
+    async with made(opened=Opened(), resolver=Names()) as sender:
+        await sender.tick()
+    assert receiver.got == []
+    for record in records:
+        found = await delivery(parts, record)
+        assert found.state is State.DEAD
+        assert "not of the public internet" in str(found.error)
+
+
+async def test_a_name_that_an_operator_opened_is_called_by_its_name(
+    parts: Parts, team: Team, made: Making, receiver: Receiver
+) -> None:
+    await ended(parts, f"http://hooks.example:{receiver.port}/a?b=c")
+    async with made(opened=Opened.of(["hooks.example"]), resolver=Names()) as sender:
+        await sender.tick()
+    (got,) = receiver.got
+    assert got.headers["Host"] == f"hooks.example:{receiver.port}"
+    assert got.path == "/a?b=c"
+
+
+async def test_a_path_leads_to_the_base_that_the_operator_set(
+    parts: Parts, team: Team, made: Making, receiver: Receiver
+) -> None:
+    await ended(parts, "/done?x=1")
+    async with made(opened=Opened(), base=f"http://127.0.0.1:{receiver.port}/in") as sender:
+        await sender.tick()
+    assert receiver.got[0].path == "/in/done?x=1"
+
+
+async def test_a_path_without_a_base_says_what_to_set(
+    parts: Parts, team: Team, made: Making
+) -> None:
+    record = await ended(parts, "/done")
+    async with made() as sender:
+        await sender.tick()
+    found = await delivery(parts, record)
+    assert found.state is State.DEAD
+    assert "webhook_base" in str(found.error)
+
+
+async def test_many_senders_send_each_message_once(
+    parts: Parts, team: Team, made: Making, receiver: Receiver
+) -> None:
+    records = [await ended(parts, receiver.url) for _ in range(12)]
+    async with made(at_once=2) as one, made(at_once=3) as two, made() as three:
+        await asyncio.gather(one.tick(), two.tick(), three.tick())
+    assert sorted(got.json["run_id"] for got in receiver.got) == sorted(
+        record.run_id for record in records
+    )
+
+
+async def test_no_more_are_sent_at_once_than_allowed(
+    parts: Parts, team: Team, made: Making
+) -> None:
+    under_way, most, pair = 0, 0, asyncio.Barrier(2)
+
+    async def counted() -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await pair.wait()
+        under_way -= 1
+        return await answers(204)()
+
+    async with receiving(*[counted] * 6) as receiver, made(at_once=2) as sender:
+        for _ in range(6):
+            await ended(parts, receiver.url)
+        await sender.tick()
+        assert len(receiver.got) == 6
+    assert most == 2
+
+
+async def test_what_a_dead_sender_had_claimed_is_sent_by_another(
+    parts: Parts, team: Team, made: Making, receiver: Receiver, clock: Clock
+) -> None:
+    record = await ended(parts, receiver.url)
+    await parts.webhooks.claim(most=8)
+    async with made() as sender:
+        await sender.tick()
+        assert receiver.got == []
+        clock.ahead += CLAIM_SECONDS
+        await sender.tick()
+    assert len(receiver.got) == 1
+    assert (await delivery(parts, record)).attempts == 2
+
+
+async def test_a_sender_that_was_overtaken_settles_nothing(
+    parts: Parts, team: Team, receiver: Receiver, redis: Redis, keys: Keys, clock: Clock
+) -> None:
+    record = await ended(parts, receiver.url)
+    deliveries = Deliveries(redis, keys, clock=clock)
+    (old,) = (await deliveries.claim(most=1)).attempts
+    clock.ahead += CLAIM_SECONDS
+    (new,) = (await deliveries.claim(most=1)).attempts
+    await deliveries.settle(old.delivery, State.DEAD, error="late")
+    assert (await delivery(parts, record)).state is State.PENDING
+    await deliveries.settle(new.delivery, State.DELIVERED)
+    assert (await delivery(parts, record)).state is State.DELIVERED
+
+
+async def test_what_a_temporary_thread_came_to_is_told_after_it_went(
+    parts: Parts, worker: Team, made: Making, receiver: Receiver
+) -> None:
+    said = {"messages": [{"role": "user", "content": "x"}]}
+    wanted = Asked(graph="echo", input=said, webhook=receiver.url, temporary=True)
+    record = await parts.runs.create(wanted)
+    await parts.runs.wait(record.run_id)
+    async with made() as sender:
+        await sender.tick()
+    assert "thirty days" in receiver.got[0].json["values"]["messages"][-1]["content"]
+
+
+async def test_in_the_background_it_is_sent_by_itself_and_a_stop_leaves_the_rest(
+    parts: Parts, team: Team, redis: Redis, keys: Keys
+) -> None:
+    async with receiving(silence) as receiver:
+        record = await ended(parts, receiver.url)
+        sender = Sender(
+            Deliveries(redis, keys),
+            secrets=parts.webhook_secrets,
+            values=partial(values, parts),
+            opened=LOOPBACK,
+        )
+        async with sending(sender):
+            await asyncio.wait_for(receiver.heard.wait(), timeout=10)
+    assert (await delivery(parts, record)).state is State.PENDING
