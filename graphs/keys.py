@@ -49,6 +49,21 @@ local function updated_key(q) return PREFIX .. 'threads:' .. q .. ':updated' end
 local function threads_by(q) return PREFIX .. 'threads:' .. q .. ':by:' end
 """
 
+# The names of approvals and of the audit log, for scripts that have RUN_NAMES before them.
+APPROVAL_NAMES = """
+local APPROVALS = PREFIX .. '{approvals}:'
+local EXPIRING, RESUMING = APPROVALS .. 'expiring', APPROVALS .. 'resuming'
+local OPEN, OVER = APPROVALS .. 'open', APPROVALS .. 'over'
+local function approval_key(id) return APPROVALS .. 'approval:' .. id end
+local function asked_by_key(run) return APPROVALS .. 'run:' .. run end
+local function asked_in_key(q, h) return APPROVALS .. 'thread:' .. q .. ':' .. h end
+local function asked_key(q) return APPROVALS .. 'tenant:' .. q .. ':all' end
+local function state_key(q, state) return APPROVALS .. 'tenant:' .. q .. ':' .. state end
+local function changes_key(q) return APPROVALS .. 'tenant:' .. q .. ':changes' end
+local function audit_key(q) return PREFIX .. 'audit:{' .. q .. '}:log' end
+local function audit_head_key(q) return PREFIX .. 'audit:{' .. q .. '}:head' end
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
@@ -311,3 +326,51 @@ class Keys:
     def webhook_secret(self) -> str:
         """String: what webhooks are signed with where no setting says it."""
         return f"{self.prefix}{{webhooks}}:secret"
+
+    def approval(self, approval_id: str) -> str:
+        """Hash: a request to a person, and how it was decided."""
+        return f"{self.prefix}{{approvals}}:approval:{_safe(approval_id)}"
+
+    def approvals_of_run(self, run_id: str) -> str:
+        """Sorted set: ids of what a run has asked, by when, in microseconds."""
+        return f"{self.prefix}{{approvals}}:run:{_safe(run_id)}"
+
+    def approvals_of_thread(self, tenant: str, thread_id: str) -> str:
+        """Sorted set: ids of what a thread's runs have asked, by when, in microseconds."""
+        return f"{self.prefix}{{approvals}}:thread:{_safe(tenant)}:{_safe(thread_id)}"
+
+    def approvals(self, tenant: str, status: str = "all") -> str:
+        """Sorted set: ids of a tenant's approvals in a status, by when they were asked."""
+        return f"{self.prefix}{{approvals}}:tenant:{_safe(tenant)}:{status}"
+
+    def approvals_changes(self, tenant: str) -> str:
+        """Stream: the latest changes of a tenant's approvals."""
+        return f"{self.prefix}{{approvals}}:tenant:{_safe(tenant)}:changes"
+
+    @property
+    def approvals_expiring(self) -> str:
+        """Sorted set: pending approvals by when they expire, in microseconds."""
+        return f"{self.prefix}{{approvals}}:expiring"
+
+    @property
+    def approvals_open(self) -> str:
+        """Sorted set: runs with pending approvals, by when they were looked at."""
+        return f"{self.prefix}{{approvals}}:open"
+
+    @property
+    def approvals_resuming(self) -> str:
+        """Sorted set: runs of which something was decided and not yet handed to them, by when."""
+        return f"{self.prefix}{{approvals}}:resuming"
+
+    @property
+    def approvals_over(self) -> str:
+        """Sorted set: approvals that have ended, by when, in microseconds."""
+        return f"{self.prefix}{{approvals}}:over"
+
+    def audit(self, tenant: str) -> str:
+        """Stream: a tenant's audit log; ids are ``N-0``, N counting from 1."""
+        return f"{self.prefix}audit:{{{_safe(tenant)}}}:log"
+
+    def audit_head(self, tenant: str) -> str:
+        """Hash: number and hash of the last entry of a tenant's audit log."""
+        return f"{self.prefix}audit:{{{_safe(tenant)}}}:head"
