@@ -250,6 +250,10 @@ async def _hurried(worker: RunWorker) -> AsyncIterator[None]:
     await worker.__aenter__()
     try:
         yield
+    except asyncio.CancelledError:
+        # It came while something else was closing.
+        worker.hurry()
+        raise
     finally:
         closing = asyncio.create_task(worker.__aexit__(None, None, None), name="drain")
         try:
