@@ -30,6 +30,7 @@ from starlette.responses import JSONResponse, Response
 from graphs import events
 from models import errors as model_errors
 from server.assistants import records as assistants
+from server.crons import cron
 from server.runs import record as run
 from server.runs.record import RunConflictError, RunNotFoundError
 from server.threads import states, thread
@@ -131,6 +132,10 @@ def fault_of(error: Exception) -> Fault | None:
             | assistants.AssistantConflictError()
         ):
             return _with_status(409, str(error))
+        case cron.CronNotFoundError():
+            return NotFound(str(error))
+        case cron.CronConflictError():
+            return _with_status(409, str(error))
         case states.StateError():
             return Invalid(str(error))
         case retrieval.BadFilter():
@@ -217,6 +222,7 @@ def install(app: FastAPI) -> None:
         run.RunError,
         thread.ThreadError,
         assistants.AssistantError,
+        cron.CronError,
         retrieval.RetrievalError,
         redis_errors.RedisError,
         OSError,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -89,7 +88,8 @@ async def delete(cron_id: UUID, desk: DeskDep) -> Response:
 async def _create(
     asked: wire.CronCreate, desk: Desk, *, thread_id: UUID | None
 ) -> Mapping[str, Any]:
-    if asked.end_time is not None and asked.end_time <= datetime.now(UTC):
+    now = moment(await desk.house.crons.clock())
+    if asked.end_time is not None and asked.end_time <= now:
         raise Invalid(
             "end_time: is over already; leave it out, or give a later one", param="end_time"
         )
