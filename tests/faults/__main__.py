@@ -13,11 +13,14 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.nursery import Nursery
+from tests.faults.oracle import OracleError
+from tests.faults.polling import NotInTimeError
 from tests.faults.scenarios.catalogue import SCENARIOS, Scenario
 from tests.faults.stage import stage
 
@@ -80,10 +83,17 @@ async def _one(
             await play(tally.scenario, seed, nursery=nursery, folder=folder)
             tally.passed += 1
         except Exception as error:  # noqa: BLE001 - the edge: the next seed is played
-            tally.failed.append((seed, f"{type(error).__name__}: {error}"))
+            tally.failed.append((seed, _said(error)))
         took = time.monotonic() - started
         tally.seconds += took
         tally.longest = max(tally.longest, took)
+
+
+def _said(error: Exception) -> str:
+    """What the oracle found; of anything else also where it came from."""
+    if isinstance(error, OracleError | NotInTimeError):
+        return f"{type(error).__name__}: {error}"
+    return "".join(traceback.format_exception(error))[-3000:]
 
 
 def _tell(tally: Tally) -> None:
