@@ -130,6 +130,10 @@ class ThreadLog(Protocol):
         """
         ...
 
+    async def newest(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> str:
+        """The id of the thread's last event; that of the start where there is none."""
+        ...
+
     async def size(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> int:
         """Bytes of memory that the thread's events take."""
         ...
@@ -306,6 +310,11 @@ class EventLog:
                         if entry.is_pause:
                             # Whether it holds, the store knows.
                             whose, told = entry.run_id, False
+
+    async def newest(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> str:
+        stream = self._keys.events(tenant, thread_id)
+        last: Any = await self._redis.xrevrange(stream, count=1)
+        return str(last[0][0].decode()) if last else ORIGIN
 
     async def size(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> int:
         async with self._redis.pipeline(transaction=False) as pipeline:

@@ -145,6 +145,10 @@ class MemoryEventLog:
             if not batch:
                 await self._changed.wait()
 
+    async def newest(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> str:
+        thread = self._threads.get((tenant, thread_id), _Thread())
+        return thread.entries[-1].id if thread.entries else ORIGIN
+
     async def size(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> int:
         thread = self._threads.get((tenant, thread_id), _Thread())
         return sum(len(orjson.dumps(entry.event)) for entry in thread.entries)

@@ -46,9 +46,9 @@ async def follow(
     stream_modes: Words = None,
     last_event_id: LastEventId = None,
 ) -> Response:
-    """Everything that happens on a thread from now on, or from behind `Last-Event-ID`, run by run.
+    """Everything that happens on a thread from now on, run by run, until the reader leaves.
 
-    It stays open until the reader leaves.
+    With `Last-Event-ID` from behind that (`-1`: from the start).
     """
     try:
         modes = queries.names([*(stream_mode or ()), *(stream_modes or ())]) or ["run_modes"]
@@ -61,6 +61,11 @@ async def follow(
             param="stream_mode",
         )
     after = rendering_ids.parsed(last_event_id)
+    tenant = desk.caller.tenant
+    await desk.house.threads.get(str(thread_id), tenant=tenant)
+    if last_event_id is None:
+        newest = await desk.house.runs.newest(str(thread_id), tenant=tenant)
+        after = rendering_ids.behind(newest)
     return sse.EventStream(
         desk.thread_stream(thread_id, modes=modes).frames(after=after),
         heartbeat=desk.heartbeat,

@@ -310,6 +310,10 @@ class Runs:
         """The events of all runs of a thread behind an id, then live, until its log is deleted."""
         return self._log.read(thread_id, after=after, until_terminal=False, tenant=tenant)
 
+    async def newest(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> str:
+        """The id of the last event on a thread, behind which what comes is new."""
+        return await self._log.newest(thread_id, tenant=tenant)
+
     async def wait(self, run_id: str) -> RunRecord:
         """The record once the run is over or paused. Raises RunNotFoundError."""
         async with aclosing(cast("Any", self.events(run_id))) as entries:

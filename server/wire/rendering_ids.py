@@ -57,6 +57,11 @@ def at(entry_id: str, frame: int) -> Position:
     return Position(*position(entry_id), frame)
 
 
+def behind(entry_id: str) -> Position:
+    """Behind all frames of an entry."""
+    return at(entry_id, FRAMES - 1)
+
+
 def parsed(last_event_id: str | None) -> Position:
     """Behind which frame to go on; ``-1``, ``0``, ``-`` and nothing are the beginning.
 

@@ -336,3 +336,9 @@ async def test_whatever_is_trimmed_a_reader_gets_the_rest_or_is_told(
     told = [entry.id for entry in entries if not entry.is_gap]
     assert told == expected[len(expected) - len(told) :]
     assert any(entry.is_gap for entry in entries) == (len(told) < len(expected))
+
+
+async def test_the_newest_event_is_known(log: ThreadLog) -> None:
+    assert await log.newest("t") == "0-0"
+    *_, last = await log.append("t", "r", said(1, 2))
+    assert await log.newest("t") == last

@@ -218,7 +218,9 @@ async def test_the_stream_of_a_thread_tells_its_runs(client: Client) -> None:
     thread = thread_id()
     await client.call("wait", thread, "writes", input=NOTHING)
     told = []
-    async for part in client.each("threads.join_stream", thread, stream_mode="lifecycle"):
+    async for part in client.each(
+        "threads.join_stream", thread, stream_mode="lifecycle", last_event_id="-1"
+    ):
         told.append(part)
         if part.event == "run_done":
             # The sync client's stream ends with its thread's log only.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from graphs.event_log import position
 from server.errors import Invalid
-from server.wire.rendering_ids import BEGINNING, FRAMES, HEAD, TAIL, Position, at, parsed
+from server.wire.rendering_ids import BEGINNING, FRAMES, HEAD, TAIL, Position, at, behind, parsed
 
 positions = st.builds(
     Position, st.integers(1, 10**13), st.integers(0, 10**6), st.integers(1, FRAMES - 1)
@@ -38,6 +38,10 @@ def test_the_log_is_read_so_that_the_entry_comes_again(given: Position) -> None:
 
 def test_the_first_frame_stands_before_every_entry_and_the_last_resort_behind() -> None:
     assert BEGINNING < HEAD < at("1-0", 1) < at("1732485000123-7", 999) < TAIL
+
+
+def test_behind_an_entry_is_before_the_next_one() -> None:
+    assert at("1000-7", 998) < behind("1000-7") < at("1000-8", 1)
 
 
 @pytest.mark.parametrize("given", [None, "", "-", "-1", "0", " 0 "])
