@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from agents import agent as agent_module
 from graphs import events
+from graphs.effects import Effects, MemoryEffects
+from graphs.permits import NoPermits, Permits
 from guardrails import limits, policy
 from models.attempts import TokenUsage
 from models.chat import ChatModel
@@ -49,6 +51,8 @@ class TeamContext:
     """Everything that one run may use; ``agent`` is ``team``, or one agent to run alone.
 
     ``durable`` mirrors the ledger; ``overheard`` says that somebody reads what models write.
+    ``user`` asked for the run, with ``roles``. ``permits`` are people's decisions, ``effects`` the
+    notes of what was done. A tool call may take ``tool_seconds``.
     """
 
     run_id: str
@@ -64,9 +68,19 @@ class TeamContext:
     max_rounds: int = 2
     durable: DurableLedger | None = None
     overheard: bool = False
+    user: str = ""
+    roles: frozenset[str] = frozenset()
+    permits: Permits = field(default_factory=NoPermits)
+    effects: Effects = field(default_factory=MemoryEffects)
+    tool_seconds: float | None = None
 
     def model_for(self, agent: agent_module.Agent) -> ChatModel:
         return self.models[agent.role]
+
+    def judge(self, tool: str, args: Mapping[str, Any], *, agent: str) -> policy.PolicyVerdict:
+        """What the policy says about a call."""
+        call = policy.Call(tool=tool, args=args, agent=agent, tenant=self.tenant, roles=self.roles)
+        return policy.decide(self.rules, call)
 
 
 class LedgerGate:

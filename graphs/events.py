@@ -71,6 +71,66 @@ class ToolFinished(_Event):
     seconds: float = Field(ge=0)
 
 
+class ToolRefused(_Event):
+    """A call that was not made: the policy, a person, or nobody in time said no to it."""
+
+    type: Literal["tool.refused"] = "tool.refused"
+    agent: str
+    task_id: str
+    call_id: str
+    tool: str
+    reason: str
+
+
+class ApprovalRequested(_Event):
+    """A call waits for a person; ``args_sha256`` is what a decision is bound to."""
+
+    type: Literal["approval.requested"] = "approval.requested"
+    agent: str
+    task_id: str
+    call_id: str
+    tool: str
+    args: dict[str, Any]
+    args_sha256: str
+    rule: str = ""
+    reason: str = ""
+    expires_seconds: float = 0.0
+
+
+class ApprovalDecided(_Event):
+    """``decision``: approve, edit, reject, respond or expired; ``args`` are those that count."""
+
+    type: Literal["approval.decided"] = "approval.decided"
+    agent: str
+    task_id: str
+    call_id: str
+    tool: str
+    decision: str
+    message: str = ""
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class DocumentSuspicious(_Event):
+    """A retrieved or fetched text tries to instruct; it is data, and reaches nothing by that."""
+
+    type: Literal["document.suspicious"] = "document.suspicious"
+    agent: str
+    task_id: str
+    tool: str
+    source: str
+    signs: list[str] = Field(default_factory=list)
+
+
+class LoopNoticed(_Event):
+    """An agent goes round in circles; ``stopped`` says that its task was ended for it."""
+
+    type: Literal["loop.noticed"] = "loop.noticed"
+    agent: str
+    task_id: str
+    reason: str
+    stopped: bool = False
+
+
 class Verdict(_Event):
     """The critic's word on a draft; ``problems`` name what is not supported and why."""
 
@@ -83,6 +143,15 @@ class LimitReached(_Event):
     """``limit`` is the setting's noun: steps, tokens, cost or seconds."""
 
     type: Literal["limit.reached"] = "limit.reached"
+    limit: str
+    used: float
+    maximum: float
+
+
+class LimitNear(_Event):
+    """Most of a limit is used up; told once for each."""
+
+    type: Literal["limit.near"] = "limit.near"
     limit: str
     used: float
     maximum: float
@@ -197,7 +266,13 @@ RunEvent = Annotated[
     | ModelCalled
     | ToolStarted
     | ToolFinished
+    | ToolRefused
+    | ApprovalRequested
+    | ApprovalDecided
+    | DocumentSuspicious
+    | LoopNoticed
     | Verdict
+    | LimitNear
     | LimitReached
     | GraphChunk
     | ModelDelta

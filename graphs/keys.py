@@ -287,6 +287,10 @@ class Keys:
         """Sorted set: ids of a thread's runs that are pending or running, in order."""
         return self.thread(tenant, thread_id) + "queue"
 
+    def thread_effects(self, tenant: str, thread_id: str) -> str:
+        """Hash: the calls by which a thread's runs write to the world, as intended or done."""
+        return self.thread(tenant, thread_id) + "effects"
+
     @property
     def tenants(self) -> str:
         """Set: every tenant that has, or had, threads."""

@@ -5,7 +5,7 @@ Class paths are stored in checkpoints, so nothing of ours appears here; field na
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
@@ -23,6 +23,14 @@ def furthest(old: dict[str, float] | None, new: dict[str, float] | None) -> dict
     return {name: max(value, (old or {}).get(name, 0)) for name, value in new.items()}
 
 
+def merged(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any]:
+    """Add and replace by key; a key whose value is ``None`` goes, and ``None`` empties all."""
+    if new is None:
+        return {}
+    both = {**(old or {}), **new}
+    return {name: value for name, value in both.items() if value is not None}
+
+
 class Task(TypedDict):
     """One piece of work for one agent.
 
@@ -38,13 +46,17 @@ class Task(TypedDict):
 
 
 class Wanted(TypedDict):
-    """A tool call that an agent wants; ``native`` ones are answered by a tool message."""
+    """A tool call that an agent wants; ``native`` ones are answered by a tool message.
+
+    ``again`` counts how often a person has let it be made anew.
+    """
 
     id: str
     name: str
     args: dict[str, Any]
     native: bool
     opening: bool
+    again: NotRequired[int]
 
 
 class Finding(TypedDict):
@@ -66,6 +78,7 @@ class Branch(TypedDict):
 
     ``done`` are the calls made so far; ``focus`` shows the best passage alone; ``looking`` says
     that the next thought has to be a search in other words, ``retried`` that one was made.
+    ``apart`` says that these calls are some of the branch's, whose others wait for a person.
     """
 
     task: Task
@@ -82,10 +95,23 @@ class Branch(TypedDict):
     retried: bool
     round: int
     started: float
+    apart: NotRequired[bool]
+
+
+class Asking(TypedDict):
+    """A call that waits for a person: carried by `Send`. ``value`` is what the person is shown."""
+
+    branch: Branch
+    call: Wanted
+    value: dict[str, Any]
 
 
 class TeamState(TypedDict, total=False):
-    """The state of one thread."""
+    """The state of one thread.
+
+    ``held`` are branches, by task, that wait until all their calls are settled; ``settled`` is what
+    came of those calls.
+    """
 
     messages: Annotated[list[AnyMessage], add_messages]
     run_id: str
@@ -98,4 +124,6 @@ class TeamState(TypedDict, total=False):
     round: int
     wave: int
     stop_reason: str
+    held: Annotated[dict[str, Branch], merged]
+    settled: Annotated[dict[str, dict[str, Any]], merged]
     spent: Annotated[dict[str, float], furthest]

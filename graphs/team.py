@@ -17,10 +17,12 @@ from langgraph.types import Command, Send
 
 from agents import coder, coordinator, critic, researcher
 from graphs import answers, events, judging, planning
+from graphs.acting import act, approve, check, settle
+from graphs.branches import ACT, APPROVE, CHECK, GATHER, SETTLE, THINK, branch_for
 from graphs.context import TeamContext, usage_of
-from graphs.loop import ACT, CHECK, GATHER, THINK, act, branch_for, check, think
+from graphs.loop import think
 from graphs.node import ask, emit, spending, tell_limit
-from graphs.state import Branch, Finding, Task, TeamState
+from graphs.state import Asking, Branch, Finding, Task, TeamState
 from guardrails import limits
 from models.errors import MalformedStep
 
@@ -37,6 +39,8 @@ def build(checkpointer: BaseCheckpointSaver[str] | None = None) -> CompiledState
     graph.add_node(THINK, think, input_schema=Branch)
     graph.add_node(CHECK, check, input_schema=Branch)
     graph.add_node(ACT, act, input_schema=Branch)
+    graph.add_node(APPROVE, approve, input_schema=Asking)
+    graph.add_node(SETTLE, settle)
     graph.add_node(GATHER, gather)
     graph.add_node(WRITE, write)
     graph.add_node(CRITICISE, criticise)
@@ -58,6 +62,8 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         "round": 0,
         "wave": 0,
         "stop_reason": "",
+        "held": None,
+        "settled": None,
         "task": question,
     }
     if not question:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from agents import roster
 from agents.agent import Agent
 from graphs import events, team
 from graphs.context import Emit, TeamContext, usage_of
+from graphs.effects import Effects, MemoryEffects
+from graphs.permits import NoPermits, Permits
 from guardrails import limits, policy
 from models.chat import ChatModel
 from models.errors import ModelError
@@ -37,6 +39,20 @@ _TOLD = (
 )
 
 
+PermitsOf = Callable[[RunRecord], Permits]
+EffectsOf = Callable[[RunRecord], Effects]
+
+
+def _nobody_asked(record: RunRecord) -> Permits:
+    del record
+    return NoPermits()
+
+
+def _forgotten(record: RunRecord) -> Effects:
+    del record
+    return MemoryEffects()
+
+
 class TeamExecutor:
     """Runs the graph ``team`` for a run record; see ``server.runs.worker.Executor``."""
 
@@ -51,6 +67,9 @@ class TeamExecutor:
         rules: Sequence[policy.Rule],
         limits: limits.Limits,
         max_rounds: int = 2,
+        permits: PermitsOf = _nobody_asked,
+        effects: EffectsOf = _forgotten,
+        tool_seconds: float | None = None,
     ) -> None:
         self._registry = registry
         self._ledgers = ledgers
@@ -60,6 +79,9 @@ class TeamExecutor:
         self._rules = rules
         self._limits = limits
         self._max_rounds = max_rounds
+        self._permits = permits
+        self._effects = effects
+        self._tool_seconds = tool_seconds
 
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
         """Advance the run to its end or pause; goes on from its checkpoint where it has one.
@@ -93,6 +115,11 @@ class TeamExecutor:
                 max_rounds=self._max_rounds,
                 durable=durable,
                 overheard=bool(graph_stream.MESSAGES & set(asked.stream_modes)),
+                user=asked.user,
+                roles=frozenset(asked.roles),
+                permits=self._permits(record),
+                effects=self._effects(record),
+                tool_seconds=self._tool_seconds,
             )
             if isinstance(begun.start, starting.Begin):
                 state = None

@@ -20,12 +20,19 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ToolContext:
-    """Where a tool call happens: whose data it may see and which run it belongs to."""
+    """Where a tool call happens: whose data it may see and which run it belongs to.
+
+    ``user`` is who asked for the run, with what ``roles``. ``idempotency_key`` is the same whenever
+    this call is made again: a tool that writes hands it on, so that the other side does it once.
+    """
 
     tenant: str
     collection: str
     run_id: str
     call_id: str
+    user: str = ""
+    roles: frozenset[str] = frozenset()
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,7 +71,9 @@ async def chat_completions(
         agent=agent,
         collection=asked.collection or collection or house.settings.collection,
     )
-    record = await house.runs.create(replace(wanted, user=caller.name), tenant=caller.tenant)
+    record = await house.runs.create(
+        replace(wanted, user=caller.name, roles=sorted(caller.roles)), tenant=caller.tenant
+    )
     completion = Completion(
         run_id=record.run_id,
         thread_id=record.thread_id,

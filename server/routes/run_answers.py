@@ -63,6 +63,7 @@ class Desk:
             collection=self.collection or self.house.settings.collection,
             stateless=thread_id is None,
             user=self.caller.name,
+            roles=sorted(self.caller.roles),
         )
 
     async def start(

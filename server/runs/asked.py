@@ -38,7 +38,8 @@ class Asked:
     """One request for a run, as every wire hands it over; nothing here is ever rewritten.
 
     ``input`` and ``command`` are for the graph (``command`` wins), ``kwargs`` is the body as the
-    wire that took it wants to show it again, ``user`` the name of the key that asked.
+    wire that took it wants to show it again, ``user`` the name of the key that asked, with its
+    ``roles``.
     """
 
     graph: str = TEAM
@@ -59,6 +60,7 @@ class Asked:
     keep_on_disconnect: bool = True
     webhook: str | None = None
     user: str = ""
+    roles: Sequence[str] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property

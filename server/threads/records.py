@@ -166,7 +166,7 @@ class RedisThreads:
                 pipeline.srem(self._keys.checkpoint_run(run_id), name)
                 for index in indexes:
                     pipeline.zrem(index, run_id)
-            pipeline.delete(runs_name)
+            pipeline.delete(runs_name, self._keys.thread_effects(tenant, thread_id))
             pipeline.srem(self._keys.threads_leaving, name)
             await pipeline.execute()
 

@@ -187,6 +187,7 @@ def asked(
     collection: str,
     stateless: bool,
     user: str,
+    roles: Sequence[str] = (),
 ) -> Asked:
     """The run that a request comes to over its assistant's own config and context.
 
@@ -221,6 +222,7 @@ def asked(
         keep_on_disconnect=request.on_disconnect == "continue",
         webhook=request.webhook,
         user=user,
+        roles=roles,
         kwargs=request.kwargs(),
     )
 

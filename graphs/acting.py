@@ -1,0 +1,239 @@
+"""The agent loop's hands: check what an agent wants, act on it, and take in what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Send
+
+from graphs import approving, effects, events, evidence
+from graphs.branches import ACT, SETTLE, THINK, changed, finish, stop, to
+from graphs.calling import REFUSED, UnknownEffectError, problem_with, run_call
+from graphs.context import TeamContext
+from graphs.node import emit, spending
+from graphs.state import Asking, Branch, TeamState, Wanted
+from guardrails import limits
+from guardrails.policy import Decision, PolicyVerdict
+from tools.tool import ToolResult
+
+_PLAIN_PASSAGES = 3
+_LARGER = 4
+
+
+async def check(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Which of the wanted calls may run, which a person is asked about, and which are refused."""
+    branch, context = state, runtime.context
+    agent = context.agents[branch["task"]["agent"]]
+    left: list[Wanted] = []
+    asked: dict[str, PolicyVerdict] = {}
+    history, done = list(branch["history"]), list(branch["done"])
+    for call in branch["calls"]:
+        name, args = call["name"], call["args"]
+        verdict = context.judge(name, args, agent=agent.name)
+        if name not in agent.tools or name not in context.tools:
+            refusal = f"{agent.name} has no tool {name}"
+        elif verdict.decision is Decision.DENY:
+            refusal = f"{name} was refused: {verdict.reason}"
+        elif _key(call) in done:
+            refusal = "This was done before with the same arguments; go on from its result."
+        elif verdict.decision is Decision.ASK and (
+            found := problem_with(call, context.tools[name])
+        ):
+            # A person is not asked about what cannot run.
+            refusal = found
+        else:
+            if verdict.decision is Decision.ASK and not (
+                verdict.terms.remember and await context.permits.remembered(name, args)
+            ):
+                asked[call["id"]] = verdict
+            left.append(call)
+            done.append(_key(call))
+            continue
+        _tell_refused(call, refusal, branch, runtime)
+        history.append(_told(call, refusal))
+    branch = changed(branch, calls=left, history=history, done=done or ["nothing"])
+    if not asked:
+        return to(runtime, ACT if left else THINK, branch)
+    sends = []
+    for call in left:
+        if (found_verdict := asked.get(call["id"])) is not None:
+            sends.append(approving.ask(call, found_verdict, branch, runtime))
+        else:
+            sends.append(Send(ACT, changed(branch, calls=[call], apart=True)))
+    return Command(update={"held": {branch["task"]["id"]: branch}, **spending(runtime)}, goto=sends)
+
+
+async def act(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Run the allowed calls side by side; a failure is told to the model, not to the run."""
+    branch = state
+    # All are awaited, so that none goes on behind a run that a limit has ended.
+    outcomes = await asyncio.gather(
+        *(run_call(call, branch, runtime) for call in branch["calls"]), return_exceptions=True
+    )
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not isinstance(
+            outcome, limits.LimitExceededError | UnknownEffectError
+        ):
+            raise outcome
+    reached = [one for one in outcomes if isinstance(one, limits.LimitExceededError)]
+    unknown = any(isinstance(one, UnknownEffectError) for one in outcomes)
+    if not branch.get("apart") and not unknown:
+        if reached:
+            return stop(branch, runtime, reached[0])
+        results = [outcome for outcome in outcomes if isinstance(outcome, ToolResult)]
+        return observed(branch, results, runtime)
+    # Others of its calls wait for a person, or have to: their results are put together later.
+    settled: dict[str, Any] = {}
+    sends: list[str | Send] = [SETTLE]
+    for call, outcome in zip(branch["calls"], outcomes, strict=True):
+        if isinstance(outcome, UnknownEffectError):
+            sends.append(approving.ask_again(call, branch, runtime))
+        elif isinstance(outcome, limits.LimitExceededError):
+            settled[approving.place_of(call, branch)] = approving.limited(outcome)
+        elif isinstance(outcome, ToolResult):
+            settled[approving.place_of(call, branch)] = effects.stored(outcome)
+    update = {"settled": settled, **spending(runtime)}
+    if not branch.get("apart"):
+        update["held"] = {branch["task"]["id"]: branch}
+    return Command(update=update, goto=sends)
+
+
+async def approve(state: Asking, runtime: Runtime[TeamContext]) -> Command[str]:
+    """Wait for a person's word on one call, and do it: the pause is the first thing here."""
+    decision = approving.wait(state)
+    branch, call = state["branch"], state["call"]
+    call, result = approving.read(state, decision, runtime)
+    place = approving.place_of(call, branch)
+    if result is not None:
+        return Command(
+            update={"settled": {place: effects.stored(result)}, **spending(runtime)}, goto=SETTLE
+        )
+    try:
+        made = await run_call(call, branch, runtime, asked=True)
+    except limits.LimitExceededError as reached:
+        settled = approving.limited(reached)
+    except UnknownEffectError:
+        return Command(
+            update=spending(runtime), goto=[approving.ask_again(call, branch, runtime), SETTLE]
+        )
+    else:
+        settled = effects.stored(approving.with_edit(made, call=call, asked=state["call"]))
+    return Command(update={"settled": {place: settled}, **spending(runtime)}, goto=SETTLE)
+
+
+async def settle(state: TeamState, runtime: Runtime[TeamContext]) -> list[Command[str]]:
+    """Let those branches go on whose calls are all settled, with results in the calls' order."""
+    settled = state.get("settled") or {}
+    commands: list[Command[str]] = []
+    over: dict[str, dict[str, None]] = {"held": {}, "settled": {}}
+    for task_id, branch in (state.get("held") or {}).items():
+        places = [approving.place_of(call, branch) for call in branch["calls"]]
+        if not all(place in settled for place in places):
+            continue
+        over["held"][task_id] = None
+        over["settled"] |= dict.fromkeys(places)
+        found = [settled[place] for place in places]
+        if reached := [one for one in found if "limit" in one]:
+            commands.append(stop(branch, runtime, approving.reached(reached[0])))
+            continue
+        results = [effects.restored(one) for one in found]
+        commands.append(observed(branch, results, runtime))
+    return [Command(update=over), *commands]
+
+
+def observed(
+    branch: Branch, results: Sequence[ToolResult], runtime: Runtime[TeamContext]
+) -> Command[str]:
+    """The branch with what its calls brought, one result for each call in their order."""
+    agent = runtime.context.agents[branch["task"]["agent"]]
+    found = evidence.interleave([result.evidence for result in results])
+    code, output = branch["code"], branch["output"]
+    for result in results:
+        if "code" in result.data:
+            code = str(result.data["code"])
+            output = str(result.data.get("stdout") or "") if result.ok else ""
+    if runtime.context.model_for(agent).plain and output and not branch["output"]:
+        # Measured: asked to put the result into words, a small model retells its examples.
+        worked = changed(branch, code=code, output=output)
+        return finish(worked, runtime, text=_working(branch), found=True)
+    known = {passage["chunk_id"] for passage in branch["evidence"]}
+    if branch["retried"] and found and all(one["chunk_id"] in known for one in found):
+        return finish(branch, runtime, text="", found=False)
+    passages = evidence.merge(branch["evidence"], found, first=branch["retried"])
+    shown = _shown(passages, branch, runtime=runtime)
+    history = list(branch["history"])
+    for call, result in zip(branch["calls"], results, strict=True):
+        if call["native"]:
+            told = evidence.numbered(shown) if result.evidence else result.content
+            history.append(_told(call, told))
+        elif not result.evidence and not call["opening"]:
+            history.append(_told(call, _in_words(result)))
+    return to(
+        runtime,
+        THINK,
+        branch,
+        calls=[],
+        history=history,
+        evidence=shown,
+        code=code,
+        output=output,
+    )
+
+
+def _working(branch: Branch) -> str:
+    """What the agent said before its last program: how it came to the result."""
+    said = next((m.text for m in reversed(branch["history"]) if isinstance(m, AIMessage)), "")
+    return said.partition("```")[0].strip()
+
+
+def _shown(
+    passages: Sequence[evidence.Passage], branch: Branch, *, runtime: Runtime[TeamContext]
+) -> list[dict[str, Any]]:
+    """What goes into the prompt. Measured: a small model reads three passages well, five badly."""
+    agent = runtime.context.agents[branch["task"]["agent"]]
+    if runtime.context.model_for(agent).plain:
+        most = max(_PLAIN_PASSAGES, 2 * len(branch["task"]["queries"]))
+        return evidence.fit(passages, characters=agent.evidence, most=most)
+    return evidence.fit(passages, characters=_LARGER * agent.evidence)
+
+
+def _key(call: Wanted) -> str:
+    return f"{call['name']} {orjson.dumps(call['args'], option=orjson.OPT_SORT_KEYS).decode()}"
+
+
+def _told(call: Wanted, text: str) -> AnyMessage:
+    if call["native"]:
+        return ToolMessage(text, tool_call_id=call["id"])
+    return HumanMessage(text)
+
+
+def _tell_refused(
+    call: Wanted, refusal: str, branch: Branch, runtime: Runtime[TeamContext]
+) -> None:
+    task = branch["task"]
+    emit(
+        runtime,
+        events.ToolRefused(
+            agent=runtime.context.agents[task["agent"]].name,
+            task_id=task["id"],
+            call_id=call["id"],
+            tool=call["name"],
+            reason=refusal,
+        ),
+    )
+
+
+def _in_words(result: ToolResult) -> str:
+    if result.data.get(REFUSED):
+        return result.content
+    if result.ok:
+        return (
+            f"The program printed:\n{result.content}\n\n"
+            "Now answer the question with this result, in one sentence without code."
+        )
+    return f"That failed:\n{result.content}\n\nCorrect it."
