@@ -26,7 +26,7 @@ from bench.sse_client import Connection, Followed, UnexpectedError, percentile
 
 AT_ONCE = (1, 8, 32, 128)
 MODES = ["values", "messages-tuple", "custom"]
-RUNS = {1: 60, 8: 240, 32: 240, 128: 384}
+RUNS = {1: 40, 8: 160, 32: 160, 128: 256}
 GROWTH_RUNS = 500
 READERS = 100
 STREAMS = 16

@@ -66,9 +66,9 @@ async def _killed(there: Stage, *, phases: tuple[Phase, ...]) -> None:
     if sorted(pids) != sorted(worker.pid for worker in workers):
         raise OracleError(f"runs are held by {pids}, each worker was to have one")
     await asyncio.gather(*(_beside_stored(there, *victim) for victim in victims))
+    await there.worker(concurrency=4)
     await asyncio.gather(*(worker.kill() for worker in workers))
     killed = time.monotonic()
-    await there.worker(concurrency=4)
     for run, _ in victims:
         left = RESUME_SECONDS - (time.monotonic() - killed)
         await resumed(there, run, attempts=2, within=left)
