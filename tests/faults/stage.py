@@ -60,22 +60,26 @@ class Stage:
         self.nursery = nursery
         self.server = server
         self.provider = provider
-        self.redis = redis
         self.keys = Keys()
         self.world = World(world)
-        self.ledgers = RedisRunLedgers(redis, self.keys)
-        self.log = EventLog(redis, self.keys)
-        self.saver = RedisSaver(redis, self.keys)
-        self.records = RunRecords(redis, self.keys)
-        # Synced at once while somebody waits, as our own Redis is.
-        durability = Durability(redis, disk=True, hurry=True)
-        self.runs = Runs(records=self.records, log=self.log, queue=queue, durability=durability)
+        self.use(redis, queue)
         self.children: list[Child] = []
         self.accepted: list[Accepted] = []
         self.gone: list[str] = []
         self.world_url = world_server.url
         self.folder = folder
         self._count = 0
+
+    def use(self, redis: Redis, queue: RunQueue, *, replicas: int = 0) -> None:
+        """From now on everything here goes this way to Redis; ``replicas`` have to have a run."""
+        self.redis = redis
+        self.ledgers = RedisRunLedgers(redis, self.keys)
+        self.log = EventLog(redis, self.keys)
+        self.saver = RedisSaver(redis, self.keys)
+        self.records = RunRecords(redis, self.keys)
+        # Synced at once while somebody waits, as our own Redis is.
+        durability = Durability(redis, disk=True, hurry=True, replicas=replicas, seconds=1.0)
+        self.runs = Runs(records=self.records, log=self.log, queue=queue, durability=durability)
 
     def program(self, *, steps: int | None = None) -> str:
         """Eight to ten steps, some of them three branches wide."""

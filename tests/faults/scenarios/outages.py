@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any, cast
 
 from redis.exceptions import RedisError
 
-from server.runs.record import RunError
+from graphs.keys import Keys
+from server.redis_client import open_redis
+from server.runs.queue import RunQueue
+from server.runs.record import NotDurableError, RunError
 from tests.faults.oracle import Accepted, OracleError, Repeated
 from tests.faults.polling import eventually
+from tests.faults.proxy import ChaosProxy
+from tests.faults.redis_process import RedisProcess
 from tests.faults.stage import Stage, proxied
 
 BACK_SECONDS = 15.0
@@ -98,6 +104,49 @@ async def half_open(there: Stage) -> None:
         await _all_at_work(there, [worker.pid], within=silent + BACK_SECONDS + 5)
         await there.settled(within=BACK_SECONDS)
         await there.judge(repeated=await _repeatable_since(there, went - 0.5), killed=True)
+        await there.cleared()
+
+
+async def failover(there: Stage) -> None:
+    """9. A primary is cut off from its replica, which is promoted: what was waited for survives,
+    and what was not is noticed.
+    """
+    async with (
+        ChaosProxy(port=there.server.port) as replication,
+        ChaosProxy(port=there.server.port) as way,
+        RedisProcess(there.folder / "replica") as replica,
+        AsyncExitStack() as stack,
+    ):
+        second = replica.client()
+        stack.push_async_callback(second.aclose)
+        await cast("Any", second.replicaof("127.0.0.1", replication.port))
+
+        async def in_step() -> bool:
+            return (await second.info("replication")).get("master_link_status") == "up"
+
+        await eventually(in_step, within=20, what="the replica is in step")
+        url = f"redis://127.0.0.1:{way.port}/0"
+        redis = open_redis(url)
+        stack.push_async_callback(redis.aclose)
+        there.use(redis, await stack.enter_async_context(RunQueue(url, Keys())), replicas=1)
+        await there.worker(concurrency=3, url=url)
+        await _working(there, count=3)
+        cut = time.time()
+        replication.black_hole()
+        noticed = 0
+        for _ in range(2):
+            try:
+                await there.accept(there.program(steps=3))
+            except NotDurableError:
+                noticed += 1
+        if noticed != 2:
+            raise OracleError(f"{noticed} of 2 runs that no replica has were told so")
+        await cast("Any", second.replicaof("NO", "ONE"))
+        way.aim(port=replica.port)
+        way.cut()
+        await there.server.kill()
+        await there.settled(within=BACK_SECONDS)
+        await there.judge(repeated=await _repeatable_since(there, cut - 0.5), killed=True)
         await there.cleared()
 
 
