@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -14,9 +16,9 @@ from server.app import build
 from server.routes.run_ends import values
 from server.sections import CallerRole, KeySettings
 from server.settings import Settings
-from server.webhooks import checking
+from server.webhooks import checking, signing
 from server.webhooks.sender import Sender
-from tests.server.surface import Parts, Team, hashed, in_process
+from tests.server.surface import Parts, Team, hashed, in_process, served
 from tests.server.webhooks.receiver import receiving
 
 SAID = {"messages": [{"role": "user", "content": "How long?"}]}
@@ -119,6 +121,19 @@ async def test_only_operators_see_a_secret_and_only_their_tenant_s(parts: Parts)
         assert first.json()["secret"].startswith("whsec_")
         assert first.json() != second.json()
         assert (await secret("a-user")).status_code == 403
+
+
+async def test_the_command_shows_the_secret_of_the_server_that_runs(
+    app: FastAPI, parts: Parts
+) -> None:
+    async with served(app) as url:
+        command = ("-m", "server.cli", "key", "--webhook", "--url", url)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+    assert process.returncode == 0
+    assert said.decode().strip() == signing.shown(await parts.webhook_secrets.of("default"))
 
 
 @pytest.mark.parametrize(

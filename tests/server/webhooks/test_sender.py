@@ -4,110 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 from redis.asyncio import Redis
 
 from graphs import events
 from graphs.keys import Keys
-from server import clock as clocks
 from server.routes.run_ends import values
 from server.runs.asked import Asked, CancelAction
-from server.runs.record import RunRecord
 from server.runs.telling import Teller
 from server.webhooks import message, signing
-from server.webhooks.deliveries import CLAIM_SECONDS, Deliveries, Delivery, State
+from server.webhooks.deliveries import CLAIM_SECONDS, Deliveries, State
 from server.webhooks.sender import Sender, sending
 from tests.server.surface import ANSWER, Parts, Team
 from tests.server.webhooks.receiver import Receiver, answers, receiving, silence
-from tools.web.addresses import Opened
-
-LOOPBACK = Opened.of(["127.0.0.1"])
-
-
-class Clock:
-    """Redis' time, moved forward by hand."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._now = clocks.of_redis(redis)
-        self.ahead = 0.0
-
-    async def __call__(self) -> int:
-        return await self._now() + round(self.ahead * 1e6)
-
-
-class Names(AbstractResolver):
-    """Every name is at loopback."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host="127.0.0.1",
-                port=port,
-                family=socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def clock(redis: Redis) -> Clock:
-    return Clock(redis)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as found:
-        yield found
-
-
-Making = Callable[..., Any]
-
-
-@pytest.fixture
-def made(parts: Parts, redis: Redis, keys: Keys, clock: Clock) -> Making:
-    """Senders, as the house makes them."""
-
-    @asynccontextmanager
-    async def make(**given: Any) -> AsyncIterator[Sender]:
-        options = {"opened": LOOPBACK, "roll": lambda: 0.5, **given}
-        async with Sender(
-            Deliveries(redis, keys, clock=clock),
-            secrets=parts.webhook_secrets,
-            values=partial(values, parts),
-            **options,
-        ) as sender:
-            yield sender
-
-    return make
-
-
-def asked(url: str, **given: Any) -> Asked:
-    said = [{"role": "user", "content": "How long?"}]
-    return Asked(input={"messages": said}, webhook=url, **given)
-
-
-async def ended(parts: Parts, url: str, **given: Any) -> RunRecord:
-    """A run that has come to its end or pause."""
-    record = await parts.runs.create(asked(url, **given))
-    return await parts.runs.wait(record.run_id)
-
-
-async def delivery(parts: Parts, record: RunRecord) -> Delivery:
-    (found,) = await parts.webhooks.of_run(record.run_id)
-    return found
+from tests.server.webhooks.sending import LOOPBACK, Clock, Making, asked, delivery, ended
 
 
 async def test_a_run_that_ends_is_told_once_signed_with_what_it_came_to(
@@ -276,61 +189,6 @@ async def test_a_receiver_that_is_not_there_is_tried_again(
     found = await delivery(parts, record)
     assert found.state is State.PENDING
     assert "cannot be reached" in str(found.error)
-
-
-async def test_a_redirect_is_not_followed(parts: Parts, team: Team, made: Making) -> None:
-    async with receiving() as inside, receiving(answers(302, Location=inside.url)) as receiver:
-        record = await ended(parts, receiver.url)
-        async with made() as sender:
-            await sender.tick()
-        assert len(receiver.got) == 1
-        assert inside.got == []
-    assert (await delivery(parts, record)).error == "answered 302"
-
-
-async def test_an_address_inside_is_never_called(
-    parts: Parts, team: Team, made: Making, receiver: Receiver
-) -> None:
-    named = f"http://hooks.example:{receiver.port}/"
-    records = [await ended(parts, url) for url in (receiver.url, named)]
-    async with made(opened=Opened(), resolver=Names()) as sender:
-        await sender.tick()
-    assert receiver.got == []
-    for record in records:
-        found = await delivery(parts, record)
-        assert found.state is State.DEAD
-        assert "not of the public internet" in str(found.error)
-
-
-async def test_a_name_that_an_operator_opened_is_called_by_its_name(
-    parts: Parts, team: Team, made: Making, receiver: Receiver
-) -> None:
-    await ended(parts, f"http://hooks.example:{receiver.port}/a?b=c")
-    async with made(opened=Opened.of(["hooks.example"]), resolver=Names()) as sender:
-        await sender.tick()
-    (got,) = receiver.got
-    assert got.headers["Host"] == f"hooks.example:{receiver.port}"
-    assert got.path == "/a?b=c"
-
-
-async def test_a_path_leads_to_the_base_that_the_operator_set(
-    parts: Parts, team: Team, made: Making, receiver: Receiver
-) -> None:
-    await ended(parts, "/done?x=1")
-    async with made(opened=Opened(), base=f"http://127.0.0.1:{receiver.port}/in") as sender:
-        await sender.tick()
-    assert receiver.got[0].path == "/in/done?x=1"
-
-
-async def test_a_path_without_a_base_says_what_to_set(
-    parts: Parts, team: Team, made: Making
-) -> None:
-    record = await ended(parts, "/done")
-    async with made() as sender:
-        await sender.tick()
-    found = await delivery(parts, record)
-    assert found.state is State.DEAD
-    assert "webhook_base" in str(found.error)
 
 
 async def test_many_senders_send_each_message_once(
