@@ -8,7 +8,7 @@ ApprovalError
 ├── ClaimedError            409   somebody else is at it
 ├── ExpiredError            410   the time to decide is over
 ├── InvalidDecisionError    422   not a decision that this approval takes
-└── UnconfirmedDecisionError 503  decided or not: disk or replica did not confirm in time
+└── UnconfirmedDecisionError 503 decided or not: disk or replica did not confirm in time
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ class NewApproval:
     has. ``dialect`` says how the answer is written (``graphs.dialects``). ``schema`` is the JSON
     schema of the tool's arguments, which edits have to satisfy. ``context`` is what the person
     sees beside: question, plan, evidence, usage. ``call_id`` is the call's, for people.
+    ``requester_roles`` are those of who asked for the run, for a policy that looks at them.
     """
 
     run_id: str
@@ -128,6 +129,7 @@ class NewApproval:
     agent: str = ""
     description: str = ""
     requested_by: str = ""
+    requester_roles: tuple[str, ...] = ()
     rule: str = ""
     reason: str = ""
     call_id: str = ""
@@ -138,7 +140,10 @@ class NewApproval:
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """What one person said. ``args`` are those of an edit; ``args_sha256`` what it speaks of."""
+    """What one person said. ``args`` are those of an edit; ``args_sha256`` what it speaks of.
+
+    ``raw`` is what a graph that asked in no dialect is told as it is, where ``has_raw``.
+    """
 
     decider: str
     choice: Choice
@@ -147,6 +152,8 @@ class Decided:
     args: Mapping[str, Any] | None = None
     args_sha256: str = ""
     message: str | None = None
+    raw: Any = None
+    has_raw: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
