@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from server.crons.cron import Cron, CronConflictError, CronNotFoundError, Defini
 CLAIM_SECONDS = 30.0
 """How long a firing is one process' own; then another one looks after it."""
 BATCH = 16
+_log = logging.getLogger(__name__)
 _TRIES = 5
 
 
@@ -28,6 +30,8 @@ class Claimed:
 
     due: Sequence[Due]
     wait: float | None
+    is_full: bool
+    """Whether more may be due."""
 
 
 class Crons:
@@ -105,11 +109,16 @@ class Crons:
         due = []
         for cron_id, flat in found:
             stored = dict(zip(flat[::2], flat[1::2], strict=True))
-            cron = _decoded(cron_id.decode(), stored)
+            try:
+                cron = _decoded(cron_id.decode(), stored)
+            except (KeyError, ValueError, TypeError):
+                # One that this version cannot read keeps no other from firing.
+                _log.exception("cron %s cannot be read; left to another worker", cron_id.decode())
+                continue
             assert cron.next_at is not None
             due.append(Due(cron=cron, at=cron.next_at, again=b"claimed" in stored))
         wait = max(0.0, (float(first) - now) / 1e6) if first else None
-        return Claimed(due=due, wait=wait)
+        return Claimed(due=due, wait=wait, is_full=len(found) == BATCH)
 
     async def advance(self, due: Due, *, to: int | None, error: str | None = None) -> bool:
         """A claimed firing is over; ``to`` is the next one in microseconds, None for none.

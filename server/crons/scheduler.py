@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 
 from server.clock import microseconds, moment
 from server.crons.cron import Due
-from server.crons.records import BATCH, Crons
+from server.crons.records import Crons
+from server.crons.schedule import ScheduleError
 
 POLL_SECONDS = 1.0
 REMEMBERED = timedelta(hours=23)
@@ -69,10 +70,8 @@ class Scheduler:
                 if isinstance(result, BaseException):
                     # Its claim runs out, and it is fired then.
                     _log.warning("cron %s is not fired yet: %s", due.cron.cron_id, result)
-            if not claimed.due:
-                return claimed.wait
-            if len(claimed.due) < BATCH:
-                return 0.0
+            if not claimed.is_full:
+                return 0.0 if claimed.due else claimed.wait
 
     async def _one(self, due: Due) -> None:
         cron, error, over = due.cron, None, False
@@ -87,10 +86,19 @@ class Scheduler:
                 await self._fire(due)
             except NotFiredError as refused:
                 error, over = str(refused), isinstance(refused, NeverAgainError)
+            except (RedisError, OSError):
+                raise
+            except Exception:  # noqa: BLE001 - one firing that fails keeps no other from coming
+                _log.exception("cron %s failed inside", cron.cron_id)
+                error = "it failed inside the server, whose log says more"
         if error is not None:
             _log.warning("cron %s made no run at %s: %s", cron.cron_id, due.at.isoformat(), error)
         after = max(now, due.at)
-        coming = None if over else cron.definition.next(after)
+        try:
+            coming = None if over else cron.definition.next(after)
+        except ScheduleError as unknown:
+            # A timezone that a newer database does not have any more.
+            coming, error = None, str(unknown)
         to = None if coming is None else microseconds(coming)
         await self._crons.advance(due, to=to, error=error)
 

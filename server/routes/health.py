@@ -23,7 +23,7 @@ async def info() -> dict[str, Any]:
     return {
         "version": version("counterpoint"),
         "langgraph_py_version": version("langgraph"),
-        "flags": {"assistants": True, "crons": False, "langsmith": False},
+        "flags": {"assistants": True, "crons": True, "langsmith": False},
         "host": {
             "kind": "self-hosted",
             "project_id": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ CLAIM_SECONDS = 60.0
 """How long an attempt is one process' own; longer than any may take."""
 KEPT_SECONDS = 7 * 24 * 3600
 """How long one can see what became of a delivery, and no second one is made."""
+_log = logging.getLogger(__name__)
 _NAMES = uuid.UUID("4b7f4d1e-6b0b-5a86-9d0b-6a5f5b6b6f0a")
 
 
@@ -125,13 +127,25 @@ class Deliveries:
             "list[Any]",
             await self._claim(
                 keys=[self._keys.webhooks_due],
-                args=[self._keys.webhook(""), self._keys.webhook_run(""), now, until, most],
+                args=[
+                    self._keys.webhook(""),
+                    self._keys.webhook_run(""),
+                    now,
+                    until,
+                    most,
+                    KEPT_SECONDS,
+                ],
             ),
         )
         attempts = []
         for name, flat, run in found:
-            delivery = _decoded(name.decode(), _fields(flat))
-            record = decoded(delivery.run_id, _fields(run))
+            try:
+                delivery = _decoded(name.decode(), _fields(flat))
+                record = decoded(delivery.run_id, _fields(run))
+            except (KeyError, ValueError, TypeError):
+                # One that this version cannot read keeps no other from being sent.
+                _log.exception("webhook %s cannot be read; left to another worker", name.decode())
+                continue
             attempts.append(Attempt(delivery=delivery, record=record))
         wait = max(0.0, (float(first) - now) / 1e6) if first else None
         return Claimed(attempts=attempts, wait=wait)

@@ -27,14 +27,19 @@ return 1
 """
 
 # KEYS: those due. ARGV: what the names of deliveries and of copies start with, now, until when they
-# are claimed, how many at most. Replies the first place in the set after that, and for each its id
-# and the fields of both hashes.
+# are claimed, how many at most, how long what is dead is kept in seconds. Replies the first place
+# in the set after that, and for each its id and the fields of both hashes.
 CLAIM = """
 local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[3], 'LIMIT', 0, ARGV[5])) do
   local key = ARGV[1] .. id
   if redis.call('HGET', key, 'state') ~= 'pending' then
     redis.call('ZREM', KEYS[1], id)
+  elseif redis.call('EXISTS', ARGV[2] .. id) == 0 then
+    -- Somebody deleted it by hand: there is nothing to tell any more.
+    redis.call('ZREM', KEYS[1], id)
+    redis.call('HSET', key, 'state', 'dead', 'error', 'what was to be told is gone')
+    redis.call('EXPIRE', key, ARGV[6])
   else
     redis.call('ZADD', KEYS[1], ARGV[4], id)
     redis.call('HINCRBY', key, 'attempts', 1)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from redis.asyncio import Redis
@@ -174,6 +175,41 @@ async def test_a_cron_that_can_make_no_run_any_more_stops(crons: Crons, clock: H
     assert await scheduler.tick() is None
     assert len(fired.due) == 1
     assert await next_of(crons, cron) is None
+
+
+async def test_a_firing_that_breaks_keeps_no_other_from_coming(crons: Crons, clock: Hand) -> None:
+    fired = Fired(KeyError("a fault of ours"))
+    scheduler = Scheduler(crons, fire=fired)
+    cron = await crons.create(EVERY_MINUTE, tenant="a")
+    for _ in range(2):
+        clock.forward(minutes=1)
+        await scheduler.tick()
+    assert fired.at == ["12:01:00", "12:02:00"]
+    assert (await crons.get(cron.cron_id, tenant="a")).error is None
+
+
+async def test_a_cron_that_cannot_be_read_keeps_no_other_from_firing(
+    crons: Crons, clock: Hand, redis: Redis, keys: Keys
+) -> None:
+    bad, good = [await crons.create(EVERY_MINUTE, tenant="a") for _ in range(2)]
+    await redis.hset(keys.cron(bad.cron_id), "data", "{}")
+    fired = Fired()
+    clock.forward(minutes=1)
+    await Scheduler(crons, fire=fired).tick()
+    assert [due.cron.cron_id for due in fired.due] == [good.cron_id]
+
+
+async def test_a_timezone_that_went_stops_the_cron_and_says_so(
+    crons: Crons, clock: Hand, redis: Redis, keys: Keys
+) -> None:
+    cron = await crons.create(replace(EVERY_MINUTE, timezone="Europe/Berlin"), tenant="a")
+    stored = cast("bytes", await redis.hget(keys.cron(cron.cron_id), "data"))
+    await redis.hset(keys.cron(cron.cron_id), "data", stored.replace(b"Europe/", b"Atlantis/"))
+    fired = Fired()
+    clock.forward(minutes=1)
+    await Scheduler(crons, fire=fired).tick()
+    assert fired.at == ["12:01:00"]
+    assert "no timezone" in str((await crons.get(cron.cron_id, tenant="a")).error)
 
 
 async def test_a_cron_ends_at_its_end(crons: Crons, clock: Hand) -> None:

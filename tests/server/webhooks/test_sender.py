@@ -237,6 +237,21 @@ async def test_what_a_dead_sender_had_claimed_is_sent_by_another(
     assert (await delivery(parts, record)).attempts == 2
 
 
+async def test_what_cannot_be_read_any_more_keeps_no_other_from_being_sent(
+    parts: Parts, team: Team, made: Making, receiver: Receiver, redis: Redis, keys: Keys
+) -> None:
+    lost, unknown, good = [await ended(parts, receiver.url) for _ in range(3)]
+    await redis.delete(keys.webhook_run((await delivery(parts, lost)).delivery_id))
+    await redis.hset(
+        keys.webhook_run((await delivery(parts, unknown)).delivery_id), "status", "elsewhere"
+    )
+    async with made() as sender:
+        await sender.tick()
+    assert [got.json["run_id"] for got in receiver.got] == [good.run_id]
+    assert (await delivery(parts, lost)).state is State.DEAD
+    assert (await delivery(parts, unknown)).state is State.PENDING
+
+
 async def test_a_sender_that_was_overtaken_settles_nothing(
     parts: Parts, team: Team, receiver: Receiver, redis: Redis, keys: Keys, clock: Clock
 ) -> None:
