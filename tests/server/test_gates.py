@@ -51,7 +51,7 @@ async def test_the_server_says_what_it_is(app: FastAPI) -> None:
     assert told["version"]
     assert told["host"]["kind"] == "self-hosted"
     assert told["langgraph_py_version"].startswith("1.")
-    assert told["flags"] == {"assistants": True, "crons": False, "langsmith": False}
+    assert told["flags"] == {"assistants": True, "crons": True, "langsmith": False}
     assert set(told["host"]) >= {"kind", "project_id", "revision_id", "tenant_id"}
     assert {"/v1/chat/completions", "/documents", "/runs/stream"} <= set(paths)
 
