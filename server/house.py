@@ -25,17 +25,30 @@ from models.progress import Progress
 from models.registry import Role
 from server import house_models, lock
 from server import registry as registries
+from server.approvals.answering import answer
+from server.approvals.service import Approvals
+from server.approvals.store import ApprovalStore
+from server.approvals import answering
+from server.approvals.allowed import judging
+from server.approvals.service import Approvals
+from server.approvals.store import ApprovalStore
+from server.approvals.sweeper import ApprovalSweeper
+from server.approvals.sweeper import swept as approvals_swept
 from server.assistants.records import Assistants
+from server.audit.log import Audit
 from server.building import Building, coding
 from server.crons.firing import firing
 from server.crons.records import Crons
 from server.crons.scheduler import Scheduler, scheduling
 from server.executor import Executor, GraphExecutor
 from server.part import Part
+from server.pauses import Pauses, judging
+from server.permits import QueuePermits
 from server.repairs import Repairs
 from server.routes.run_ends import values
 from server.runs.admission import Admission
 from server.runs.durability import Durability
+from server.runs.effects import RedisEffects
 from server.runs.ledger import RedisRunLedgers
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecords
@@ -71,6 +84,7 @@ class House:
     records: RunRecords
     queue: RunQueue
     runs: Runs
+    approvals: Approvals
     repairs: Repairs
     threads: RedisThreads
     states: ThreadStates
@@ -158,6 +172,15 @@ async def open_house(
             models = await build.chat_models(registry, redis=redis, keys=keys)
         tools = {tool.name: tool for tool in (search_documents(knowledge), coding(sandbox))}
         agents = roster.build()
+        rules = rules_of(settings)
+        approvals = Approvals(
+            ApprovalStore(redis, keys),
+            runs=runs,
+            records=records,
+            answer=answer,
+            judge=judging(rules),
+            durability=durability,
+        )
         if part.works:
             ledgers = RedisRunLedgers(redis, keys)
             executor = Executor(
@@ -167,7 +190,9 @@ async def open_house(
                     agents=agents,
                     models=models,
                     tools=tools,
-                    rules=rules_of(settings),
+                    rules=rules,
+                    permits=partial(QueuePermits, approvals),
+                    effects=partial(RedisEffects, redis, keys),
                     limits=limits_of(settings),
                     max_rounds=settings.max_rounds,
                 ),
@@ -187,12 +212,13 @@ async def open_house(
                 else WORKER_GRACE_SECONDS,
                 # A Redis of our own has no other workers.
                 sole_owner=settings.redis_url is None,
+                on_pause=Pauses(approvals, rules=rules),
             )
             await stack.enter_async_context(_hurried(working))
-        runs = Runs(records=records, log=log, queue=queue, durability=durability, steps=saver)
         threads = RedisThreads(redis, keys, saver=saver, log=log)
         if part.works:
             await stack.enter_async_context(swept(ThreadSweeper(redis, keys, threads=threads)))
+            await stack.enter_async_context(approvals_swept(ApprovalSweeper(approvals)))
         house = House(
             settings=settings,
             redis=redis,
@@ -201,6 +227,7 @@ async def open_house(
             records=records,
             queue=queue,
             runs=runs,
+            approvals=approvals,
             repairs=Repairs(records, queue),
             threads=threads,
             states=ThreadStates(

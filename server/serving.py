@@ -9,7 +9,10 @@ from fastapi import Depends, Request
 
 from agents import agent
 from graphs.store import RedisStore
+from server.approvals.service import Approvals
+from server.approvals.service import Approvals
 from server.assistants.records import Assistants, Graphs
+from server.audit.log import Audit
 from server.crons.records import Crons
 from server.repairs import Repairs
 from server.runs.service import Runs
@@ -29,6 +32,15 @@ class Serving(Protocol):
 
     @property
     def runs(self) -> Runs: ...
+
+    @property
+    def approvals(self) -> Approvals: ...
+
+    @property
+    def approvals(self) -> Approvals: ...
+
+    @property
+    def audit(self) -> Audit: ...
 
     @property
     def repairs(self) -> Repairs: ...

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from guardrails.arguments import ArgumentsError
-from guardrails.policy import Choice, Decision, PolicyVerdict, Terms
+from guardrails.policy import Call, Choice, Decision, PolicyVerdict, Rule, Terms, decide
 from server.approvals import editing, stored
 from server.approvals.record import Approval, InvalidDecisionError, Kind, NotAllowedError
 from server.auth import Caller
@@ -52,15 +52,11 @@ class Checked:
 
 def check_roles(caller: Caller, terms: Terms, *, approval_id: str) -> None:
     """Raises NotAllowedError where the caller's roles do not let him decide."""
-    if not caller.may(CallerRole.OPERATOR):
-        raise NotAllowedError(
-            f"the key {caller.name!r} is no operator's, and only operators decide approvals; give "
-            "it the role under [[keys]], or use another key"
-        )
     if not caller.may(CallerRole.ADMIN) and not terms.roles & set(caller.roles):
         wanted = " or ".join(sorted(terms.roles))
         raise NotAllowedError(
-            f"approval {approval_id} is decided by {wanted}, which the key {caller.name!r} is not"
+            f"approval {approval_id} is decided by {wanted}, which the key {caller.name!r} is not; "
+            "give it the role under [[keys]], or use another key"
         )
 
 
@@ -117,3 +113,19 @@ def _edit(one: Approval, said: Said, *, caller: Caller, judge: Judge | None) -> 
             check_roles(caller, verdict.terms, approval_id=one.approval_id)
             quorum = verdict.terms.quorum
     return Checked(said=said, sha=sha, args=args, quorum=quorum)
+
+
+def judging(rules: Sequence[Rule]) -> Judge:
+    """The policy, as edits are judged by it."""
+
+    def judge(one: Approval, args: Mapping[str, Any]) -> PolicyVerdict:
+        call = Call(
+            tool=one.tool,
+            args=args,
+            agent=one.agent,
+            tenant=one.tenant,
+            roles=frozenset(one.requester_roles),
+        )
+        return decide(rules, call)
+
+    return judge

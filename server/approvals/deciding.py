@@ -25,7 +25,6 @@ from server.audit.entry import Line
 from server.audit.log import words
 from server.auth import Caller
 from server.runs.durability import Durability, UnconfirmedError
-from server.sections import CallerRole
 
 _TRIES = 50
 
@@ -110,7 +109,6 @@ class Decider:
                 self._store.keys.quoted(one.tenant),
                 caller.name,
                 f",{','.join(sorted(role.value for role in caller.roles))},",
-                int(caller.may(CallerRole.OPERATOR)),
                 said.choice.value,
                 said.args_sha256 or "",
                 check.sha,
@@ -144,7 +142,7 @@ class Decider:
                     f"{caller.name!r} asked for this, so somebody else has to decide it; rejecting "
                     "it is open (self_approval in the rule of the policy allows more)"
                 )
-            case "role" | "operator":
+            case "role":
                 raise NotAllowedError(f"the key {caller.name!r} may not decide approval {named}")
             case "reused":
                 raise InvalidDecisionError(

@@ -109,25 +109,21 @@ return {'new'}
 """
 )
 
-# ARGV: id, q, decider, his roles (comma-framed), whether he may decide at all, choice, sha that he
-# saw or '', sha of the arguments that he wants or '', those as JSON or '', the decision as JSON
+# ARGV: id, q, decider, his roles (comma-framed), choice, sha that he saw or '', sha of the arguments that he wants or '', those as JSON or '', the decision as JSON
 # without its time, digest of the request, Idempotency-Key or '', the revision that the caller read,
 # the quorum at least, how long until the run is resumed by others in microseconds, then body and
 # digest for the audit log. Replies a word, then what it is about.
 DECIDE = (
     BASE
     + """
-local id, q, decider, roles, operator, choice, saw = unpack(ARGV, 1, 7)
-local sha, args, decision, request, idempotency = unpack(ARGV, 8, 12)
+local id, q, decider, roles, choice, saw = unpack(ARGV, 1, 6)
+local sha, args, decision, request, idempotency = unpack(ARGV, 7, 11)
 local key = approval_key(id)
 local found = redis.call('HMGET', key, 'q', 'h', 'run', 'status', 'sha', 'asked', 'requested_by',
   'roles', 'quorum', 'self', 'expires_at', 'revision')
 local h, run, status, current = found[2], found[3], found[4], found[5]
 if found[1] ~= q then
   return {'missing'}
-end
-if operator ~= '1' then
-  return {'operator'}
 end
 local may = string.find(roles, ',admin,', 1, true) ~= nil
 for role in string.gmatch(found[8], '[^,]+') do
@@ -166,10 +162,10 @@ if (saw ~= '' and saw ~= current) or (saw == '' and choice == 'approve' and curr
 then
   return {'stale'}
 end
-if found[12] ~= ARGV[13] then
+if found[12] ~= ARGV[12] then
   return {'again'}
 end
-local quorum = math.max(tonumber(found[9]), tonumber(ARGV[14]))
+local quorum = math.max(tonumber(found[9]), tonumber(ARGV[13]))
 if choice == 'edit' then
   current = sha
   redis.call('HSET', key, 'sha', sha, 'args', args, 'quorum', quorum)
@@ -179,7 +175,7 @@ local told = string.sub(decision, 1, -2) .. ',"at":' .. stamp .. '}'
 redis.call('HSET', key, 'decisions', (all == '' and '' or all .. ',') .. told,
   'd:' .. decider, choice .. '\\n' .. current .. '\\n' .. request .. '\\n' .. idempotency)
 redis.call('HINCRBY', key, 'revision', 1)
-audit(q, ARGV[16], ARGV[17])
+audit(q, ARGV[15], ARGV[16])
 local consents, edits = 0, false
 local fields = redis.call('HGETALL', key)
 for i = 1, #fields, 2 do
@@ -203,7 +199,7 @@ if ended == '' then
   changed(q, id, 'decided')
   return {'more'}
 end
-finish(id, q, run, ended, string.format('%.0f', now + tonumber(ARGV[15])))
+finish(id, q, run, ended, string.format('%.0f', now + tonumber(ARGV[14])))
 return {'ended'}
 """
 )

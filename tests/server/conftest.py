@@ -19,7 +19,14 @@ from graphs.saver import RedisSaver
 from graphs.store import RedisStore
 from models.embedder import HashedEmbedder
 from server.app import build
+from server.approvals.answering import answer
+from server.approvals.service import Approvals
+from server.approvals.store import ApprovalStore
+from server.approvals import answering
+from server.approvals.service import Approvals
+from server.approvals.store import ApprovalStore
 from server.assistants.records import Assistants
+from server.audit.log import Audit
 from server.crons.records import Crons
 from server.executor import Executor, GraphExecutor
 from server.house import limits_of
@@ -81,6 +88,9 @@ async def parts(
         yield Parts(
             settings=Settings(data_dir=tmp_path, max_document_bytes=100_000),
             runs=runs,
+            approvals=Approvals(
+                ApprovalStore(redis, keys), runs=runs, records=records, answer=answer
+            ),
             knowledge=knowledge,
             records=records,
             log=log,

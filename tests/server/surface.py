@@ -20,7 +20,10 @@ from graphs import events
 from graphs.event_log import EventLog
 from graphs.store import RedisStore
 from server.app import build
+from server.approvals.service import Approvals
+from server.approvals.service import Approvals
 from server.assistants.records import Assistants
+from server.audit.log import Audit
 from server.crons.records import Crons
 from server.registry import GraphRegistry
 from server.repairs import Repairs
@@ -45,6 +48,7 @@ class Parts:
 
     settings: Settings
     runs: Runs
+    approvals: Approvals
     knowledge: Knowledge
     records: RunRecords
     log: EventLog
