@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -133,21 +133,28 @@ _IBAN_LENGTHS = {
     "PL": 28, "PT": 25, "RO": 24, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "TR": 26, "UA": 29,
 }  # fmt: skip
 _LONGEST_PHONE = 15
+_MOST_PASSES = 5
 _PLACEHOLDER = re.compile(r"\[(" + "|".join(Kind) + r") (\d+)\]")
 
 
 def find(text: str) -> list[Found]:
     """What the patterns find, in order, without overlaps: the earlier, then the longer one."""
-    found = []
-    for shape in _SHAPES:
-        for match in shape.pattern.finditer(text):
-            name = next((one for one in ("it", "basic") if match.groupdict().get(one)), 0)
-            start, end = match.span(name)
-            if shape.kind is Kind.PHONE:
-                end = start + len(_shortened(text[start:end]))
-            if _is_valid(shape.kind, text[start:end]):
-                found.append(Found(kind=shape.kind, start=start, end=end))
-    return _apart(found)
+    return _apart(one for shape in _SHAPES for one in _of_shape(shape, text))
+
+
+def _of_shape(shape: _Shape, text: str) -> Iterator[Found]:
+    at = 0
+    while match := shape.pattern.search(text, at):
+        name = next((one for one in ("it", "basic") if match.groupdict().get(one)), 0)
+        start, end = match.span(name)
+        if shape.kind is Kind.PHONE and text[start] == "+":
+            end = start + len(_shortened(text[start:end]))
+        if end > start and _is_valid(shape.kind, text[start:end]):
+            yield Found(kind=shape.kind, start=start, end=end)
+            at = end
+        else:
+            # What is none may overlap with what is one.
+            at = match.start() + 1
 
 
 class Redactor:
@@ -192,6 +199,14 @@ class Redactor:
             kind = Kind(match[1])
             if match[0] not in self._placeholders.values():
                 self._next[kind] = max(self._next[kind], int(match[2][:9]) + 1)
+        for _ in range(_MOST_PASSES):
+            # What stood beside something that went may be plain to see only now.
+            before, text = text, self._once(text)
+            if text == before:
+                break
+        return text
+
+    def _once(self, text: str) -> str:
         written, at = [], 0
         for one in _apart(one for one in self._finder(text) if one.kind in self._kinds):
             written += [
@@ -246,7 +261,7 @@ def _is_valid(kind: Kind, text: str) -> bool:
         case Kind.IBAN:
             return is_iban(text)
         case Kind.PHONE:
-            return 8 <= len(digits) <= _LONGEST_PHONE
+            return 8 <= len(digits) <= _LONGEST_PHONE and len(set(digits)) > 2
         case _:
             return _PLACEHOLDER.search(text) is None
 
