@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
 
 
 class _Event(BaseModel):
@@ -212,12 +219,23 @@ class ModelDelta(_Event):
 
 
 class Interrupt(BaseModel):
-    """A question that a graph waits with; ``value`` is whatever the graph wants to know."""
+    """A question that a graph waits with; ``value`` is whatever the graph wants to know.
+
+    ``response_schema`` is the JSON schema that its answer has to fit, where the graph says one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
     value: Any = None
+    response_schema: Any = None
+
+    @model_serializer(mode="wrap")
+    def _short(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if self.response_schema is None:
+            del written["response_schema"]
+        return written
 
 
 class RunInterrupted(_Event):

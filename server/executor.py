@@ -244,7 +244,14 @@ def outcome_of(state: StateSnapshot, *, record: RunRecord) -> events.Outcome:
     if state.next:
         return events.RunInterrupted(
             interrupts=[
-                events.Interrupt(id=one.id, value=plain(one.value)) for one in state.interrupts
+                events.Interrupt(
+                    id=one.id,
+                    value=plain(one.value),
+                    response_schema=plain(one.response_schema)
+                    if isinstance(one.response_schema, dict)
+                    else None,
+                )
+                for one in state.interrupts
             ],
             checkpoint_id=checkpoint_id,
             values=values,

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from server.auth import CallerDep
 from server.errors import Invalid
 from server.routes.run_ends import result, values
+from server.routes.run_resumes import answered, taken_over, waiting_run
 from server.runs.asked import Asked
 from server.runs.record import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
@@ -75,7 +76,10 @@ class Desk:
         """
         asked = await self.check(request, thread_id=thread_id)
         key = self.idempotency_key
-        return await self.house.runs.create(
+        waiting = await waiting_run(self.house, thread_id, tenant=self.caller.tenant)
+        if waiting and asked.command is not None and "resume" in asked.command:
+            asked = await answered(self.house, asked, waiting=waiting, caller=self.caller)
+        record = await self.house.runs.create(
             asked,
             tenant=self.caller.tenant,
             thread_id=str(thread_id) if thread_id else None,
@@ -83,6 +87,9 @@ class Desk:
             create_thread=thread_id is None or request.if_not_exists == "create",
             after_seconds=request.after_seconds,
         )
+        if waiting is not None:
+            await taken_over(self.house, record, waiting=waiting, caller=self.caller)
+        return record
 
     async def run(self, run_id: UUID, *, thread_id: UUID | None) -> RunRecord:
         """The caller's run, if it belongs to the thread. Raises RunNotFoundError."""

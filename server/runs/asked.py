@@ -39,7 +39,7 @@ class Asked:
 
     ``input`` and ``command`` are for the graph (``command`` wins), ``kwargs`` is the body as the
     wire that took it wants to show it again, ``user`` the name of the key that asked, with its
-    ``roles``.
+    ``roles``. ``answers`` is the paused run whose questions this one goes on from.
     """
 
     graph: str = TEAM
@@ -61,6 +61,7 @@ class Asked:
     webhook: str | None = None
     user: str = ""
     roles: Sequence[str] = ()
+    answers: str = ""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -44,6 +44,7 @@ LISTEN_SECONDS = 2.0
 GRACE_SECONDS = 5.0
 
 Reply = TypeVar("Reply")
+OnPause = Callable[[RunRecord, events.RunInterrupted], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class RunWorker:
 
     ``sole_owner`` says that no other worker shares this Redis: at its start nothing runs, whatever
     is said to. ``steps`` are the runs' checkpoints, for those that are to be taken back.
+    ``on_pause`` is called before a run becomes paused; it may be called again for the same pause.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class RunWorker:
         concurrency: int = CONCURRENCY,
         grace_seconds: float = GRACE_SECONDS,
         sole_owner: bool = True,
+        on_pause: OnPause | None = None,
         name: str = "",
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
@@ -87,6 +90,7 @@ class RunWorker:
         self._concurrency = concurrency
         self._grace = grace_seconds
         self._sole_owner = sole_owner
+        self._on_pause = on_pause
         self._leases = Leases(records)
         self._teller = Teller(records=records, log=log, steps=steps)
         self._reaper = Reaper(leases=self._leases, teller=self._teller, queue=queue)
@@ -348,6 +352,10 @@ class RunWorker:
         self, record: RunRecord, end: Outcome, *, held: Held, given_up: bool = False
     ) -> None:
         told, status = end.model_dump(mode="json"), endings.status_of(end)
+        if isinstance(end, events.RunInterrupted) and self._on_pause is not None:
+            # Who is asked knows of it before the run waits for the answer.
+            asking = self._on_pause
+            await self._insist(held, lambda: asking(record, end))
         queued = await self._insist(
             held,
             lambda: self._records.move(

@@ -40,6 +40,20 @@ def progress_line(event: events.RunEvent) -> str | None:
             failed = "" if event.ok else " failed"
             summary = short(event.summary) or "done"
             return f"{event.agent}: {event.tool}{failed}: {summary}, {_seconds(event.seconds)}"
+        case events.ToolRefused():
+            return f"{event.agent}: {event.tool} was not run: {short(event.reason)}"
+        case events.ApprovalRequested():
+            return f"{event.agent}: {event.tool} waits for approval: {short(event.reason)}"
+        case events.ApprovalDecided():
+            said = f": {short(event.message)}" if event.message else ""
+            return f"{event.agent}: {event.tool}: decided, {event.decision}{said}"
+        case events.DocumentSuspicious():
+            return f"{event.agent}: {short(event.source)} tries to instruct; it is read as data"
+        case events.LoopNoticed():
+            ended = "stopped" if event.stopped else "nudged"
+            return f"{event.agent}: goes round in circles, {ended}: {short(event.reason)}"
+        case events.LimitNear():
+            return f"limit near: {event.limit}, {event.used:,.6g} of {event.maximum:,.6g}"
         case events.Verdict():
             problems = f": {short('; '.join(event.problems))}" if event.problems else ""
             return f"critic: {'supported' if event.supported else 'not supported'}{problems}"
