@@ -25,11 +25,9 @@ from models.progress import Progress
 from models.registry import Role
 from server import house_models, lock
 from server import registry as registries
-from server.approvals.answering import answer
-from server.approvals.service import Approvals
-from server.approvals.store import ApprovalStore
-from server.approvals import answering
 from server.approvals.allowed import judging
+from server.approvals.allowed import judging
+from server.approvals.answering import answer
 from server.approvals.service import Approvals
 from server.approvals.store import ApprovalStore
 from server.approvals.sweeper import ApprovalSweeper
@@ -42,7 +40,7 @@ from server.crons.records import Crons
 from server.crons.scheduler import Scheduler, scheduling
 from server.executor import Executor, GraphExecutor
 from server.part import Part
-from server.pauses import Pauses, judging
+from server.pauses import Pauses
 from server.permits import QueuePermits
 from server.repairs import Repairs
 from server.routes.run_ends import values
@@ -85,6 +83,7 @@ class House:
     queue: RunQueue
     runs: Runs
     approvals: Approvals
+    audit: Audit
     repairs: Repairs
     threads: RedisThreads
     states: ThreadStates
@@ -173,6 +172,7 @@ async def open_house(
         tools = {tool.name: tool for tool in (search_documents(knowledge), coding(sandbox))}
         agents = roster.build()
         rules = rules_of(settings)
+        runs = Runs(records=records, log=log, queue=queue, durability=durability, steps=saver)
         approvals = Approvals(
             ApprovalStore(redis, keys),
             runs=runs,
@@ -228,6 +228,7 @@ async def open_house(
             queue=queue,
             runs=runs,
             approvals=approvals,
+            audit=Audit(redis, keys),
             repairs=Repairs(records, queue),
             threads=threads,
             states=ThreadStates(

@@ -10,7 +10,6 @@ from fastapi import Depends, Request
 from agents import agent
 from graphs.store import RedisStore
 from server.approvals.service import Approvals
-from server.approvals.service import Approvals
 from server.assistants.records import Assistants, Graphs
 from server.audit.log import Audit
 from server.crons.records import Crons
@@ -32,9 +31,6 @@ class Serving(Protocol):
 
     @property
     def runs(self) -> Runs: ...
-
-    @property
-    def approvals(self) -> Approvals: ...
 
     @property
     def approvals(self) -> Approvals: ...

@@ -109,10 +109,11 @@ return {'new'}
 """
 )
 
-# ARGV: id, q, decider, his roles (comma-framed), choice, sha that he saw or '', sha of the arguments that he wants or '', those as JSON or '', the decision as JSON
-# without its time, digest of the request, Idempotency-Key or '', the revision that the caller read,
-# the quorum at least, how long until the run is resumed by others in microseconds, then body and
-# digest for the audit log. Replies a word, then what it is about.
+# ARGV: id, q, decider, his roles (comma-framed), choice, sha that he saw or '', sha of what
+# he wants or '', those as JSON or '', the decision as JSON without its time, digest of the
+# request, Idempotency-Key or '', the revision that the caller read, the quorum at least, how long
+# until the run is resumed by others in microseconds, then body and digest for the audit log.
+# Replies a word, then what it is about.
 DECIDE = (
     BASE
     + """

@@ -22,9 +22,6 @@ from server.app import build
 from server.approvals.answering import answer
 from server.approvals.service import Approvals
 from server.approvals.store import ApprovalStore
-from server.approvals import answering
-from server.approvals.service import Approvals
-from server.approvals.store import ApprovalStore
 from server.assistants.records import Assistants
 from server.audit.log import Audit
 from server.crons.records import Crons
@@ -91,6 +88,7 @@ async def parts(
             approvals=Approvals(
                 ApprovalStore(redis, keys), runs=runs, records=records, answer=answer
             ),
+            audit=Audit(redis, keys),
             knowledge=knowledge,
             records=records,
             log=log,

@@ -21,7 +21,6 @@ from graphs.event_log import EventLog
 from graphs.store import RedisStore
 from server.app import build
 from server.approvals.service import Approvals
-from server.approvals.service import Approvals
 from server.assistants.records import Assistants
 from server.audit.log import Audit
 from server.crons.records import Crons
@@ -49,6 +48,7 @@ class Parts:
     settings: Settings
     runs: Runs
     approvals: Approvals
+    audit: Audit
     knowledge: Knowledge
     records: RunRecords
     log: EventLog
