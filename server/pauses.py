@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 from graphs import approving, dialects, events, team
 from graphs.dialects import Dialect, Reading, Requested
 from guardrails import arguments, policy
-from guardrails.policy import Choice, Decision, OnExpiry, PolicyVerdict, Terms
+from guardrails.policy import Choice, Decision, OnExpiry, Terms
 from server.approvals.record import Approval, Kind, NewApproval
 from server.runs.record import RunRecord
 
@@ -38,18 +38,6 @@ class Pauses:
         """Ask people what the run asks. Raises FencedError, RedisError."""
         if new := requests(record, paused, rules=self._rules):
             await self._approvals.request(new, fence=record.fence)
-
-
-def judging(rules: Sequence[policy.Rule]) -> Callable[[Approval, Mapping[str, Any]], PolicyVerdict]:
-    """What the policy says of an approval's call with other arguments."""
-
-    def judge(approval: Approval, args: Mapping[str, Any]) -> PolicyVerdict:
-        call = policy.Call(
-            tool=approval.tool, args=args, agent=approval.agent, tenant=approval.tenant
-        )
-        return policy.decide(rules, call)
-
-    return judge
 
 
 def requests(
@@ -115,6 +103,7 @@ def _ours(
         args=asked.args,
         description=asked.description,
         requested_by=record.asked.user,
+        requester_roles=tuple(record.asked.roles),
         rule=str(ours["rule"]),
         reason=str(ours["reason"]),
         call_id=str(ours.get("call_id", "")),
@@ -160,6 +149,7 @@ def _theirs(
         args=args,
         description=asked.description,
         requested_by=record.asked.user,
+        requester_roles=tuple(record.asked.roles),
         rule=verdict.name if asks else "",
         reason=verdict.reason if asks else "",
         call_id=asked.call_id,

@@ -13,12 +13,13 @@ from redis.exceptions import RedisError
 from starlette.responses import JSONResponse, Response
 
 from graphs import events
+from server.approvals.record import ApprovalStatus
 from server.auth import CallerDep
 from server.errors import Invalid, NotFound, RunFault
 from server.runs.asked import of_messages
 from server.runs.records import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
-from server.wire import sse
+from server.wire import sse, waiting
 from server.wire.chat import COLLECTION, ChatRequest, Completion, model_object
 from server.wire.messages import plain
 
@@ -149,6 +150,14 @@ async def _end(house: Serving, record: RunRecord) -> End:
     """A run's end; it is stored before it is told, and the log may have been trimmed."""
     record = await house.runs.get(record.run_id, tenant=record.tenant)
     end = events.EVENT.validate_python(record.result)
+    if isinstance(end, events.RunInterrupted):
+        asked = await house.approvals.store.of_run(record.run_id)
+        told = waiting.words(
+            [one for one in asked if one.status is ApprovalStatus.PENDING],
+            run_id=record.run_id,
+            thread_id=record.thread_id,
+        )
+        return events.RunFinished(answer=told, stop_reason=waiting.WAITING, usage=end.usage)
     assert isinstance(end, End)
     return end
 
