@@ -29,6 +29,17 @@ with an in-memory saver and a search that costs nothing {flat:.1f} ms of CPU a r
 """
 
 
+_NOTES = """
+## What the figures hold
+
+- A run is answered when it is on disk. Our own Redis syncs at once for that; a Redis that was given
+  by URL and syncs every second makes each first event wait up to a second.
+- The embedding of the searches (four a run, in process) is part of the CPU; `--profile DIR` writes
+  what py-spy saw of each process, `bench.profiling.shares` sums it up.
+- Memory in Redis is the thread with its checkpoints and events, which are kept as configured.
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """Everything measured of one installation; latencies as (p50, p99) in milliseconds."""
@@ -74,7 +85,8 @@ def page(rows: Sequence[Row], *, flat: Baseline) -> str:
             f"- Memory a finished run: {_held(row.finished)}",
             f"- Memory a paused run: {_held(row.paused)}",
         ]
-    return "\n".join(parts) + "\n"
+    parts.append(_NOTES)
+    return "\n".join(parts)
 
 
 def _load(one: Load, *, flat: Baseline) -> str:
