@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -17,6 +18,9 @@ from server.redis_client import bounded
 from server.runs.moves import Queued
 
 TASK = "advance"
+_AGAIN_SECONDS = 0.3
+# How the engine names what it cancels at its end.
+_ENGINE_TASKS = (" - strike monitor", " - heartbeat")
 BATCH = 200
 
 # A delivery only starts a run, whose own lease is the one that counts.
@@ -82,7 +86,8 @@ class RunQueue:
         if self._putting is not None:
             await asyncio.wait({self._putting})
         _IDLE_READER.removeFilter(self._quiet)
-        await self._docket.__aexit__(None, None, None)
+        async with _insisting():
+            await self._docket.__aexit__(None, None, None)
 
     async def put(self, run_ids: Sequence[str]) -> None:
         """Queue runs; one that is queued or being advanced stays as it is.
@@ -124,17 +129,20 @@ class RunQueue:
         own tasks before it looks again, and must not wait for our runs.
         """
         self._docket.register(advance, names=[TASK])
-        async with Worker(
-            self._docket,
-            name=name,
-            concurrency=slots.free,
-            redelivery_timeout=_DELIVERY_LEASE,
-            minimum_check_interval=_IDLE_CHECK,
-            # Nothing is ever scheduled for later here.
-            scheduling_resolution=timedelta(seconds=5),
-            reconnection_delay=timedelta(seconds=1),
-            schedule_automatic_tasks=False,
-        ) as worker:
+        async with (
+            AsyncExitStack() as stack,
+            Worker(
+                self._docket,
+                name=name,
+                concurrency=slots.free,
+                redelivery_timeout=_DELIVERY_LEASE,
+                minimum_check_interval=_IDLE_CHECK,
+                # Nothing is ever scheduled for later here.
+                scheduling_resolution=timedelta(seconds=5),
+                reconnection_delay=timedelta(seconds=1),
+                schedule_automatic_tasks=False,
+            ) as worker,
+        ):
 
             def changed() -> None:
                 worker.concurrency = slots.free
@@ -149,6 +157,7 @@ class RunQueue:
                 await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 stopping.cancel()
+                await stack.enter_async_context(_insisting())
         # Leaving the worker's context stops it; what is left is to hear how it ended.
         await running
 
@@ -156,3 +165,25 @@ class RunQueue:
         while self._next:
             batch, self._next = self._next[:BATCH], self._next[BATCH:]
             await self._docket.add_many(self._docket.call(TASK, key=i)(i) for i in batch)
+
+
+@asynccontextmanager
+async def _insisting() -> AsyncIterator[None]:
+    """Meanwhile, what the engine cancels in vain is cancelled again.
+
+    It cancels once and waits; before Python 3.12 `wait_for`, which the Redis client uses, may lose
+    that, and the engine would wait for ever.
+    """
+    again = asyncio.create_task(_cancel_again(), name="run queue insists")
+    try:
+        yield
+    finally:
+        again.cancel()
+
+
+async def _cancel_again() -> None:
+    while True:
+        await asyncio.sleep(_AGAIN_SECONDS)
+        for task in asyncio.all_tasks():
+            if task.cancelling() and task.get_name().endswith(_ENGINE_TASKS):
+                task.cancel()
