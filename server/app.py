@@ -18,6 +18,7 @@ from server.routes import (
     documents,
     health,
     openai,
+    policy,
     reference,
     runs,
     stateless_runs,
@@ -74,6 +75,7 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         openai,
         documents,
         admin,
+        policy,
         reference,
     ):
         app.include_router(routes.router)

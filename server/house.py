@@ -23,7 +23,7 @@ from models.embedder import Embedder
 from models.llama import LlamaServer
 from models.progress import Progress
 from models.registry import Role
-from server import house_models, lock
+from server import house_models, lock, policy_section
 from server import registry as registries
 from server.approvals.allowed import judging
 from server.approvals.allowed import judging
@@ -294,7 +294,7 @@ async def _hurried(worker: RunWorker) -> AsyncIterator[None]:
 
 def rules_of(settings: Settings) -> Sequence[policy.Rule]:
     """The policy as the guardrails read it."""
-    return tuple(rule.rule(alone=not settings.has_keys) for rule in settings.policy)
+    return policy_section.read(settings.policy, alone=not settings.has_keys)
 
 
 def limits_of(settings: Settings) -> limits.Limits:

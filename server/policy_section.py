@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -121,6 +123,25 @@ class RuleSettings(BaseModel):
         )
 
 
+def read(rules: Sequence[RuleSettings], *, alone: bool) -> tuple[policy.Rule, ...]:
+    """The policy as the guardrails read it; ``alone``: there are no keys, so one person."""
+    return tuple(rule.rule(alone=alone) for rule in rules)
+
+
+def tables_of(path: Path) -> list[Any]:
+    """The ``[[policy]]`` tables of a TOML file, which may hold other settings too.
+
+    Raises ValueError for a file that cannot be read or has none.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("policy")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    if not isinstance(tables, list):
+        raise ValueError(f"{path}: no [[policy]] in it; `policy = []` denies all")
+    return tables
+
+
 def span_seconds(text: str) -> float:
     """`90`, `45s`, `30m`, `4h`, `7d` or `2w` in seconds. Raises ValueError."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw]?)\s*", text)
@@ -138,10 +159,10 @@ def impossible_rule(
     Without any key there is one person, too.
     """
     alone = not keys and not masters
-    read = [rule.rule(alone=alone) for rule in rules]
-    for index, rule in enumerate(read):
+    listed = read(rules, alone=alone)
+    for index, rule in enumerate(listed):
         for before in range(index):
-            if policy.shadows(read[before], rule):
+            if policy.shadows(listed[before], rule):
                 return (
                     f"policy.{index}: is never reached, policy.{before} takes all its calls; "
                     "move it up, or remove it"

@@ -87,6 +87,14 @@ class GraphSettings(BaseModel):
     description: str = Field(default="", description="what it is for, as assistants show it")
 
 
+def _classes(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        module, _, class_name = name.partition(":")
+        if not module or not class_name:
+            raise ValueError(f"{name!r} names no class: write package.module:Class")
+    return value
+
+
 def _opens(value: tuple[str, ...]) -> tuple[str, ...]:
     addresses.Opened.of(value)
     return value
@@ -102,6 +110,7 @@ def _leads(value: str) -> str:
     return value
 
 
+ClassNames = Annotated[tuple[str, ...], AfterValidator(_classes)]
 WebhookAllow = Annotated[tuple[str, ...], AfterValidator(_opens)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_signs)]
 WebhookBase = Annotated[str, AfterValidator(_leads)]

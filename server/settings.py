@@ -27,8 +27,9 @@ from pydantic_settings import (
 )
 
 from graphs import retention
-from server.policy_section import RuleSettings, impossible_rule
+from server.policy_section import RuleSettings, impossible_rule, tables_of
 from server.sections import (
+    ClassNames,
     GraphSettings,
     KeySettings,
     ModelSettings,
@@ -172,7 +173,7 @@ class Settings(BaseSettings):
         description="Steps of a thread that stay to go back to: `all`, how many of the newest, or "
         "`latest`, once its run has ended",
     )
-    checkpoint_classes: tuple[str, ...] = Field(
+    checkpoint_classes: ClassNames = Field(
         default=(),
         description="Classes of your graphs' states that may be read back from checkpoints, such "
         'as `["shop.state:Order"]`; plain data and messages always may',
@@ -212,6 +213,9 @@ class Settings(BaseSettings):
         ),
         description="What agents may do (`[[policy]]` in the file); no match denies",
     )
+    policy_file: Path | None = Field(
+        default=None, description="A file of its own for the `[[policy]]` tables"
+    )
     bubblewrap: Path | None = Field(
         default=None, description="Path of `bwrap`; absent: PATH, then the package's own"
     )
@@ -229,15 +233,6 @@ class Settings(BaseSettings):
     @classmethod
     def _retention(cls, value: str) -> str:
         retention.parse(value)
-        return value
-
-    @field_validator("checkpoint_classes")
-    @classmethod
-    def _classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            module, _, class_name = name.partition(":")
-            if not module or not class_name:
-                raise ValueError(f"{name!r} names no class: write package.module:Class")
         return value
 
     @field_validator("data_dir", "models_dir", "models_from", "bubblewrap", "langgraph_json")
@@ -355,12 +350,27 @@ def load(**overrides: Any) -> Settings:
     """
     _refuse_unknown_variables()
     given = {name: value for name, value in overrides.items() if value is not None}
+    given = {**_own_policy(), **given}
     if os.environ.get("OPENAI_API_KEY") and not os.environ.get(PREFIX + "MODEL_URL"):
         given = {**_openai(), **given}
     try:
         return Settings(**given)
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
+
+
+def _own_policy() -> dict[str, Any]:
+    """The rules of ``policy_file``, whose path starts at the configuration's folder."""
+    configured = _read_toml()
+    named = os.environ.get(PREFIX + "POLICY_FILE") or configured.get("policy_file")
+    if not named:
+        return {}
+    if "policy" in configured or PREFIX + "POLICY" in os.environ:
+        raise ConfigurationError("policy_file: there are rules elsewhere too; keep one of the two")
+    try:
+        return {"policy": tables_of(config_folder() / str(named))}
+    except ValueError as error:
+        raise ConfigurationError(f"policy_file: {error}") from None
 
 
 def _openai() -> dict[str, Any]:

@@ -8,12 +8,13 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Literal, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from graphs.event_log import START, Entry, ThreadLog
+from graphs.event_log import START, Entry, ThreadLog, position
 from graphs.keys import DEFAULT_TENANT
 from server.runs import endings
 from server.runs.asked import Asked, CancelAction
@@ -142,6 +143,22 @@ class Runs:
         """Runs that were given up, the latest first; for operators."""
         found = self._records.dead()
         return await _page(found, tenant=None, status=None, limit=limit, offset=offset)
+
+    async def past(
+        self, thread_id: str, *, since: datetime, tenant: str = DEFAULT_TENANT
+    ) -> AsyncIterator[Entry]:
+        """What a thread's log holds from ``since`` up to now; it waits for nothing more."""
+        newest = position(await self._log.newest(thread_id, tenant=tenant))
+        start = position(f"{int(since.timestamp() * 1000)}-0")
+        if newest <= start:
+            return
+        after = f"{start[0]}-0"
+        entries = self._log.read(thread_id, after=after, until_terminal=False, tenant=tenant)
+        async with aclosing(cast("Any", entries)):
+            async for entry in entries:
+                yield entry
+                if position(entry.id) >= newest:
+                    return
 
     async def explain(self, run_id: str) -> Explanation:
         """Where a run stands and why; for operators. Raises RunNotFoundError."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from server import settings
+from guardrails import policy
+from server import policy_section, settings
 from server.sections import CallerRole
 
 HASH = "0f" * 32
@@ -119,3 +120,64 @@ def test_what_stays_of_a_thread_and_what_is_read_back_is_checked_at_the_start() 
         settings.load(checkpoint_classes=["shop.Order"])
     found = settings.load(checkpoint_retention="20", checkpoint_classes=["shop.state:Order"])
     assert found.checkpoint_class_names == [("shop.state", "Order")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ('effect = "ask"\nwhen = ["amount >> 5"]', "policy.0.when: 'amount >> 5'"),
+        ('effect = "ask"\nwhen = ["amount > many"]', "needs a number"),
+        ('effect = "ask"\nwhen = ["path under data"]', "as an absolute path"),
+        ('effect = "ask"\nwhen = ["host in https://a.com"]', "is no host"),
+        (
+            'effect = "ask"\n[policy.arguments]\nminmum = 3',
+            "policy.0.arguments: minmum: not judged",
+        ),
+        ('effect = "ask"\n[policy.arguments]\ntype = "numbr"', "policy.0.arguments: type: "),
+        ('effect = "ask"\nexpires = "soon"', "policy.0.expires: 'soon' is no span of time"),
+        ('effect = "ask"\nexpires = 0', "policy.0.expires: has to be more than 0"),
+        ('effect = "ask"\nchoices = []', "policy.0.choices: "),
+        ('effect = "ask"\napprovers = ["boss"]', "policy.0.approvers.0: "),
+        ('effect = "ask"\nquorum = 2', "policy.0.quorum: 2 have to decide"),
+        ('effect = "allow"\nquorum = 2', 'policy.0: quorum: only a rule with effect = "ask"'),
+        ('effect = "allow"\n[[policy]]\ntool = "b"\neffect = "deny"', "policy.1: is never reached"),
+    ],
+)
+def test_a_rule_that_cannot_work_stops_the_start_and_is_named(
+    tmp_path: Path, rule: str, message: str
+) -> None:
+    (tmp_path / "counterpoint.toml").write_text(f'[[policy]]\ntool = "*"\n{rule}', "utf-8")
+    with pytest.raises(settings.ConfigurationError) as refused:
+        settings.load()
+    assert message in str(refused.value)
+
+
+def test_one_person_may_approve_what_she_asked_for_and_with_keys_nobody_may(
+    tmp_path: Path,
+) -> None:
+    rule = '[[policy]]\ntool = "*"\neffect = "ask"\nexpires = "4h"\n'
+    (tmp_path / "counterpoint.toml").write_text(rule, "utf-8")
+    (alone,) = _read()
+    assert (alone.terms.self_approval, alone.terms.expires_seconds) == (True, 14_400)
+    keys = f'[[keys]]\nname = "ann"\nsha256 = "{HASH}"\nroles = ["operator"]\n'
+    (tmp_path / "counterpoint.toml").write_text(rule + keys, "utf-8")
+    (keyed,) = _read()
+    assert not keyed.terms.self_approval
+
+
+def test_the_rules_may_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text('[[policy]]\ntool = "a"\neffect = "allow"', "utf-8")
+    configured = tmp_path / "counterpoint.toml"
+    configured.write_text('policy_file = "rules.toml"', "utf-8")
+    assert [rule.tool for rule in settings.load().policy] == ["a"]
+    configured.write_text('policy_file = "rules.toml"\npolicy = []', "utf-8")
+    with pytest.raises(settings.ConfigurationError, match="keep one of the two"):
+        settings.load()
+    configured.write_text('policy_file = "none.toml"', "utf-8")
+    with pytest.raises(settings.ConfigurationError, match=r"policy_file: .*none\.toml"):
+        settings.load()
+
+
+def _read() -> tuple[policy.Rule, ...]:
+    loaded = settings.load()
+    return policy_section.read(loaded.policy, alone=not loaded.has_keys)
