@@ -13,7 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server import auth, body, errors
 from server.routes import (
     admin,
+    approvals,
     assistants,
+    audit,
     crons,
     documents,
     health,
@@ -72,6 +74,8 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         thread_runs,
         stateless_runs,
         store,
+        approvals,
+        audit,
         openai,
         documents,
         admin,

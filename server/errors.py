@@ -29,6 +29,8 @@ from starlette.responses import JSONResponse, Response
 
 from graphs import events
 from models import errors as model_errors
+from server.approvals import record as approval
+from server.approvals import shown
 from server.assistants import records as assistants
 from server.crons import cron
 from server.runs import record as run
@@ -40,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class Fault(HTTPException):
-    """An answer that is not a success. ``param`` names the field at fault."""
+    """An answer that is not a success. ``param`` names the field at fault, ``more`` is told too."""
 
     status: ClassVar[int] = 500
     code: str | None = None
@@ -56,6 +58,7 @@ class Fault(HTTPException):
         super().__init__(self.status, message, dict(headers or {}))
         self.param = param
         self.code = code
+        self.more: Mapping[str, Any] = {}
 
 
 class BadRequest(Fault):
@@ -136,6 +139,8 @@ def fault_of(error: Exception) -> Fault | None:
             return NotFound(str(error))
         case cron.CronConflictError():
             return _with_status(409, str(error))
+        case approval.ApprovalError():
+            return _of_approval(error)
         case states.StateError():
             return Invalid(str(error))
         case retrieval.BadFilter():
@@ -165,6 +170,27 @@ def fault_of(error: Exception) -> Fault | None:
             return None
 
 
+def _of_approval(error: approval.ApprovalError) -> Fault:
+    match error:
+        case approval.ApprovalNotFoundError():
+            return NotFound(str(error))
+        case approval.NotAllowedError():
+            return Forbidden(str(error))
+        case approval.InvalidDecisionError():
+            return Invalid(str(error), param=error.field)
+        case approval.ExpiredError():
+            return _with_status(410, str(error))
+        case approval.UnconfirmedDecisionError():
+            return Unavailable(str(error))
+    fault = _with_status(409, str(error))
+    fault.param = error.field
+    if isinstance(error, approval.AlreadyDecidedError):
+        fault.more = {"approval": shown.approval(error.winner)}
+    elif isinstance(error, approval.StaleArgumentsError):
+        fault.more = {"approval": shown.approval(error.current)}
+    return fault
+
+
 def _with_status(status: int, message: str) -> Fault:
     fault = Fault(message)
     fault.status_code = status
@@ -177,7 +203,7 @@ def answer(fault: HTTPException, *, path: str) -> Response:
     openai = path.startswith("/v1/")
     if openai and status == Invalid.status:
         status = 400
-    content: dict[str, Any] = {"detail": detail}
+    content: dict[str, Any] = {"detail": detail, **getattr(fault, "more", {})}
     if openai:
         content["error"] = openai_error(
             detail,
@@ -220,6 +246,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     for kind in (
         run.RunError,
+        approval.ApprovalError,
         thread.ThreadError,
         assistants.AssistantError,
         cron.CronError,

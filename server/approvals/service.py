@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from guardrails.policy import Choice, OnExpiry
 from server.approvals import allowed, stored
 from server.approvals.allowed import Judge, Said
+from server.approvals.changes import Changes
 from server.approvals.deciding import Decider, nothing
 from server.approvals.endings import Endings, too_late
 from server.approvals.pausing import Groups, Pause, grouped, pause_of
@@ -63,6 +64,7 @@ class Approvals:
         durability: Durability | None = None,
     ) -> None:
         self.store = store
+        self.changes = Changes(store.redis, store.keys)
         self._runs = runs
         self._records = records
         self._answer = answer

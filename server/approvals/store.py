@@ -11,6 +11,7 @@ from redis.commands.core import AsyncScript
 
 from graphs.fence import FencedError
 from graphs.keys import Keys
+from server import clock as clocks
 from server.approvals import ending_scripts, scripts, stored
 from server.approvals.record import Approval, ApprovalNotFoundError, ApprovalStatus, NewApproval
 from server.audit.entry import Line
@@ -63,6 +64,7 @@ class ApprovalStore:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self.redis = redis
         self.keys = keys
+        self.clock = clocks.of_redis(redis)
         self._request = redis.register_script(scripts.REQUEST)
         self._decide = redis.register_script(scripts.DECIDE)
         self._use = redis.register_script(scripts.USE)
@@ -203,8 +205,7 @@ class ApprovalStore:
 
     async def overdue(self, *, most: int) -> list[str]:
         """Pending approvals whose time is over."""
-        seconds, rest = await self.redis.time()
-        now = int(seconds) * 1_000_000 + int(rest)
+        now = await self.clock()
         found = await self.redis.zrangebyscore(
             self.keys.approvals_expiring, "-inf", now, start=0, num=most
         )
@@ -222,8 +223,7 @@ class ApprovalStore:
 
     async def resumed(self, approvals: Iterable[Approval]) -> None:
         """The run goes on with these."""
-        seconds, rest = await self.redis.time()
-        now = int(seconds) * 1_000_000 + int(rest)
+        now = await self.clock()
         async with self.redis.pipeline(transaction=False) as pipeline:
             for one in approvals:
                 pipeline.hset(self.keys.approval(one.approval_id), "resumed_at", now)

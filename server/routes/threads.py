@@ -144,6 +144,9 @@ async def delete(thread_id: UUID, house: House, caller: CallerDep) -> Response:
     One that waits for a person goes, and with it the run that asked.
     """
     await house.threads.delete(str(thread_id), tenant=caller.tenant)
+    await house.approvals.settle_thread(
+        caller.tenant, str(thread_id), why="its thread was deleted", caller=caller
+    )
     return Response(status_code=204)
 
 

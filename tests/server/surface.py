@@ -159,7 +159,7 @@ def hashed(key: str) -> str:
 
 def configured(parts: Parts, **given: Any) -> FastAPI:
     """The app under other settings."""
-    known = Settings(**{**parts.settings.model_dump(), **given})
+    known = Settings(**{**parts.settings.model_dump(exclude_unset=True), **given})
     return build(Parts(**{**vars(parts), "settings": known}))
 
 
