@@ -92,7 +92,10 @@ def answer(dialect: Dialect, given: Sequence[Given], *, tools: Sequence[str] = (
             decisions = [_as_decision(one, name) for one, name in zip(given, names, strict=True)]
             return {"decisions": decisions}
         case Dialect.PER_CALL:
-            return _as_decision(given[0], names[0])
+            # A schema of the graph's own holds for this one: nothing that is not in every such.
+            decision = _as_decision(given[0], names[0])
+            extra = {"expired"} if decision["type"] in ("reject", "respond") else {"message"}
+            return {name: one for name, one in decision.items() if name not in extra}
         case Dialect.BARE:
             return _as_bare(given[0])
 

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from langgraph.errors import EmptyInputError
+from langgraph.graph import END
 from langgraph.types import Command
 
 from agents import roster
@@ -152,6 +153,10 @@ class TeamExecutor:
     ) -> None:
         asked = record.asked
         config = starting.config_of(record, forks=start.forks)
+        if _ends(start.given):
+            # Calls that wait travel in Sends, which going to the end would leave where they are.
+            await graph.aupdate_state(config, None, as_node=END)
+            return
         config["recursion_limit"] = _RECURSION
         modes = graph_stream.modes_of(["custom", *asked.stream_modes])
         chunks = graph_stream.Chunks()
@@ -169,6 +174,11 @@ class TeamExecutor:
                 emit(events.EVENT.validate_python(data))
             else:
                 emit(chunks.chunk(mode, namespace, data))
+
+
+def _ends(given: Any) -> bool:
+    """Whether a run is only to let go of what its thread waits for."""
+    return isinstance(given, Command) and given.goto == [END] and given.resume is None
 
 
 def _given(given: Any, record: RunRecord) -> Any:

@@ -34,7 +34,12 @@ RULES = (
     policy.Rule(
         tool="refund", decision=policy.Decision.DENY, when=(conditions.parse("amount > 1000"),)
     ),
-    policy.Rule(tool="refund", decision=policy.Decision.ASK, reason="money leaves"),
+    policy.Rule(
+        tool="refund",
+        decision=policy.Decision.ASK,
+        reason="money leaves",
+        terms=policy.Terms(self_approval=True),
+    ),
     policy.Rule(tool="update_ticket", decision=policy.Decision.ALLOW),
     policy.Rule(tool="search_documents", decision=policy.Decision.ALLOW),
 )
