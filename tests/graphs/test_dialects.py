@@ -67,7 +67,7 @@ def decisions(draw: st.DrawFn, tool: str) -> Given:
             return Given(choice=choice, tool=tool, args=draw(objects))
         case Choice.RESPOND | Choice.REJECT:
             return Given(choice=choice, message=message)
-        case Choice.APPROVE:
+        case _:
             return Given(choice=choice)
 
 

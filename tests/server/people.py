@@ -64,7 +64,7 @@ def send_mail(to: str, copies: int = 1) -> str:
 
 
 class _Calls(GenericFakeChatModel):
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
         del tools, kwargs
         return self
 
@@ -113,8 +113,11 @@ def _bare(_: Log) -> Log:
     return {"done": [interrupt({"question": "Which colour?"})]}
 
 
-inbox = StateGraph(Log).add_node("ask", _inbox).add_edge(START, "ask").compile()
-bare = StateGraph(Log).add_node("ask", _bare).add_edge(START, "ask").compile()
+def _graph(node: Any) -> Any:
+    return StateGraph(Log).add_node("ask", node).add_edge(START, "ask").compile()
+
+
+inbox, bare = _graph(_inbox), _graph(_bare)
 
 
 def sources() -> Sequence[GraphSource]:
@@ -189,11 +192,9 @@ async def at_work(
     *,
     rules: Sequence[policy.Rule] = RULES,
     world: World | None = None,
-    roles: str = "",
     most: limits.Limits = LIMITS,
 ) -> AsyncIterator[People]:
     """Everything open, with one worker."""
-    del roles
     world = world or World()
     saver, asked = RedisSaver(redis, keys), list[str]()
     tools = [*world.tools(), searching({}, asked)]
