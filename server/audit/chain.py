@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from server.audit.entry import FIRST, Entry, canonical, link
 
 MOST_FAULTS = 100
+NEARBY = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,9 @@ class Check:
             yield _missing(due, entry.seq - 1)
         body = canonical(entry.fields)
         found = link(prev=entry.prev, seq=entry.seq, at=entry.at, body=body)
-        if found != entry.hash:
+        if found != entry.hash and (stood := _stood(entry, body)):
+            yield f"entry {entry.seq} was moved: it is what stood at {stood}"
+        elif found != entry.hash:
             yield f"entry {entry.seq} was changed: its hash does not fit what it says"
         elif entry.seq == due and entry.prev != self.last.hash:
             yield (
@@ -82,6 +85,14 @@ def check(entries: Iterable[Entry], *, head: Head, tenant: str) -> Check:
         checking.add(entry)
     checking.end(head)
     return checking
+
+
+def _stood(entry: Entry, body: str) -> int | None:
+    """The number nearby that an unchanged entry was written under, if that is another."""
+    for seq in range(max(1, entry.seq - NEARBY), entry.seq + NEARBY + 1):
+        if link(prev=entry.prev, seq=seq, at=entry.at, body=body) == entry.hash:
+            return seq
+    return None
 
 
 def _missing(first: int, last: int) -> str:
