@@ -16,6 +16,7 @@ from server.routes import (
     approvals,
     assistants,
     audit,
+    console,
     crons,
     documents,
     health,
@@ -83,6 +84,7 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         reference,
     ):
         app.include_router(routes.router)
+    console.install(app)
     errors.install(app)
     largest = house.settings.max_document_bytes
 

@@ -22,6 +22,8 @@ from server.settings import LOOPBACK, Settings
 from tools.retrieval.remote_knowledge import TENANT_HEADER
 
 OPEN_PATHS = frozenset({"/ok", "/"})
+# Pages without data, on which a person types the key.
+_CONSOLE = re.compile(r"/console(/.*)?")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 # A page of this machine, whatever its port: an interface that somebody develops or runs here.
 LOOPBACK_ORIGIN = r"https?://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?"
@@ -95,7 +97,7 @@ class Gate:
         self._origins = frozenset(settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http" or _is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -144,6 +146,10 @@ class Gate:
             or origin in self._origins
             or (self._only_loopback and re.fullmatch(LOOPBACK_ORIGIN, origin) is not None)
         )
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or _CONSOLE.fullmatch(path) is not None
 
 
 def _acting(caller: Caller, *, tenant: str | None) -> Caller | Fault:
