@@ -94,7 +94,7 @@ async def act(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
         if isinstance(outcome, UnknownEffectError):
             sends.append(approving.ask_again(call, branch, runtime))
         elif isinstance(outcome, limits.LimitExceededError):
-            settled[approving.place_of(call, branch)] = approving.limited(outcome)
+            settled[approving.place_of(call, branch)] = approving.limited(outcome, runtime)
         elif isinstance(outcome, ToolResult):
             settled[approving.place_of(call, branch)] = effects.stored(outcome)
     update = {"settled": settled, **spending(runtime)}
@@ -116,7 +116,7 @@ async def approve(state: Asking, runtime: Runtime[TeamContext]) -> Command[str]:
     try:
         made = await run_call(call, branch, runtime, asked=True)
     except limits.LimitExceededError as reached:
-        settled = approving.limited(reached)
+        settled = approving.limited(reached, runtime)
     except UnknownEffectError:
         return Command(
             update=spending(runtime), goto=[approving.ask_again(call, branch, runtime), SETTLE]
@@ -139,7 +139,8 @@ async def settle(state: TeamState, runtime: Runtime[TeamContext]) -> list[Comman
         over["settled"] |= dict.fromkeys(places)
         found = [settled[place] for place in places]
         if reached := [one for one in found if "limit" in one]:
-            commands.append(stop(branch, runtime, approving.reached(reached[0])))
+            one = reached[0]
+            commands.append(stop(branch, runtime, approving.reached(one), at=one["at"]))
             continue
         results = [effects.restored(one) for one in found]
         commands.append(observed(branch, results, runtime))

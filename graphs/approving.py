@@ -17,7 +17,7 @@ from graphs import dialects, events
 from graphs.branches import APPROVE, clip
 from graphs.calling import key_of, problem_with, refused
 from graphs.context import TeamContext, usage_of
-from graphs.node import emit
+from graphs.node import emit, stopped
 from graphs.state import Asking, Branch, Wanted
 from guardrails import arguments, limits
 from guardrails.policy import Choice, PolicyVerdict, Terms
@@ -188,9 +188,9 @@ def place_of(call: Wanted, branch: Branch) -> str:
     return key_of({**call, "again": 0}, branch)
 
 
-def limited(reached: limits.LimitExceededError) -> dict[str, Any]:
+def limited(reached: limits.LimitExceededError, runtime: Runtime[TeamContext]) -> dict[str, Any]:
     """A limit that ended a call, as plain data."""
-    return {"limit": reached.limit.value, "used": reached.used, "maximum": reached.maximum}
+    return dict(stopped(runtime, reached)["stopped"])
 
 
 def reached(stored: Mapping[str, Any]) -> limits.LimitExceededError:

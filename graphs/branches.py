@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -9,7 +10,7 @@ from langgraph.types import Command, Send
 
 from graphs import events
 from graphs.context import TeamContext, now
-from graphs.node import emit, spending, tell_limit
+from graphs.node import emit, spending, stopped, tell_limit
 from graphs.state import Branch, Finding, Task
 from guardrails import limits
 
@@ -39,9 +40,14 @@ def branch_for(task: Task, *, briefing: str = "", round_number: int = 0) -> Bran
 
 
 def finish(
-    branch: Branch, runtime: Runtime[TeamContext], *, text: str, found: bool, reason: str = ""
+    branch: Branch,
+    runtime: Runtime[TeamContext],
+    *,
+    text: str,
+    found: bool,
+    ending: Mapping[str, Any] | None = None,
 ) -> Command[str]:
-    """The branch is over: what it brought, for the team. ``reason`` ends the run, too."""
+    """The branch is over: what it brought, for the team. ``ending`` ends the run, too."""
     task = branch["task"]
     finding = Finding(
         task_id=task["id"],
@@ -63,18 +69,20 @@ def finish(
             seconds=max(0.0, now() - branch["started"]),
         ),
     )
-    update: dict[str, Any] = {"findings": [finding], **spending(runtime)}
-    if reason:
-        update["stop_reason"] = reason
+    update: dict[str, Any] = {"findings": [finding], **spending(runtime), **(ending or {})}
     return Command(update=update, goto=GATHER)
 
 
 def stop(
-    branch: Branch, runtime: Runtime[TeamContext], reached: limits.LimitExceededError
+    branch: Branch,
+    runtime: Runtime[TeamContext],
+    reached: limits.LimitExceededError,
+    *,
+    at: str = "",
 ) -> Command[str]:
-    """The branch is over because a limit was reached."""
+    """The branch is over because a limit was reached, ``at`` this checkpoint."""
     tell_limit(runtime, reached)
-    return finish(branch, runtime, text="", found=False, reason=reached.limit.value)
+    return finish(branch, runtime, text="", found=False, ending=stopped(runtime, reached, at=at))
 
 
 def changed(branch: Branch, **changes: Any) -> Branch:

@@ -248,8 +248,19 @@ class RunInterrupted(_Event):
     usage: Usage = Field(default_factory=Usage)
 
 
+class Stopped(BaseModel):
+    """A limit that ended a run, and ``at`` which checkpoint it goes on once that is raised."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    limit: str
+    used: float
+    maximum: float
+    at: str
+
+
 class RunFinished(_Event):
-    """``stop_reason``: ``answered``, ``asked_back``, or the limit that ended the run.
+    """``stop_reason``: ``answered``, ``asked_back``, or the limit that ended the run, ``stopped``.
 
     ``values`` is the graph's output as JSON, where its thread goes with the run.
     """
@@ -258,6 +269,7 @@ class RunFinished(_Event):
     answer: str
     sources: list[Source] = Field(default_factory=list)
     stop_reason: str
+    stopped: Stopped | None = None
     usage: Usage
     checkpoint_id: str | None = None
     values: Any = None

@@ -79,8 +79,31 @@ def tell_limit(runtime: Runtime[TeamContext], reached: limits.LimitExceededError
     )
 
 
+def stopped(
+    runtime: Runtime[TeamContext], reached: limits.LimitExceededError, *, at: str = ""
+) -> dict[str, Any]:
+    """A limit as a state update: why the run ends, and ``at`` which checkpoint it would go on."""
+    info = runtime.execution_info
+    return {
+        "stop_reason": reached.limit.value,
+        "stopped": {
+            "limit": reached.limit.value,
+            "used": reached.used,
+            "maximum": reached.maximum,
+            "run_id": runtime.context.run_id,
+            "at": at or (info.checkpoint_id if info is not None else ""),
+        },
+    }
+
+
 def spending(runtime: Runtime[TeamContext]) -> dict[str, Any]:
-    """The ledger's count as a state update: a resumed run goes on with it."""
+    """The ledger's count as a state update: a resumed run goes on with it. Tells of limits that
+    are nearly reached."""
+    for near in runtime.context.ledger.warnings():
+        emit(
+            runtime,
+            events.LimitNear(limit=near.limit.value, used=near.used, maximum=near.maximum),
+        )
     return {"spent": asdict(runtime.context.ledger.spent)}
 
 

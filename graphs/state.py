@@ -23,6 +23,13 @@ def furthest(old: dict[str, float] | None, new: dict[str, float] | None) -> dict
     return {name: max(value, (old or {}).get(name, 0)) for name, value in new.items()}
 
 
+def first(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any]:
+    """What a run told first stays; ``None`` empties it."""
+    if new is None:
+        return {}
+    return old if old and old.get("run_id") == new.get("run_id") else new
+
+
 def merged(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any]:
     """Add and replace by key; a key whose value is ``None`` goes, and ``None`` empties all."""
     if new is None:
@@ -110,7 +117,8 @@ class TeamState(TypedDict, total=False):
     """The state of one thread.
 
     ``held`` are branches, by task, that wait until all their calls are settled; ``settled`` is what
-    came of those calls.
+    came of those calls. ``stopped`` is the limit that was reached first, and the checkpoint to go
+    on from once it is raised.
     """
 
     messages: Annotated[list[AnyMessage], add_messages]
@@ -124,6 +132,7 @@ class TeamState(TypedDict, total=False):
     round: int
     wave: int
     stop_reason: str
+    stopped: Annotated[dict[str, Any], first]
     held: Annotated[dict[str, Branch], merged]
     settled: Annotated[dict[str, dict[str, Any]], merged]
     spent: Annotated[dict[str, float], furthest]

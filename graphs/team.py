@@ -21,7 +21,7 @@ from graphs.acting import act, approve, check, settle
 from graphs.branches import ACT, APPROVE, CHECK, GATHER, SETTLE, THINK, branch_for
 from graphs.context import TeamContext, usage_of
 from graphs.loop import think
-from graphs.node import ask, emit, spending, tell_limit
+from graphs.node import ask, emit, spending, stopped, tell_limit
 from graphs.state import Asking, Branch, Finding, Task, TeamState
 from guardrails import limits
 from models.errors import MalformedStep
@@ -62,6 +62,7 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         "round": 0,
         "wave": 0,
         "stop_reason": "",
+        "stopped": None,
         "held": None,
         "settled": None,
         "task": question,
@@ -89,7 +90,7 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         plan = await _plan(conversation, runtime)
     except limits.LimitExceededError as reached:
         tell_limit(runtime, reached)
-        return Command(update={**fresh, "stop_reason": reached.limit.value}, goto=FINISH)
+        return Command(update={**fresh, **stopped(runtime, reached)}, goto=FINISH)
     if plan.move == "reply" and plan.text:
         return Command(update={**fresh, "draft": plan.text, "stop_reason": ANSWERED}, goto=FINISH)
     question, tasks = planning.tasks_of(plan, question=question, alone=len(conversation) == 1)
@@ -156,7 +157,7 @@ async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]
             reply = await ask(agent, [HumanMessage(findings)], runtime)
         except limits.LimitExceededError as reached:
             tell_limit(runtime, reached)
-            return Command(update={"stop_reason": reached.limit.value}, goto=FINISH)
+            return Command(update=stopped(runtime, reached), goto=FINISH)
         draft = reply.message.text.strip()
     goto = CRITICISE if context.agent == TEAM else FINISH
     return Command(update={"draft": draft, **spending(runtime)}, goto=goto)
@@ -172,7 +173,7 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
         )
     except limits.LimitExceededError as reached:
         tell_limit(runtime, reached)
-        return Command(update={"stop_reason": reached.limit.value}, goto=FINISH)
+        return Command(update=stopped(runtime, reached), goto=FINISH)
     problems = [f"{problem.claim}: {problem.reason}" for problem in verdict.problems]
     emit(runtime, events.Verdict(supported=verdict.supported, problems=problems))
     update: dict[str, Any] = {

@@ -159,7 +159,8 @@ async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begu
     goes_on = bool(head.tasks) and (given is None or isinstance(given, Command))
     account, ledger = await ledgers.open(
         record,
-        after=str((head.metadata or {}).get("run_id") or record.run_id) if goes_on else None,
+        after=record.asked.continues
+        or (str((head.metadata or {}).get("run_id") or record.run_id) if goes_on else None),
         answering=[one.id for one in head.interrupts] if answers else None,
     )
     return Begun(start=start, account=account, ledger=ledger, head=head)

@@ -98,7 +98,7 @@ class TeamExecutor:
                 return overtaken().model_copy(update={"usage": usage_of(begun.account.spent)})
             state, durable = begun.head, begun.ledger
             ledger = limits.Ledger(
-                _lowered(self._limits, asked.limits),
+                _raised(_lowered(self._limits, asked.limits), asked.raised),
                 clock=time.monotonic,
                 spent=_before(begun, record),
             )
@@ -211,22 +211,36 @@ def _before(begun: Begun, record: RunRecord) -> limits.Spent:
 def _finished(
     end: events.RunFinished, values: Mapping[str, Any], *, usage: events.Usage
 ) -> events.RunFinished:
+    reason = values.get("stop_reason") or team.ANSWERED
+    stopped = values.get("stopped") or {}
+    ended_by_it = bool(stopped.get("at")) and stopped["limit"] == reason
     return end.model_copy(
         update={
             "sources": [
                 events.Source.model_validate(source) for source in values.get("cited") or ()
             ],
-            "stop_reason": values.get("stop_reason") or team.ANSWERED,
+            "stop_reason": reason,
+            "stopped": events.Stopped.model_validate(stopped) if ended_by_it else None,
             "usage": usage,
         }
     )
 
 
+def _raised(lowered: limits.Limits, raised: Mapping[str, Any]) -> limits.Limits:
+    """What an operator allows this one run, by the limits' names."""
+    for name, to in raised.items():
+        limit = limits.Limit(name)
+        present = lowered.maxima.get(limit)
+        if present is not None and to > present:
+            lowered = lowered.raised(limit, to=to)
+    return lowered
+
+
 def _lowered(default: limits.Limits, asked: Mapping[str, Any]) -> limits.Limits:
     """A run may ask for less than the operator's limits, never for more."""
-    lowered = {
-        one.name: min(getattr(default, one.name), asked[one.name])
-        for one in fields(default)
-        if asked.get(one.name) is not None
-    }
+    lowered = {}
+    for one in fields(default):
+        wanted, most = asked.get(one.name), getattr(default, one.name)
+        if wanted is not None:
+            lowered[one.name] = wanted if most is None else min(most, wanted)
     return replace(default, **lowered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,41 @@ def fail(run_id: str, reason: str, url: str | None, data_dir: Path | None, *, as
     """End a run as failed, whoever holds it."""
     done = _change(run_id, "fail", url=url, data_dir=data_dir, json={"reason": reason})
     return _told(done, as_json=as_json)
+
+
+@group.command("continue")
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    required=True,
+    metavar="NAME=MAXIMUM",
+    help="A new maximum, such as max_steps=80; several may be given.",
+)
+@options.url
+@options.as_json
+@options.debug
+def go_on(
+    run_id: str, limits: Sequence[str], url: str | None, data_dir: Path | None, *, as_json: bool
+) -> int:
+    """Let a run that a limit has stopped go on with a higher one, from where it stopped."""
+    raised = {}
+    for one in limits:
+        name, _, value = one.partition("=")
+        try:
+            raised[name.strip()] = float(value)
+        except ValueError:
+            raise click.BadParameter(
+                f"{one!r}: write NAME=MAXIMUM, such as max_steps=80", param_hint="--limit"
+            ) from None
+    made = repairs.asked(
+        "POST", f"/runs/{run_id}/continue", url=url, data_dir=data_dir, json={"limits": raised}
+    )
+    click.echo(f"run {made['run_id']} goes on where {run_id} stopped", err=True)
+    if as_json:
+        repairs.show_json(made)
+    return Exit.OK
 
 
 @group.command("cancel")

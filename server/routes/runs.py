@@ -10,6 +10,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import JSONResponse, Response
 
+from server import continuing
+from server.auth import OperatorDep
 from server.errors import Invalid
 from server.routes.run_answers import DeskDep, LastEventId, selected, stream_modes
 from server.runs.asked import CancelAction
@@ -150,6 +152,34 @@ async def cancel(
     with contextlib.suppress(RunNotFoundError):
         await desk.house.runs.wait(record.run_id)
     return Response(status_code=204)
+
+
+class Continuing(BaseModel):
+    """New maxima for a run that was stopped, by the limits' names: ``{"max_steps": 80}``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limits: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(min_length=1)
+
+
+@router.post("/runs/{run_id}/continue", response_model=None)
+async def go_on(run_id: UUID, higher: Continuing, desk: DeskDep, operator: OperatorDep) -> Response:
+    """Let a run that a limit has stopped go on with a higher one, from where it stopped.
+
+    Replies the run that does. 409 for one that no limit has stopped, or whose thread went on.
+    """
+    record = await desk.run(run_id, thread_id=None)
+    try:
+        made = await continuing.go_on(
+            record,
+            higher.limits,
+            runs=desk.house.runs,
+            audit=desk.house.audit,
+            caller=operator,
+        )
+    except continuing.NothingRaisedError as error:
+        raise Invalid(str(error), param="limits") from None
+    return desk.shown(made)
 
 
 @router.post("/runs/cancel", response_model=None)

@@ -39,7 +39,8 @@ class Asked:
 
     ``input`` and ``command`` are for the graph (``command`` wins), ``kwargs`` is the body as the
     wire that took it wants to show it again, ``user`` the name of the key that asked, with its
-    ``roles``. ``answers`` is the paused run whose questions this one goes on from.
+    ``roles``. ``answers`` is the paused run whose questions this one goes on from,
+    ``continues`` the run that a limit had stopped, with what an operator has ``raised``.
     """
 
     graph: str = TEAM
@@ -62,6 +63,8 @@ class Asked:
     user: str = ""
     roles: Sequence[str] = ()
     answers: str = ""
+    continues: str = ""
+    raised: Mapping[str, Any] = field(default_factory=dict)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
