@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
-from graphs import approving, effects, events, evidence
+from graphs import approving, effects, events, evidence, guarding
 from graphs.branches import ACT, SETTLE, THINK, changed, finish, stop, to
 from graphs.calling import REFUSED, UnknownEffectError, problem_with, run_call
 from graphs.context import TeamContext
@@ -19,7 +19,7 @@ from graphs.node import emit, spending
 from graphs.state import Asking, Branch, TeamState, Wanted
 from guardrails import limits
 from guardrails.policy import Decision, PolicyVerdict
-from tools.tool import ToolResult
+from tools.tool import Effect, ToolResult
 
 _PLAIN_PASSAGES = 3
 _LARGER = 4
@@ -170,7 +170,12 @@ def observed(
     history = list(branch["history"])
     for call, result in zip(branch["calls"], results, strict=True):
         if call["native"]:
-            told = evidence.numbered(shown) if result.evidence else result.content
+            # A native call is never a plain model's.
+            told = result.content
+            if result.evidence:
+                told = guarding.passages(shown, plain=False)
+            elif runtime.context.tools[call["name"]].effect is Effect.READS and result.ok:
+                told = guarding.data(result.content, plain=False)
             history.append(_told(call, told))
         elif not result.evidence and not call["opening"]:
             history.append(_told(call, _in_words(result)))

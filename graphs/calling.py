@@ -12,7 +12,7 @@ import hashlib
 from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
-from graphs import effects, events
+from graphs import effects, events, guarding
 from graphs.branches import clip
 from graphs.context import TeamContext, now
 from graphs.node import emit, in_time
@@ -58,6 +58,14 @@ async def run_call(
     emit(runtime, events.ToolStarted(**where, tool=tool.name, args=call["args"]))
     started = now()
     result = await _noted(call, tool, key=key, runtime=runtime)
+    if tool.effect is Effect.READS:
+        guarding.flag(
+            result,
+            agent=agent.name,
+            task_id=branch["task"]["id"],
+            tool=tool.name,
+            runtime=runtime,
+        )
     emit(
         runtime,
         events.ToolFinished(

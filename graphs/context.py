@@ -12,6 +12,7 @@ from graphs import events
 from graphs.effects import Effects, MemoryEffects
 from graphs.permits import NoPermits, Permits
 from guardrails import limits, policy
+from guardrails.hosts import HostPattern
 from models.attempts import TokenUsage
 from models.chat import ChatModel
 from models.registry import Role
@@ -52,7 +53,8 @@ class TeamContext:
 
     ``durable`` mirrors the ledger; ``overheard`` says that somebody reads what models write.
     ``user`` asked for the run, with ``roles``. ``permits`` are people's decisions, ``effects`` the
-    notes of what was done. A tool call may take ``tool_seconds``.
+    notes of what was done. A tool call may take ``tool_seconds``. Links in answers lead to
+    ``link_hosts`` only.
     """
 
     run_id: str
@@ -73,6 +75,7 @@ class TeamContext:
     permits: Permits = field(default_factory=NoPermits)
     effects: Effects = field(default_factory=MemoryEffects)
     tool_seconds: float | None = None
+    link_hosts: Sequence[HostPattern] = ()
 
     def model_for(self, agent: agent_module.Agent) -> ChatModel:
         return self.models[agent.role]

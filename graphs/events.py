@@ -139,11 +139,14 @@ class LoopNoticed(_Event):
 
 
 class Verdict(_Event):
-    """The critic's word on a draft; ``problems`` name what is not supported and why."""
+    """The critic's word on a draft; ``problems`` name what is not supported and why, and
+    ``unsupported_share`` is how much of the draft that is, 0 to 1.
+    """
 
     type: Literal["critic.verdict"] = "critic.verdict"
     supported: bool
     problems: list[str] = Field(default_factory=list)
+    unsupported_share: float = Field(default=0.0, ge=0, le=1)
 
 
 class LimitReached(_Event):
@@ -270,6 +273,7 @@ class RunFinished(_Event):
     sources: list[Source] = Field(default_factory=list)
     stop_reason: str
     stopped: Stopped | None = None
+    unsupported_share: float | None = None
     usage: Usage
     checkpoint_id: str | None = None
     values: Any = None

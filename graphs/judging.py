@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 
 from agents import agent as agent_module
 from agents import critic
-from graphs import evidence
+from graphs import evidence, guarding
 from graphs.context import TeamContext
 from graphs.node import ask
 from graphs.state import Finding
@@ -117,7 +117,8 @@ async def _ask(
     shown = evidence.fit(passages, characters=agent.evidence)
     text = "\n\n".join(f"{evidence.place(passage)}\n{passage['text']}" for passage in shown)
     answer = citations.without_marks(draft)
-    prompt = f"Passage: {text}\nQuestion: {question}\nAnswer: {answer}"
+    passage = guarding.data(text, plain=runtime.context.model_for(agent).plain)
+    prompt = f"Passage: {passage}\nQuestion: {question}\nAnswer: {answer}"
     try:
         reply = await ask(agent, [HumanMessage(prompt)], runtime, answer=critic.Judgement)
     except MalformedStep:

@@ -16,12 +16,12 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agents import agent as agent_module
-from graphs import events, evidence
+from graphs import events, evidence, guarding
 from graphs.branches import CHECK, THINK, changed, finish, stop, to
 from graphs.context import TeamContext
 from graphs.node import emit, gate_for, heard_by, in_time, opening_messages
 from graphs.state import Branch, Wanted
-from guardrails import grounding, limits
+from guardrails import grounding, injection, limits
 from models.chat import Reply
 from models.errors import MalformedStep
 
@@ -100,7 +100,7 @@ async def _ask(agent: agent_module.Agent, branch: Branch, runtime: Runtime[TeamC
     context = runtime.context
     model = context.model_for(agent)
     offered = [context.tools[name].schema() for name in agent.tools if name in context.tools]
-    messages = _messages(agent, branch)
+    messages = _messages(agent, branch, plain=model.plain)
     if branch["looking"]:
         messages.append(HumanMessage(_OTHER_WORDS))
         offered = [tool for tool in offered if tool["function"]["name"] == agent.opening]
@@ -119,7 +119,7 @@ async def _ask(agent: agent_module.Agent, branch: Branch, runtime: Runtime[TeamC
         )
 
 
-def _messages(agent: agent_module.Agent, branch: Branch) -> list[AnyMessage]:
+def _messages(agent: agent_module.Agent, branch: Branch, *, plain: bool) -> list[AnyMessage]:
     """The constant part first, so that the server's prefix cache serves it.
 
     The question stands before the passages as well as after them: measured, a small model that
@@ -130,11 +130,12 @@ def _messages(agent: agent_module.Agent, branch: Branch) -> list[AnyMessage]:
     passages = branch["evidence"][:1] if branch["focus"] else branch["evidence"]
     if passages:
         parts.append(question)
-        parts.append(f"Passages:\n{evidence.numbered(passages)}")
+        parts.append(f"Passages:\n{guarding.passages(passages, plain=plain)}")
     if branch["briefing"]:
         parts.append(branch["briefing"])
     parts.append(question)
-    return [*opening_messages(agent), HumanMessage("\n\n".join(parts)), *branch["history"]]
+    opening = opening_messages(agent, rule="" if plain else injection.RULE)
+    return [*opening, HumanMessage("\n\n".join(parts)), *branch["history"]]
 
 
 def _opening(tool: str, queries: Sequence[str]) -> list[Wanted]:

@@ -107,9 +107,10 @@ def spending(runtime: Runtime[TeamContext]) -> dict[str, Any]:
     return {"spent": asdict(runtime.context.ledger.spent)}
 
 
-def opening_messages(agent: agent_module.Agent) -> list[AnyMessage]:
-    """An agent's system text and its examples."""
-    messages: list[AnyMessage] = [SystemMessage(agent.prompt.system)]
+def opening_messages(agent: agent_module.Agent, *, rule: str = "") -> list[AnyMessage]:
+    """An agent's system text, with a further rule for its model, and its examples."""
+    system = f"{agent.prompt.system}\n\n{rule}" if rule else agent.prompt.system
+    messages: list[AnyMessage] = [SystemMessage(system)]
     for asked, answered in agent.prompt.examples:
         messages += [HumanMessage(asked), AIMessage(answered)]
     return messages

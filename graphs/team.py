@@ -16,7 +16,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from agents import coder, coordinator, critic, researcher
-from graphs import answers, events, judging, planning
+from graphs import answers, events, guarding, judging, planning
 from graphs.acting import act, approve, check, settle
 from graphs.branches import ACT, APPROVE, CHECK, GATHER, SETTLE, THINK, branch_for
 from graphs.context import TeamContext, usage_of
@@ -175,9 +175,12 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
         tell_limit(runtime, reached)
         return Command(update=stopped(runtime, reached), goto=FINISH)
     problems = [f"{problem.claim}: {problem.reason}" for problem in verdict.problems]
-    emit(runtime, events.Verdict(supported=verdict.supported, problems=problems))
+    claims = [problem.claim for problem in verdict.problems]
+    share = guarding.unsupported_share(state["draft"], claims)
+    told = {"supported": verdict.supported, "problems": problems, "unsupported_share": share}
+    emit(runtime, events.Verdict.model_validate(told))
     update: dict[str, Any] = {
-        "verdict": {"supported": verdict.supported, "problems": problems},
+        "verdict": told,
         **spending(runtime),
     }
     if verdict.supported:
@@ -187,7 +190,7 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
         first = [task for task in tasks if task["wave"] == 0]
         started = {**update, "tasks": tasks, "round": state["round"] + 1, "wave": 0}
         return _send(runtime, started, first, state=cast("TeamState", {**state, **started}))
-    kept = answers.without_claims(state["draft"], [problem.claim for problem in verdict.problems])
+    kept = answers.without_claims(state["draft"], claims)
     if not kept:
         return Command(update={**update, "draft": "", "stop_reason": NOT_FOUND}, goto=FINISH)
     return Command(update={**update, "draft": kept, "stop_reason": ANSWERED}, goto=FINISH)
@@ -203,9 +206,10 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
         findings=findings,
         stop_reason=state.get("stop_reason") or ANSWERED,
     )
+    text = guarding.disarmed(composed.text, context=context)
     usage = usage_of(context.ledger.spent)
     message = AIMessage(
-        composed.text,
+        text,
         id=f"answer-{context.run_id}",
         name=TEAM if context.agent == TEAM else context.agent,
         additional_kwargs={
@@ -218,7 +222,7 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
     return Command(
         update={
             "messages": [message],
-            "draft": composed.text,
+            "draft": text,
             "cited": [source.model_dump(mode="json") for source in composed.sources],
         }
     )

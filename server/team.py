@@ -18,6 +18,7 @@ from graphs.context import Emit, TeamContext, usage_of
 from graphs.effects import Effects, MemoryEffects
 from graphs.permits import NoPermits, Permits
 from guardrails import limits, policy
+from guardrails.hosts import HostPattern
 from models.chat import ChatModel
 from models.errors import ModelError
 from models.registry import Role
@@ -71,6 +72,7 @@ class TeamExecutor:
         permits: PermitsOf = _nobody_asked,
         effects: EffectsOf = _forgotten,
         tool_seconds: float | None = None,
+        link_hosts: Sequence[HostPattern] = (),
     ) -> None:
         self._registry = registry
         self._ledgers = ledgers
@@ -83,6 +85,7 @@ class TeamExecutor:
         self._permits = permits
         self._effects = effects
         self._tool_seconds = tool_seconds
+        self._link_hosts = link_hosts
 
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
         """Advance the run to its end or pause; goes on from its checkpoint where it has one.
@@ -121,6 +124,7 @@ class TeamExecutor:
                 permits=self._permits(record),
                 effects=self._effects(record),
                 tool_seconds=self._tool_seconds,
+                link_hosts=self._link_hosts,
             )
             if isinstance(begun.start, starting.Begin):
                 state = None
@@ -220,6 +224,7 @@ def _finished(
                 events.Source.model_validate(source) for source in values.get("cited") or ()
             ],
             "stop_reason": reason,
+            "unsupported_share": (values.get("verdict") or {}).get("unsupported_share"),
             "stopped": events.Stopped.model_validate(stopped) if ended_by_it else None,
             "usage": usage,
         }
