@@ -35,7 +35,7 @@ _DEFINITION = re.compile(
 )
 _AUTOLINK = re.compile(r"<([a-z][a-z0-9+.-]{1,31}:[^\s<>]*|[^\s<>@]+@[^\s<>@]+)>", re.IGNORECASE)
 _TAG = re.compile(
-    r"<!--.*?-->|<(?=[a-z/!?])(?:[^<>\"']|\"[^\"]{0,4000}\"|'[^']{0,4000}'){0,4000}>?",
+    r"<!--.{0,2000}?-->|<(?=[a-z/!?])(?:[^<>\"']|\"[^\"]{0,4000}\"|'[^']{0,4000}'){0,4000}>?",
     re.IGNORECASE | re.DOTALL,
 )
 _PLAIN_TAGS = frozenset(

@@ -85,7 +85,7 @@ _SHAPES = (
     ),
     _shape(
         Kind.KEY,
-        r"\bsk-(?:[a-z]+-)*(?=[\w-]*\d)[\w-]{20,}|\b[rs]k_(?:live|test)_\w{16,}"
+        r"\bsk-(?=[\w-]{0,200}\d)[\w-]{20,200}|\b[rs]k_(?:live|test)_\w{16,}"
         r"|\bwhsec_[\w+/=]{16,}|\bcp-[\w-]{40,}",
     ),
     _shape(
@@ -95,7 +95,7 @@ _SHAPES = (
     _shape(Kind.KEY, r"\b(?:AccountKey|SharedAccessKey)=(?P<it>[A-Za-z0-9+/=]{32,})"),
     _shape(
         Kind.TOKEN,
-        r"\b(?i:bearer)\s+(?P<it>(?=[\w.~+/=-]*\d)[\w.~+/-]{16,}=*)"
+        r"\b(?i:bearer)\s+(?P<it>(?=[\w.~+/=-]{0,2000}\d)[\w.~+/-]{16,}=*)"
         r"|\b(?i:authorization\s*[=:]\s*[\"']?basic)\s+(?P<basic>[\w+/-]{6,}=*)",
     ),
     _shape(
