@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
-from graphs import approving, effects, events, evidence, guarding
+from graphs import approving, circling, effects, events, evidence, guarding
 from graphs.branches import ACT, SETTLE, THINK, changed, finish, stop, to
 from graphs.calling import REFUSED, UnknownEffectError, problem_with, run_call
 from graphs.context import TeamContext
@@ -27,7 +26,11 @@ _LARGER = 4
 
 async def check(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
     """Which of the wanted calls may run, which a person is asked about, and which are refused."""
-    branch, context = state, runtime.context
+    branch, goes_round = circling.watched(state, runtime)
+    if goes_round:
+        ending = {"stop_reason": circling.STOPPED}
+        return finish(branch, runtime, text="", found=False, ending=ending)
+    context = runtime.context
     agent = context.agents[branch["task"]["agent"]]
     left: list[Wanted] = []
     asked: dict[str, PolicyVerdict] = {}
@@ -39,7 +42,7 @@ async def check(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
             refusal = f"{agent.name} has no tool {name}"
         elif verdict.decision is Decision.DENY:
             refusal = f"{name} was refused: {verdict.reason}"
-        elif _key(call) in done:
+        elif circling.call_key(call) in done:
             refusal = "This was done before with the same arguments; go on from its result."
         elif verdict.decision is Decision.ASK and (
             found := problem_with(call, context.tools[name])
@@ -52,13 +55,16 @@ async def check(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
             ):
                 asked[call["id"]] = verdict
             left.append(call)
-            done.append(_key(call))
+            done.append(circling.call_key(call))
             continue
         _tell_refused(call, refusal, branch, runtime)
         history.append(_told(call, refusal))
     branch = changed(branch, calls=left, history=history, done=done or ["nothing"])
+    if not left:
+        told = circling.told(branch, history)
+        return to(runtime, THINK, branch, history=told, nudge="")
     if not asked:
-        return to(runtime, ACT if left else THINK, branch)
+        return to(runtime, ACT, branch)
     sends = []
     for call in left:
         if (found_verdict := asked.get(call["id"])) is not None:
@@ -184,7 +190,8 @@ def observed(
         THINK,
         branch,
         calls=[],
-        history=history,
+        history=circling.told(branch, history),
+        nudge="",
         evidence=shown,
         code=code,
         output=output,
@@ -206,10 +213,6 @@ def _shown(
         most = max(_PLAIN_PASSAGES, 2 * len(branch["task"]["queries"]))
         return evidence.fit(passages, characters=agent.evidence, most=most)
     return evidence.fit(passages, characters=_LARGER * agent.evidence)
-
-
-def _key(call: Wanted) -> str:
-    return f"{call['name']} {orjson.dumps(call['args'], option=orjson.OPT_SORT_KEYS).decode()}"
 
 
 def _told(call: Wanted, text: str) -> AnyMessage:

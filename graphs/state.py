@@ -86,6 +86,8 @@ class Branch(TypedDict):
     ``done`` are the calls made so far; ``focus`` shows the best passage alone; ``looking`` says
     that the next thought has to be a search in other words, ``retried`` that one was made.
     ``apart`` says that these calls are some of the branch's, whose others wait for a person.
+    ``moves`` are all calls that were wanted, ``nudged`` the circles that its model was told of,
+    ``nudge`` what it is still to be told.
     """
 
     task: Task
@@ -103,6 +105,9 @@ class Branch(TypedDict):
     round: int
     started: float
     apart: NotRequired[bool]
+    moves: NotRequired[list[dict[str, Any]]]
+    nudged: NotRequired[list[str]]
+    nudge: NotRequired[str]
 
 
 class Asking(TypedDict):
