@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import auth, body, errors
+from server import auth, body, documenting, errors
 from server.routes import (
     admin,
     approvals,
@@ -85,6 +85,7 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
     ):
         app.include_router(routes.router)
     console.install(app)
+    documenting.install(app)
     errors.install(app)
     largest = house.settings.max_document_bytes
 

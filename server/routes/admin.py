@@ -16,6 +16,7 @@ from server.runs.record import RunNotFoundError, RunRecord
 from server.runs.transitions import RunStatus
 from server.sections import TENANT, CallerRole
 from server.serving import House, Serving
+from server.wire.shapes import told
 
 MOST = 1_000
 
@@ -63,14 +64,14 @@ async def run(run_id: UUID, house: House, caller: OperatorDep) -> dict[str, Any]
     return {**described(found.record), "asked": found.record.asked.stored(), **_place(found)}
 
 
-@router.post("/runs/{run_id}/requeue")
+@router.post("/runs/{run_id}/requeue", responses=told(409))
 async def requeue(run_id: UUID, house: House, caller: OperatorDep) -> dict[str, Any]:
     """Put a run that waits on the queue once more; of one that failed, a new run is made."""
     await _explained(house, caller, run_id)
     return described(await house.runs.requeue(str(run_id)))
 
 
-@router.post("/runs/{run_id}/fail")
+@router.post("/runs/{run_id}/fail", responses=told(409))
 async def fail(
     run_id: UUID, asked: FailRequest, house: House, caller: OperatorDep
 ) -> dict[str, Any]:
@@ -79,7 +80,7 @@ async def fail(
     return described(await house.runs.fail(str(run_id), reason=asked.reason))
 
 
-@router.post("/runs/{run_id}/cancel")
+@router.post("/runs/{run_id}/cancel", responses=told(409))
 async def cancel(
     run_id: UUID, house: House, caller: OperatorDep, asked: CancelRequest | None = None
 ) -> dict[str, Any]:
@@ -89,7 +90,7 @@ async def cancel(
     return described(await house.runs.cancel(record.run_id, tenant=record.tenant, action=action))
 
 
-@router.post("/threads/{thread_id}/unlock")
+@router.post("/threads/{thread_id}/unlock", responses=told(409))
 async def unlock(thread_id: UUID, house: House, caller: OperatorDep) -> dict[str, Any]:
     """Let go of a thread whose run is over or has lost its worker; 409 where one is at work."""
     # Whether there is such a thread; a thread of another tenant's is not found.

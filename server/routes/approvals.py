@@ -23,7 +23,7 @@ from server.routes.run_answers import IdempotencyKey
 from server.sections import CallerRole
 from server.serving import Heartbeat, House, Serving
 from server.wire import approvals as wire
-from server.wire import queries, sse
+from server.wire import queries, shapes, sse
 from server.wire.approvals import BulkDecision, BulkRequest, ClaimRequest, DecisionRequest
 
 AT_ONCE = 16
@@ -98,7 +98,7 @@ async def list_(
     return Response(orjson.dumps(told), media_type="application/json")
 
 
-@router.get("/stream")
+@router.get("/stream", responses=shapes.told(media=shapes.EVENTS))
 async def stream(
     house: House,
     caller: CallerDep,
@@ -141,7 +141,7 @@ async def get(approval_id: str, house: House, caller: CallerDep) -> dict[str, An
     return shown.approval(one, await _viewer(house, caller))
 
 
-@router.post("/{approval_id}/decision")
+@router.post("/{approval_id}/decision", responses=shapes.told(409, 410))
 async def decide(
     approval_id: str,
     asked: DecisionRequest,
@@ -159,7 +159,7 @@ async def decide(
     return shown.approval(done, await _viewer(house, caller))
 
 
-@router.post("/{approval_id}/claim")
+@router.post("/{approval_id}/claim", responses=shapes.told(409, 410))
 async def claim(
     approval_id: str, house: House, caller: CallerDep, asked: ClaimRequest | None = None
 ) -> dict[str, Any]:
@@ -171,7 +171,7 @@ async def claim(
     return shown.approval(one, await _viewer(house, caller))
 
 
-@router.post("/{approval_id}/release")
+@router.post("/{approval_id}/release", responses=shapes.told(409, 410))
 async def release(approval_id: str, house: House, caller: CallerDep) -> dict[str, Any]:
     """Nobody is at it any more; an admin may say so of others."""
     one = await house.approvals.release(approval_id, tenant=caller.tenant, caller=caller)

@@ -19,7 +19,9 @@ from server.serving import House, Serving
 from server.threads.matching import contains
 from server.threads.thread import ThreadBusyError, ThreadNotFoundError, ThreadQuery, ThreadStatus
 from server.wire import assistants as wire
+from server.wire import shapes
 from server.wire.messages import storable
+from server.wire.shapes import told
 
 router = APIRouter(tags=["assistants"])
 
@@ -29,7 +31,7 @@ _PAGE = 500
 _DEEPEST = 100
 
 
-@router.post("/assistants")
+@router.post("/assistants", responses=told(404, 409, answer=shapes.Assistant))
 async def create(asked: wire.AssistantCreate, house: House, caller: CallerDep) -> dict[str, Any]:
     """Make an assistant: a graph with a configuration, under a name."""
     found = await house.assistants.create(
@@ -41,7 +43,9 @@ async def create(asked: wire.AssistantCreate, house: House, caller: CallerDep) -
     return wire.assistant(found)
 
 
-@router.post("/assistants/search", response_model=None)
+@router.post(
+    "/assistants/search", response_model=None, responses=told(answer=list[shapes.Assistant])
+)
 async def search(
     house: House, caller: CallerDep, asked: wire.AssistantSearch | None = None
 ) -> JSONResponse:
@@ -66,13 +70,13 @@ async def count(house: House, caller: CallerDep, asked: wire.AssistantCount | No
     return sum(map(asked.fits, await house.assistants.all(tenant=caller.tenant)))
 
 
-@router.get("/assistants/{assistant_id}")
+@router.get("/assistants/{assistant_id}", responses=told(answer=shapes.Assistant))
 async def get(assistant_id: AssistantId, house: House, caller: CallerDep) -> dict[str, Any]:
     """An assistant by its id, or a built-in one by its name."""
     return wire.assistant(await _named(house, assistant_id, caller))
 
 
-@router.patch("/assistants/{assistant_id}")
+@router.patch("/assistants/{assistant_id}", responses=told(409, answer=shapes.Assistant))
 async def patch(
     assistant_id: AssistantId, asked: wire.AssistantPatch, house: House, caller: CallerDep
 ) -> dict[str, Any]:
@@ -82,7 +86,9 @@ async def patch(
     return wire.assistant(changed)
 
 
-@router.delete("/assistants/{assistant_id}", response_model=None)
+@router.delete(
+    "/assistants/{assistant_id}", response_model=None, status_code=204, responses=told(409)
+)
 async def delete(
     assistant_id: AssistantId,
     house: House,
@@ -101,7 +107,7 @@ async def delete(
     return Response(status_code=204)
 
 
-@router.get("/assistants/{assistant_id}/graph")
+@router.get("/assistants/{assistant_id}/graph", responses=told(answer=shapes.Drawing))
 async def graph(
     assistant_id: AssistantId,
     house: House,
@@ -117,14 +123,16 @@ async def graph(
             raise Invalid("this graph cannot be drawn") from None
 
 
-@router.get("/assistants/{assistant_id}/schemas")
+@router.get("/assistants/{assistant_id}/schemas", responses=told(answer=shapes.Schemas))
 async def schemas(assistant_id: AssistantId, house: House, caller: CallerDep) -> dict[str, Any]:
     """JSON schemas of what the graph takes, keeps and gives."""
     async with _graph(house, assistant_id, caller) as (about, found):
         return await asyncio.to_thread(drawing.schemas, found, graph_id=about.graph_id)
 
 
-@router.get("/assistants/{assistant_id}/subgraphs")
+@router.get(
+    "/assistants/{assistant_id}/subgraphs", responses=told(answer=dict[str, shapes.Schemas])
+)
 async def subgraphs(
     assistant_id: AssistantId, house: House, caller: CallerDep, *, recurse: Flag = False
 ) -> dict[str, Any]:
@@ -133,7 +141,10 @@ async def subgraphs(
         return await drawing.subgraphs(found, graph_id=about.graph_id, recurse=recurse)
 
 
-@router.get("/assistants/{assistant_id}/subgraphs/{namespace:path}")
+@router.get(
+    "/assistants/{assistant_id}/subgraphs/{namespace:path}",
+    responses=told(answer=dict[str, shapes.Schemas]),
+)
 async def subgraphs_of(
     assistant_id: AssistantId,
     namespace: str,
@@ -149,7 +160,7 @@ async def subgraphs_of(
         )
 
 
-@router.post("/assistants/{assistant_id}/versions")
+@router.post("/assistants/{assistant_id}/versions", responses=told(answer=list[shapes.Assistant]))
 async def versions(
     assistant_id: AssistantId,
     house: House,
@@ -164,7 +175,7 @@ async def versions(
     return [wire.assistant(one) for one in fit[asked.offset : asked.offset + asked.limit]]
 
 
-@router.post("/assistants/{assistant_id}/latest")
+@router.post("/assistants/{assistant_id}/latest", responses=told(answer=shapes.Assistant))
 async def latest(
     assistant_id: AssistantId, asked: wire.VersionChoice, house: House, caller: CallerDep
 ) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from server.audit.entry import Kind
 from server.auth import OperatorDep
 from server.errors import BadRequest
 from server.serving import House
+from server.wire import shapes
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 
@@ -75,7 +76,7 @@ async def verify(
     }
 
 
-@router.get("/export")
+@router.get("/export", responses=shapes.told(media=shapes.LINES))
 async def export(
     house: House, caller: OperatorDep, after: Annotated[int, Query(ge=0)] = 0
 ) -> Response:

@@ -17,17 +17,19 @@ from server.crons.cron import Cron, Definition
 from server.errors import Invalid
 from server.routes.run_answers import Desk, DeskDep
 from server.wire import crons as wire
+from server.wire import shapes
+from server.wire.shapes import told
 
 router = APIRouter(tags=["crons"])
 
 
-@router.post("/runs/crons")
+@router.post("/runs/crons", responses=told(404, 409, answer=shapes.Cron))
 async def create(asked: wire.CronCreate, desk: DeskDep) -> Mapping[str, Any]:
     """Make a cron each of whose runs has a thread of its own."""
     return await _create(asked, desk, thread_id=None)
 
 
-@router.post("/threads/{thread_id}/runs/crons")
+@router.post("/threads/{thread_id}/runs/crons", responses=told(409, answer=shapes.Cron))
 async def create_on_thread(
     thread_id: UUID, asked: wire.CronCreate, desk: DeskDep
 ) -> Mapping[str, Any]:
@@ -36,7 +38,7 @@ async def create_on_thread(
     return await _create(asked, desk, thread_id=thread_id)
 
 
-@router.post("/runs/crons/search", response_model=None)
+@router.post("/runs/crons/search", response_model=None, responses=told(answer=list[shapes.Cron]))
 async def search(desk: DeskDep, asked: wire.CronSearch | None = None) -> JSONResponse:
     """Crons that fit, a page at a time, the newest first.
 
@@ -58,13 +60,13 @@ async def count(desk: DeskDep, asked: wire.CronCount | None = None) -> int:
     return len(await _fitting(asked or wire.CronCount(), desk))
 
 
-@router.get("/runs/crons/{cron_id}")
+@router.get("/runs/crons/{cron_id}", responses=told(answer=shapes.Cron))
 async def get(cron_id: UUID, desk: DeskDep) -> Mapping[str, Any]:
     """A cron, with when it fires next."""
     return _shown(await desk.house.crons.get(str(cron_id), tenant=desk.caller.tenant))
 
 
-@router.patch("/runs/crons/{cron_id}")
+@router.patch("/runs/crons/{cron_id}", responses=told(409, answer=shapes.Cron))
 async def patch(cron_id: UUID, asked: wire.CronPatch, desk: DeskDep) -> Mapping[str, Any]:
     """Change a cron; metadata is merged, every other field replaced."""
     tenant = desk.caller.tenant
@@ -78,7 +80,7 @@ async def patch(cron_id: UUID, asked: wire.CronPatch, desk: DeskDep) -> Mapping[
     return _shown(changed)
 
 
-@router.delete("/runs/crons/{cron_id}", response_model=None)
+@router.delete("/runs/crons/{cron_id}", response_model=None, status_code=204)
 async def delete(cron_id: UUID, desk: DeskDep) -> Response:
     """Delete a cron; runs that it has made go on."""
     await desk.house.crons.delete(str(cron_id), tenant=desk.caller.tenant)

@@ -111,7 +111,7 @@ _BODIES = {
     "requestBody": {
         "required": True,
         "content": {
-            body.JSON: {"schema": AddRequest.model_json_schema()},
+            body.JSON: {"schema": {"$ref": "#/components/schemas/AddRequest"}},
             body.FILES: {
                 "schema": {
                     "type": "object",

@@ -19,9 +19,10 @@ from server.errors import Invalid, NotFound, RunFault
 from server.runs.asked import of_messages
 from server.runs.records import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
-from server.wire import sse, waiting
+from server.wire import shapes, sse, waiting
 from server.wire.chat import COLLECTION, ChatRequest, Completion, model_object
 from server.wire.messages import plain
+from server.wire.shapes import told
 
 TEAM_MODEL = "counterpoint"
 CANCEL_SECONDS = 5.0
@@ -29,6 +30,16 @@ CANCEL_SECONDS = 5.0
 End = events.RunFinished | events.RunFailed
 
 router = APIRouter(prefix="/v1", tags=["openai"])
+
+_COMPLETION: shapes.Told = {
+    200: {
+        "description": "The completion, or its chunks as server-sent events",
+        "content": {
+            shapes.JSON: {"schema": {"type": "object"}},
+            shapes.EVENTS: {"schema": shapes.EVENT},
+        },
+    }
+}
 _log = logging.getLogger(__name__)
 
 CollectionHeader = Annotated[
@@ -36,7 +47,7 @@ CollectionHeader = Annotated[
 ]
 
 
-@router.get("/models")
+@router.get("/models", responses=told(answer=shapes.Models))
 async def models(request: Request, house: House) -> dict[str, Any]:
     """The team, and each of its agents by itself."""
     created = request.app.state.started
@@ -46,14 +57,18 @@ async def models(request: Request, house: House) -> dict[str, Any]:
     }
 
 
-@router.get("/models/{name}")
+@router.get("/models/{name}", responses=told(answer=shapes.Model))
 async def model(name: str, request: Request, house: House) -> dict[str, Any]:
     """One of the models."""
     _agent(name, house)
     return model_object(name, created=request.app.state.started)
 
 
-@router.post("/chat/completions", response_model=None)
+@router.post(
+    "/chat/completions",
+    response_model=None,
+    responses={**told(404, 409, 500, 502, 504), **_COMPLETION},
+)
 async def chat_completions(
     asked: ChatRequest,
     request: Request,

@@ -16,7 +16,8 @@ from server.errors import Invalid
 from server.routes.run_answers import DeskDep, LastEventId, selected, stream_modes
 from server.runs.asked import CancelAction
 from server.runs.record import RunNotFoundError
-from server.wire import rendering_ids, run_object
+from server.wire import rendering_ids, run_object, shapes
+from server.wire.shapes import told
 
 router = APIRouter(tags=["runs"])
 
@@ -45,7 +46,7 @@ class Cancelling(BaseModel):
         return self
 
 
-@router.get("/threads/{thread_id}/runs")
+@router.get("/threads/{thread_id}/runs", responses=told(answer=list[shapes.Run]))
 async def runs(
     thread_id: UUID,
     desk: DeskDep,
@@ -78,13 +79,15 @@ async def runs(
     return JSONResponse(shown, headers=more)
 
 
-@router.get("/threads/{thread_id}/runs/{run_id}")
+@router.get("/threads/{thread_id}/runs/{run_id}", responses=told(answer=shapes.Run))
 async def run(thread_id: UUID, run_id: UUID, desk: DeskDep) -> dict[str, Any]:
     """A run: its state, and its result once it is over."""
     return run_object.run_object(await desk.run(run_id, thread_id=thread_id))
 
 
-@router.delete("/threads/{thread_id}/runs/{run_id}", response_model=None)
+@router.delete(
+    "/threads/{thread_id}/runs/{run_id}", response_model=None, status_code=204, responses=told(409)
+)
 async def delete(thread_id: UUID, run_id: UUID, desk: DeskDep) -> Response:
     """Forget a run that is over; 409 for one that is not."""
     record = await desk.run(run_id, thread_id=thread_id)
@@ -101,7 +104,11 @@ async def join(
     return desk.wait(record, cancel=cancel_on_disconnect)
 
 
-@router.get("/threads/{thread_id}/runs/{run_id}/stream", response_model=None)
+@router.get(
+    "/threads/{thread_id}/runs/{run_id}/stream",
+    response_model=None,
+    responses=told(media=shapes.EVENTS),
+)
 async def stream(
     thread_id: UUID,
     run_id: UUID,
@@ -118,7 +125,7 @@ async def stream(
     return desk.stream(record, after=after, modes=modes, cancel=cancel_on_disconnect)
 
 
-@router.get("/runs/{run_id}/stream", response_model=None)
+@router.get("/runs/{run_id}/stream", response_model=None, responses=told(media=shapes.EVENTS))
 async def stream_alone(
     run_id: UUID,
     desk: DeskDep,
@@ -134,7 +141,13 @@ async def stream_alone(
     return desk.stream(record, after=after, modes=modes, cancel=cancel_on_disconnect)
 
 
-@router.post("/threads/{thread_id}/runs/{run_id}/cancel", response_model=None)
+@router.post(
+    "/threads/{thread_id}/runs/{run_id}/cancel",
+    response_model=None,
+    response_class=Response,
+    status_code=202,
+    responses={**told(409), 204: {"description": "It has ended"}},
+)
 async def cancel(
     thread_id: UUID,
     run_id: UUID,
@@ -162,7 +175,7 @@ class Continuing(BaseModel):
     limits: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(min_length=1)
 
 
-@router.post("/runs/{run_id}/continue", response_model=None)
+@router.post("/runs/{run_id}/continue", response_model=None, responses=told(409, answer=shapes.Run))
 async def go_on(run_id: UUID, higher: Continuing, desk: DeskDep, operator: OperatorDep) -> Response:
     """Let a run that a limit has stopped go on with a higher one, from where it stopped.
 
@@ -182,7 +195,7 @@ async def go_on(run_id: UUID, higher: Continuing, desk: DeskDep, operator: Opera
     return desk.shown(made)
 
 
-@router.post("/runs/cancel", response_model=None)
+@router.post("/runs/cancel", response_model=None, status_code=204, responses=told(404, 409))
 async def cancel_many(
     which: Cancelling, desk: DeskDep, action: Action = CancelAction.INTERRUPT
 ) -> Response:

@@ -14,12 +14,14 @@ from graphs.store import RedisStore
 from server.auth import Caller, CallerDep
 from server.errors import Invalid, NotFound
 from server.serving import House, Serving
+from server.wire import shapes
 from server.wire import store as wire
+from server.wire.shapes import told
 
 router = APIRouter(prefix="/store", tags=["store"])
 
 
-@router.put("/items", response_model=None)
+@router.put("/items", response_model=None, status_code=204)
 async def put(asked: wire.ItemPut, house: House, caller: CallerDep) -> Response:
     """Store an item, or replace it."""
     store = _store(house, caller)
@@ -35,7 +37,7 @@ async def put(asked: wire.ItemPut, house: House, caller: CallerDep) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/items")
+@router.get("/items", responses=told(404, answer=shapes.Item))
 async def get(
     house: House,
     caller: CallerDep,
@@ -57,14 +59,14 @@ async def get(
     return wire.item(found)
 
 
-@router.delete("/items", response_model=None)
+@router.delete("/items", response_model=None, status_code=204)
 async def delete(asked: wire.ItemKey, house: House, caller: CallerDep) -> Response:
     """Delete an item, if it is there."""
     await _store(house, caller).adelete(tuple(asked.namespace), asked.key)
     return Response(status_code=204)
 
 
-@router.post("/items/search")
+@router.post("/items/search", responses=told(answer=shapes.Items))
 async def search(asked: wire.ItemSearch, house: House, caller: CallerDep) -> dict[str, Any]:
     """Items below a namespace that fit, the latest first; by likeness where the store can."""
     try:
@@ -81,7 +83,7 @@ async def search(asked: wire.ItemSearch, house: House, caller: CallerDep) -> dic
     return {"items": [wire.item(one) for one in found]}
 
 
-@router.post("/namespaces")
+@router.post("/namespaces", responses=told(answer=shapes.Namespaces))
 async def namespaces(
     house: House, caller: CallerDep, asked: wire.NamespaceSearch | None = None
 ) -> dict[str, Any]:

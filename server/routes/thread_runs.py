@@ -10,35 +10,36 @@ from starlette.responses import Response
 
 from server.errors import Invalid
 from server.routes.run_answers import DeskDep, LastEventId
-from server.wire import queries, rendering_ids, sse, thread_stream
+from server.wire import queries, rendering_ids, shapes, sse, thread_stream
 from server.wire.run_request import RunRequest
+from server.wire.shapes import told
 
 router = APIRouter(prefix="/threads/{thread_id}", tags=["runs"])
 
 Words = Annotated[list[str] | None, Query()]
 
 
-@router.post("/runs/stream", response_model=None)
+@router.post("/runs/stream", response_model=None, responses=told(409, media=shapes.EVENTS))
 async def stream(thread_id: UUID, asked: RunRequest, desk: DeskDep) -> Response:
     """Start a run and follow it. It goes on without its reader, unless told otherwise."""
     record = await desk.start(asked, thread_id=thread_id)
     return desk.stream(record, cancel=asked.on_disconnect == "cancel")
 
 
-@router.post("/runs/wait", response_model=None)
+@router.post("/runs/wait", response_model=None, responses=told(409))
 async def wait(thread_id: UUID, asked: RunRequest, desk: DeskDep) -> Response:
     """Start a run and wait for what it comes to."""
     record = await desk.start(asked, thread_id=thread_id)
     return desk.wait(record, cancel=asked.on_disconnect == "cancel")
 
 
-@router.post("/runs", response_model=None)
+@router.post("/runs", response_model=None, responses=told(409, answer=shapes.Run))
 async def create(thread_id: UUID, asked: RunRequest, desk: DeskDep) -> Response:
     """Start a run."""
     return desk.shown(await desk.start(asked, thread_id=thread_id))
 
 
-@router.get("/stream", response_model=None)
+@router.get("/stream", response_model=None, responses=told(media=shapes.EVENTS))
 async def follow(
     thread_id: UUID,
     desk: DeskDep,

@@ -13,7 +13,8 @@ from server.errors import Invalid
 from server.serving import House, Serving
 from server.threads.states import Place, Update
 from server.threads.thread import ThreadRecord
-from server.wire import queries, thread_state
+from server.wire import queries, shapes, thread_state
+from server.wire.shapes import told
 from server.wire.thread_state import (
     LONGEST_ID,
     MOST_STATES,
@@ -30,7 +31,7 @@ Flag = Annotated[bool, Query()]
 CheckpointId = Annotated[str, Path(max_length=LONGEST_ID)]
 
 
-@router.get("/threads/{thread_id}/state")
+@router.get("/threads/{thread_id}/state", responses=told(answer=shapes.ThreadState))
 async def state(
     thread_id: UUID,
     house: House,
@@ -45,7 +46,7 @@ async def state(
     )
 
 
-@router.get("/threads/{thread_id}/state/{checkpoint_id}")
+@router.get("/threads/{thread_id}/state/{checkpoint_id}", responses=told(answer=shapes.ThreadState))
 async def state_at(
     thread_id: UUID,
     checkpoint_id: CheckpointId,
@@ -62,7 +63,7 @@ async def state_at(
     )
 
 
-@router.post("/threads/{thread_id}/state/checkpoint")
+@router.post("/threads/{thread_id}/state/checkpoint", responses=told(answer=shapes.ThreadState))
 async def state_of(
     thread_id: UUID, asked: StateRead, house: House, caller: CallerDep
 ) -> dict[str, Any]:
@@ -76,7 +77,7 @@ async def state_of(
     )
 
 
-@router.post("/threads/{thread_id}/state")
+@router.post("/threads/{thread_id}/state", responses=told(409, answer=shapes.Written))
 async def update(
     thread_id: UUID, asked: StateWrite, house: House, caller: CallerDep
 ) -> dict[str, Any]:
@@ -89,7 +90,7 @@ async def update(
     return _written(await house.states.update(record, change, asked.place), record)
 
 
-@router.patch("/threads/{thread_id}/state")
+@router.patch("/threads/{thread_id}/state", responses=told(409, answer=shapes.Written))
 async def annotate(
     thread_id: UUID, asked: StateNote, house: House, caller: CallerDep
 ) -> dict[str, Any]:
@@ -99,7 +100,7 @@ async def annotate(
     return _written(await house.states.annotate(record, asked.metadata, at), record)
 
 
-@router.get("/threads/{thread_id}/history")
+@router.get("/threads/{thread_id}/history", responses=told(answer=list[shapes.ThreadState]))
 async def history(
     thread_id: UUID,
     house: House,
@@ -111,7 +112,7 @@ async def history(
     return await _history(house, thread_id, caller, HistoryRead(limit=limit, before=before))
 
 
-@router.post("/threads/{thread_id}/history")
+@router.post("/threads/{thread_id}/history", responses=told(answer=list[shapes.ThreadState]))
 async def history_of(
     thread_id: UUID, house: House, caller: CallerDep, asked: HistoryRead | None = None
 ) -> list[dict[str, Any]]:

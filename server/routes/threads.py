@@ -13,7 +13,8 @@ from server.errors import Invalid
 from server.serving import House, Serving
 from server.threads.states import Look
 from server.threads.thread import ThreadError, ThreadExistsError, ThreadRecord
-from server.wire import queries, threads
+from server.wire import queries, shapes, threads
+from server.wire.shapes import told
 from server.wire.threads import ThreadCount, ThreadCreate, ThreadPatch, ThreadPrune, ThreadSearch
 
 router = APIRouter(tags=["threads"])
@@ -22,7 +23,7 @@ Prefer = Annotated[str, Header()]
 MINIMAL = "return=minimal"
 
 
-@router.post("/threads")
+@router.post("/threads", responses=told(404, 409, answer=shapes.Thread))
 async def create(
     house: House, caller: CallerDep, asked: ThreadCreate | None = None
 ) -> dict[str, Any]:
@@ -55,7 +56,7 @@ async def create(
     return await _shown(house, record)
 
 
-@router.post("/threads/search", response_model=None)
+@router.post("/threads/search", response_model=None, responses=told(answer=list[shapes.Thread]))
 async def search(
     house: House, caller: CallerDep, asked: ThreadSearch | None = None
 ) -> JSONResponse:
@@ -95,7 +96,7 @@ async def count(house: House, caller: CallerDep, asked: ThreadCount | None = Non
     return total
 
 
-@router.post("/threads/prune")
+@router.post("/threads/prune", responses=told(answer=shapes.Pruned))
 async def prune(asked: ThreadPrune, house: House, caller: CallerDep) -> dict[str, int]:
     """Delete threads, or keep their latest state only; busy and unknown ones are left alone."""
     ids = [str(one) for one in asked.thread_ids]
@@ -104,7 +105,7 @@ async def prune(asked: ThreadPrune, house: House, caller: CallerDep) -> dict[str
     }
 
 
-@router.get("/threads/{thread_id}")
+@router.get("/threads/{thread_id}", responses=told(answer=shapes.Thread))
 async def get(
     thread_id: UUID,
     house: House,
@@ -117,10 +118,12 @@ async def get(
         wanted = queries.names(include)
     except ValueError as error:
         raise Invalid(f"include: {error}", param="include") from None
+    if unknown := [word for word in wanted if word != "ttl"]:
+        raise Invalid(f"include: no field {unknown[0][:50]!r}; use ttl", param="include")
     return await _shown(house, record, ttl="ttl" in wanted)
 
 
-@router.patch("/threads/{thread_id}", response_model=None)
+@router.patch("/threads/{thread_id}", response_model=None, responses=told(answer=shapes.Thread))
 async def patch(
     thread_id: UUID, asked: ThreadPatch, house: House, caller: CallerDep, prefer: Prefer = ""
 ) -> Response:
@@ -137,7 +140,7 @@ async def patch(
     return JSONResponse(await _shown(house, record))
 
 
-@router.delete("/threads/{thread_id}", response_model=None)
+@router.delete("/threads/{thread_id}", response_model=None, status_code=204, responses=told(409))
 async def delete(thread_id: UUID, house: House, caller: CallerDep) -> Response:
     """Delete a thread with its states, events and runs; 409 while a run holds it or waits for it.
 
@@ -150,7 +153,7 @@ async def delete(thread_id: UUID, house: House, caller: CallerDep) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/threads/{thread_id}/copy")
+@router.post("/threads/{thread_id}/copy", responses=told(409, answer=shapes.Thread))
 async def copy(thread_id: UUID, house: House, caller: CallerDep) -> dict[str, Any]:
     """A new thread with the same metadata and the whole history."""
     record = await house.threads.copy(str(thread_id), tenant=caller.tenant)

@@ -11,11 +11,13 @@ from server.auth import CallerDep, OperatorDep
 from server.serving import House
 from server.webhooks import signing
 from server.webhooks.deliveries import Delivery
+from server.wire import shapes
+from server.wire.shapes import told
 
 router = APIRouter(tags=["webhooks"])
 
 
-@router.get("/runs/{run_id}/webhooks")
+@router.get("/runs/{run_id}/webhooks", responses=told(answer=shapes.Deliveries))
 async def of_run(run_id: UUID, house: House, caller: CallerDep) -> dict[str, Any]:
     """The messages that a run has sent or has to send, for a week after its end."""
     found = await house.webhooks.of_run(str(run_id))

@@ -14,6 +14,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 from openai import AsyncOpenAI
+from starlette.types import ASGIApp
 
 from agents import agent, roster
 from graphs import events
@@ -164,7 +165,7 @@ def configured(parts: Parts, **given: Any) -> FastAPI:
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[str]:
+async def served(app: ASGIApp) -> AsyncIterator[str]:
     """The app on a free loopback port, by the server that production uses."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off", access_log=False)

@@ -81,6 +81,8 @@ async def test_a_time_to_live_is_told_only_when_asked(app: FastAPI) -> None:
         await client.patch(at, json={"metadata": {}, "ttl": 5})
         ttl = (await client.get(at, params={"include": '["ttl"]'})).json()["ttl"]
         assert (ttl["ttl_minutes"], ttl["strategy"]) == (5, "delete")
+        reply = await client.get(at, params={"include": "tll"})
+    assert (reply.status_code, reply.json()["detail"]) == (422, "include: no field 'tll'; use ttl")
 
 
 async def test_supersteps_are_replayed_and_half_a_history_is_none(app: FastAPI) -> None:
