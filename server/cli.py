@@ -36,6 +36,8 @@ COMMANDS = {
     "runs": _Entry(module="runs", help="Why a run is where it is; set it going.", name="group"),
     "threads": _Entry(module="threads", help="See threads; let go of one.", name="group"),
     "policy": _Entry(module="policy", help="What the rules say to a call.", name="group"),
+    "approvals": _Entry(module="approvals", help="What waits for you; decide it.", name="group"),
+    "audit": _Entry(module="audit", help="Who asked, allowed and did what.", name="group"),
     "doctor": _Entry(module="doctor", help="Check each part, and say how to mend it."),
     "key": _Entry(module="key", help="Make an API key and its hash."),
     "models": _Entry(module="models", help="Weights that run on this machine.", name="group"),

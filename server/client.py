@@ -223,7 +223,7 @@ async def run_events(
             ) as response:
                 await succeeded(response)
                 place = response.headers.get("location", place)
-                async for kind, name, data in _frames(response):
+                async for kind, name, data in frames(response):
                     if kind == "end":
                         return
                     if kind == "custom":
@@ -244,7 +244,7 @@ async def run_events(
         await asyncio.sleep(min(5.0, 0.5 * 2**tries))
 
 
-async def _frames(response: httpx.Response) -> AsyncIterator[tuple[str, str, Any]]:
+async def frames(response: httpx.Response) -> AsyncIterator[tuple[str, str, Any]]:
     """Server-sent events as (event, id, data)."""
     kind, name, data = "", "", ""
     async for line in response.aiter_lines():

@@ -19,6 +19,7 @@ from server.commands import options
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FILE_WIDTH = 240
+_WHOLE = frozenset({"run", "thread", "began", "approval"})
 
 
 def tenant(command: F) -> F:
@@ -54,7 +55,7 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) ->
     """Rows of JSON under headings: ``columns`` maps a heading to a field."""
     table = Table(box=None)
     for heading in columns:
-        table.add_column(heading, no_wrap=heading in {"run", "thread", "began"}, overflow="fold")
+        table.add_column(heading, no_wrap=heading in _WHOLE, overflow="fold")
     for row in rows:
         table.add_row(*(said(row.get(field)) for field in columns.values()))
     _print(table)
@@ -98,5 +99,7 @@ def _time(text: str) -> str | None:
 
 def _print(table: Table) -> None:
     console = Console(markup=False, highlight=False)
-    # Nobody's window is narrow in a file.
-    console.print(table, width=None if console.is_terminal else _FILE_WIDTH)
+    if not console.is_terminal:
+        # Nobody's window is narrow in a file.
+        console = Console(markup=False, highlight=False, width=_FILE_WIDTH)
+    console.print(table)
