@@ -299,12 +299,7 @@ def rules_of(settings: Settings) -> Sequence[policy.Rule]:
 
 def limits_of(settings: Settings) -> limits.Limits:
     """The limits of one run."""
-    return limits.Limits(
-        steps=settings.max_steps,
-        tokens=settings.max_tokens,
-        cost=settings.max_cost,
-        seconds=settings.max_seconds,
-    )
+    return settings.run_limits()
 
 
 async def _nothing() -> None:

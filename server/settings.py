@@ -27,6 +27,7 @@ from pydantic_settings import (
 )
 
 from graphs import retention
+from server.limit_section import LimitSettings
 from server.policy_section import RuleSettings, impossible_rule, tables_of
 from server.sections import (
     ClassNames,
@@ -52,7 +53,7 @@ def _home(variable: str, fallback: str) -> Path:
     return (Path(base) if base else Path.home() / fallback) / "counterpoint"
 
 
-class Settings(BaseSettings):
+class Settings(LimitSettings, BaseSettings):
     """The configuration of one Counterpoint process; frozen."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
@@ -150,13 +151,6 @@ class Settings(BaseSettings):
     )
     collection: str = Field(
         default="default", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Documents searched"
-    )
-    max_steps: int = Field(default=40, ge=1, description="Limit per run: steps of all agents")
-    max_tokens: int = Field(default=200_000, ge=1, description="Limit per run: tokens in and out")
-    max_cost: float = Field(default=1.0, ge=0, description="Limit per run: US dollars")
-    max_seconds: float = Field(default=600.0, gt=0, description="Limit per run: active seconds")
-    max_rounds: int = Field(
-        default=2, ge=1, description="Limit per run: drafts, the first and those sent back"
     )
     max_document_bytes: int = Field(
         default=50_000_000, ge=1, description="Largest document accepted, bytes"

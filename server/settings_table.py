@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from server.limit_section import BudgetSettings
 from server.policy_section import RuleSettings
 from server.sections import (
     GraphSettings,
@@ -54,6 +55,7 @@ def page() -> str:
     parts.append(_section("`[graphs.NAME]`: one graph of your own", GraphSettings))
     parts.append(_section("`[models.NAME]`: one named model", ModelSettings))
     parts.append(_section("`[roles]`: which model plays which role", RoleSettings))
+    parts.append(_section("`[budgets.TENANT]`: what a tenant may spend", BudgetSettings))
     parts.append(_section("`[[policy]]`: what agents may do", RuleSettings))
     parts.append(_EXAMPLE)
     return "\n".join(parts)

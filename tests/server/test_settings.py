@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from guardrails import policy
+from guardrails.budgets import Budget, Period
 from server import policy_section, settings
 from server.sections import CallerRole
 
@@ -181,3 +182,20 @@ def test_the_rules_may_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
 def _read() -> tuple[policy.Rule, ...]:
     loaded = settings.load()
     return policy_section.read(loaded.policy, alone=not loaded.has_keys)
+
+
+def test_a_tenant_has_its_own_budget_or_that_of_all(tmp_path: Path) -> None:
+    assert settings.load().budget_of("acme") == {}
+    (tmp_path / "counterpoint.toml").write_text(
+        'max_model_calls = 12\n[budgets."*"]\nday = {cost = 5.0}\n'
+        "[budgets.acme]\nmonth = {tokens = 1000}\n",
+        encoding="utf-8",
+    )
+    loaded = settings.load()
+    assert loaded.budget_of("acme") == {Period.DAY: Budget(), Period.MONTH: Budget(tokens=1000)}
+    assert loaded.budget_of("other")[Period.DAY] == Budget(cost=5.0)
+    limits = loaded.run_limits()
+    assert (limits.model_calls, limits.tool_calls, limits.steps) == (12, None, 40)
+    (tmp_path / "counterpoint.toml").write_text("[budgets.acme]\nyear = {cost = 5.0}", "utf-8")
+    with pytest.raises(settings.ConfigurationError, match=r"budgets\.acme\.year: no such setting"):
+        settings.load()

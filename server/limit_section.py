@@ -1,0 +1,90 @@
+"""What a run may spend, and what a tenant may in a day and a month, as settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from guardrails import limits
+from guardrails.budgets import Budget, Period
+
+
+class AmountSettings(BaseModel):
+    """Maxima of one period; what is not set has no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int | None = Field(default=None, ge=0, description="steps of all agents")
+    model_calls: int | None = Field(default=None, ge=0, description="provider attempts")
+    tool_calls: int | None = Field(default=None, ge=0, description="tool calls")
+    tokens: int | None = Field(default=None, ge=0, description="tokens in and out")
+    cost: float | None = Field(default=None, ge=0, description="US dollars")
+    seconds: float | None = Field(default=None, ge=0, description="active seconds of runs")
+
+
+class BudgetSettings(BaseModel):
+    """What one tenant may spend (``[budgets.TENANT]``, ``[budgets."*"]`` for those without)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    day: AmountSettings = Field(
+        default=AmountSettings(),
+        description="per day of UTC: any of `steps`, `model_calls`, `tool_calls`, `tokens`, "
+        "`cost` (US dollars), `seconds`, such as `{cost = 5.0}`",
+    )
+    month: AmountSettings = Field(
+        default=AmountSettings(), description="per calendar month of UTC, likewise"
+    )
+
+
+class LimitSettings(BaseModel):
+    """The limits among the settings."""
+
+    max_steps: int = Field(default=40, ge=1, description="Limit per run: steps of all agents")
+    max_tokens: int = Field(default=200_000, ge=1, description="Limit per run: tokens in and out")
+    max_cost: float = Field(default=1.0, ge=0, description="Limit per run: US dollars")
+    max_seconds: float = Field(default=600.0, gt=0, description="Limit per run: active seconds")
+    max_model_calls: int | None = Field(
+        default=None, ge=1, description="Limit per run: provider attempts, retries too"
+    )
+    max_tool_calls: int | None = Field(
+        default=None, ge=0, description="Limit per run: tool calls of all agents"
+    )
+    max_depth: int | None = Field(
+        default=None, ge=1, description="Limit per run: how deep agents may hand work on"
+    )
+    max_branches: int | None = Field(
+        default=None, ge=1, description="Limit per run: agents that work at the same time"
+    )
+    max_rounds: int = Field(
+        default=2, ge=1, description="Limit per run: drafts, the first and those sent back"
+    )
+    tool_seconds: float = Field(default=120.0, gt=0, description="Seconds per call of a tool")
+    budgets: Mapping[str, BudgetSettings] = Field(
+        default_factory=dict,
+        description="What tenants may spend in a day and a month (`[budgets.TENANT]` in the file)",
+    )
+
+    def run_limits(self) -> limits.Limits:
+        """The limits of one run."""
+        return limits.Limits(
+            steps=self.max_steps,
+            tokens=self.max_tokens,
+            cost=self.max_cost,
+            seconds=self.max_seconds,
+            model_calls=self.max_model_calls,
+            tool_calls=self.max_tool_calls,
+            depth=self.max_depth,
+            branches=self.max_branches,
+        )
+
+    def budget_of(self, tenant: str) -> Mapping[Period, Budget]:
+        """What a tenant may spend; empty where nothing limits it."""
+        found = self.budgets.get(tenant) or self.budgets.get("*")
+        if found is None:
+            return {}
+        return {
+            Period.DAY: Budget(**found.day.model_dump()),
+            Period.MONTH: Budget(**found.month.model_dump()),
+        }
