@@ -17,7 +17,7 @@ from graphs.event_log import EventLog
 from graphs.keys import Keys
 from graphs.saver import RedisSaver
 from graphs.store import RedisStore
-from guardrails import limits, policy
+from guardrails import hosts, limits, policy
 from models.chat import ChatModel
 from models.embedder import Embedder
 from models.llama import LlamaServer
@@ -25,7 +25,6 @@ from models.progress import Progress
 from models.registry import Role
 from server import house_models, lock, policy_section
 from server import registry as registries
-from server.approvals.allowed import judging
 from server.approvals.allowed import judging
 from server.approvals.answering import answer
 from server.approvals.service import Approvals
@@ -195,6 +194,9 @@ async def open_house(
                     effects=partial(RedisEffects, redis, keys),
                     limits=limits_of(settings),
                     max_rounds=settings.max_rounds,
+                    tool_seconds=settings.tool_seconds,
+                    link_hosts=[hosts.pattern(one) for one in settings.link_hosts],
+                    redacted=settings.redacted_kinds(),
                 ),
                 graph_executor=GraphExecutor(
                     registry=graphs, ledgers=ledgers, limits=limits_of(settings)

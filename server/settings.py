@@ -27,6 +27,7 @@ from pydantic_settings import (
 )
 
 from graphs import retention
+from server.check_section import CheckSettings
 from server.limit_section import LimitSettings
 from server.policy_section import RuleSettings, impossible_rule, tables_of
 from server.sections import (
@@ -53,7 +54,7 @@ def _home(variable: str, fallback: str) -> Path:
     return (Path(base) if base else Path.home() / fallback) / "counterpoint"
 
 
-class Settings(LimitSettings, BaseSettings):
+class Settings(LimitSettings, CheckSettings, BaseSettings):
     """The configuration of one Counterpoint process; frozen."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)

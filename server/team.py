@@ -19,6 +19,7 @@ from graphs.effects import Effects, MemoryEffects
 from graphs.permits import NoPermits, Permits
 from guardrails import limits, policy
 from guardrails.hosts import HostPattern
+from guardrails.redaction import Kind, Redactor
 from models.chat import ChatModel
 from models.errors import ModelError
 from models.registry import Role
@@ -73,6 +74,7 @@ class TeamExecutor:
         effects: EffectsOf = _forgotten,
         tool_seconds: float | None = None,
         link_hosts: Sequence[HostPattern] = (),
+        redacted: frozenset[Kind] = frozenset(),
     ) -> None:
         self._registry = registry
         self._ledgers = ledgers
@@ -86,6 +88,7 @@ class TeamExecutor:
         self._effects = effects
         self._tool_seconds = tool_seconds
         self._link_hosts = link_hosts
+        self._redacted = redacted
 
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
         """Advance the run to its end or pause; goes on from its checkpoint where it has one.
@@ -164,6 +167,7 @@ class TeamExecutor:
         config["recursion_limit"] = _RECURSION
         modes = graph_stream.modes_of(["custom", *asked.stream_modes])
         chunks = graph_stream.Chunks()
+        redactor = Redactor(kinds=self._redacted)
         async for mode, namespace, data in graph_stream.stream(
             graph,
             _given(start.given, record),
@@ -175,7 +179,7 @@ class TeamExecutor:
         ):
             if mode == "custom":
                 # Its own events, which every surface knows.
-                emit(events.EVENT.validate_python(data))
+                emit(events.EVENT.validate_python(redactor.redact_all(data)))
             else:
                 emit(chunks.chunk(mode, namespace, data))
 
