@@ -31,6 +31,7 @@ export class App {
     this.queue = new Queue({
       api: this.api,
       onEnded: (one) => this.desk.ended(one),
+      onEdited: (one) => this.desk.edited(one),
       onArrived: (fresh) => this.#arrivals(fresh),
       onClock: (ahead) => (this.#ahead = ahead),
       onChange: draw,

@@ -6,11 +6,14 @@ import { read } from "./record.js";
 import * as words from "./words.js";
 
 const REASONS = 3;
+// How long nothing is decided by one key after the arguments changed before somebody's eyes.
+const LOOK_AGAIN_MS = 2_000;
 
 export class Desk {
   marked = new Set();
   reasons = [];
   me = "";
+  #edited = new Map();
 
   constructor(app) {
     this.app = app;
@@ -75,6 +78,7 @@ export class Desk {
     if (entry) why = entry.phase === "held" ? "Decided already; u to undo" : "It is being sent";
     else if (one.status !== "pending") why = words.ending(one);
     else if (!one.open.includes(choice)) why = words.notOpen(one, choice);
+    else if (Date.now() - (this.#edited.get(one.id) ?? 0) < LOOK_AGAIN_MS) why = words.EDITED;
     if (why) this.app.notify("plain", `${why}.`, { brief: true });
     return why !== "";
   }
@@ -154,6 +158,10 @@ export class Desk {
       const said = `${words.CHOICE[entry.choice].done} ${entry.tool}.`;
       app.notify("good", said, { brief: true });
     }
+    if (now.status !== "pending" && app.selected === now.id) {
+      if (app.queue.waiting.length) app.advance(now.id);
+      else app.select(null);
+    }
     this.#leave(now);
   }
 
@@ -183,6 +191,15 @@ export class Desk {
     }
     if (app.dialog?.one?.id === one.id) app.dialog = { ...app.dialog, over: words.ending(one) };
     this.#leave(one);
+  }
+
+  /** Somebody else agreed with other arguments: what waits now is not what was looked at. */
+  edited(one) {
+    this.#edited.set(one.id, Date.now());
+    const who = one.decisions.at(-1)?.who || "Somebody";
+    if (one.id === this.app.selected) {
+      this.app.notify("warn", `${who} edited the arguments of ${words.headline(one)}. Look again.`);
+    }
   }
 
   #leave(one) {

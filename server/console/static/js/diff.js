@@ -94,7 +94,7 @@ export function difference(before, after) {
   return html`<dl class="diff">
     ${found.map(
       (one) => html`<div>
-        <dt>${one.path.length ? safe(one.path.join(" › ")) : "all arguments"}</dt>
+        <dt>${one.path.length ? safe(one.path.map((step) => (typeof step === "number" ? step + 1 : step)).join(" › ")) : "all arguments"}</dt>
         <dd>${compared(one)}</dd>
       </div>`,
     )}

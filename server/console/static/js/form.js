@@ -114,7 +114,7 @@ export class Form {
       ? html`<button
           type="button"
           class="link"
-          aria-label=${`Remove ${label}`}
+          aria-label=${`Remove ${typeof label === "number" ? `entry ${label + 1}` : label}`}
           @click=${() => this.#remove(path)}
         >
           Remove
@@ -124,7 +124,7 @@ export class Form {
       nullable && value !== null
         ? html`<button type="button" class="link" @click=${() => this.#set(path, null)}>Set to null</button>`
         : nothing;
-    const head = html`${typeof label === "number" ? `Entry ${label}` : safe(label)}${needed
+    const head = html`${typeof label === "number" ? `Entry ${label + 1}` : safe(label)}${needed
       ? html`<span class="needed" title="needed" aria-hidden="true">*</span>`
       : nothing}`;
     const hint = schema.description
@@ -157,7 +157,7 @@ export class Form {
       )}
       <button
         type="button"
-        class="chip"
+        class="chip adds"
         @click=${() => this.#set([...path, value.length], fresh(items, this.schema) ?? "")}
       >
         + entry

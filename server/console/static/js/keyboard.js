@@ -18,22 +18,26 @@ export const KEYS = [
 
 export function listen(app) {
   addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing) return;
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (app.dialog || app.signin) return;
+    if (event.defaultPrevented || event.isComposing) return undefined;
+    if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
+    if (app.dialog || app.signin) return undefined;
     if (writes(event.target)) {
       if (event.key === "Escape") event.target.blur();
       else if (event.key === "ArrowDown" && event.target.id === "search") go(event, () => step(app, 1));
-      return;
+      return undefined;
     }
     const act = ACTS[event.key];
-    if (!act) return;
-    if (!app.liked.letters && event.key.length === 1) return;
+    if (!act) return undefined;
+    // A key that stays down decides once; it may move on and on.
+    if (event.repeat && !MOVES.has(event.key)) return event.preventDefault();
+    if (!app.liked.letters && event.key.length === 1) return undefined;
     // An arrow moves in the list only from there; elsewhere it scrolls.
-    if (event.key.startsWith("Arrow") && !event.target.closest?.(".rows")) return;
-    go(event, () => act(app));
+    if (event.key.startsWith("Arrow") && !event.target.closest?.(".rows")) return undefined;
+    return go(event, () => act(app));
   });
 }
+
+const MOVES = new Set(["j", "k", "ArrowDown", "ArrowUp"]);
 
 const ACTS = {
   a: (app) => decide(app, "approve"),

@@ -11,8 +11,8 @@ export class Queue {
   counts = {};
   loaded = false;
 
-  constructor({ api, onEnded, onArrived, onClock, onChange }) {
-    Object.assign(this, { api, onEnded, onArrived, onClock, onChange });
+  constructor({ api, onEnded, onArrived, onEdited, onClock, onChange }) {
+    Object.assign(this, { api, onEnded, onArrived, onEdited, onClock, onChange });
   }
 
   get(id) {
@@ -96,6 +96,7 @@ export class Queue {
     if (now.status === "pending" || before) this.#items.set(now.id, now);
     if (!before && now.status === "pending" && this.loaded) this.onArrived([now]);
     if (before && ENDS.includes(now.status) && !mine) this.onEnded(now);
+    else if (before && before.sha !== now.sha && !mine) this.onEdited(now);
     this.onChange();
     return now;
   }

@@ -89,7 +89,7 @@ export function shown(value) {
       return html`<span class="word">null</span>`;
     case "array":
       if (!value.length) return html`<span class="quiet">empty list</span>`;
-      return html`<ol class="items" start="0">
+      return html`<ol class="items">
         ${value.map((one) => html`<li>${shown(one)}</li>`)}
       </ol>`;
     default:

@@ -12,7 +12,10 @@ export function detail(app, one) {
   const entry = app.desk.outbox.get(one.id);
   return html`<article class="request" aria-labelledby="headline">
     <div class="scroll">
-      <button class="back" @click=${() => app.select(null)}>‹ All requests</button>
+      <div class="back-row">
+        <button class="back" @click=${() => app.select(null)}>‹ All requests</button>
+        ${over ? nothing : claims(app, one)}
+      </div>
       ${head(app, one)}
       ${over ? html`<p class="banner ${one.status}">${safe(ending(one))}</p>` : nothing}
       ${entry?.phase === "held"
@@ -27,18 +30,22 @@ export function detail(app, one) {
   </article>`;
 }
 
-/** The parts that history shows as well. */
-export function facts(app, one) {
-  return html`
-    ${edited(one) ? part("What was edited", difference(one.asked, one.args)) : nothing}
-    ${part(edited(one) ? "Arguments now" : "Arguments", table(one.args))}
-    ${why(one)} ${people(one)}
-    ${some(one.question, () => part("The question", html`<div class="prose">${prose(one.question)}</div>`))}
-    ${some(one.plan, () => part("The plan so far", steps(one.plan)))}
-    ${some(one.done, () => part("Done so far", steps(one.done)))}
-    ${some(one.evidence, () => part(`Evidence (${one.evidence.length})`, evidence(one.evidence)))}
-    ${spent(app, one)}
-  `;
+/** The parts that history shows as well; `also` stands under the arguments. */
+export function facts(app, one, also = nothing) {
+  return html`<div class="facts">
+    <div>
+      ${edited(one) ? part("What was edited", difference(one.asked, one.args)) : nothing}
+      ${part(edited(one) ? "Arguments now" : "Arguments", table(one.args))} ${why(one)} ${people(one)}
+      ${also}
+    </div>
+    <div>
+      ${some(one.question, () => part("The question", html`<div class="prose">${prose(one.question)}</div>`))}
+      ${some(one.plan, () => part("The plan so far", steps(one.plan)))}
+      ${some(one.done, () => part("Done so far", steps(one.done)))}
+      ${some(one.evidence, () => part(`Evidence (${one.evidence.length})`, evidence(one.evidence)))}
+      ${spent(app, one)}
+    </div>
+  </div>`;
 }
 
 function edited(one) {
@@ -66,12 +73,9 @@ function head(app, one) {
     ${over
       ? nothing
       : html`<div class="clock">
-          <meter
-            min="0"
-            max=${whole}
-            .value=${Math.max(0, Math.min(whole, ms))}
-            aria-label="Time left to decide"
-          ></meter>
+          <svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
+            <rect width=${(100 * Math.max(0, Math.min(whole, ms))) / whole} height="1"></rect>
+          </svg>
           <span><strong>${left(ms)}</strong>${ms > 0 ? " left" : nothing}</span>
           <span class="quiet">asked ${ago(app.now - one.requestedAt)}</span>
         </div>`}
@@ -177,12 +181,20 @@ function actions(app, one, busy) {
   >
     ${CHOICE[choice].verb}<kbd aria-hidden="true">${CHOICE[choice].key}</kbd>
   </button>`;
-  const mine = app.desk.isMine(one);
   return html`<div class="actions" role="group" aria-label="Decide">
     ${one.open.length ? nothing : html`<p class="quiet">${words.notOpen(one)}.</p>`}
     ${["approve", "edit", "reject", "respond"].map(button)}
-    <button class="quiet-button claims" aria-keyshortcuts="c" @click=${() => app.desk.claim(one)}>
-      ${mine ? "Release" : "Claim"}<kbd aria-hidden="true">c</kbd>
-    </button>
+    ${claims(app, one)}
   </div>`;
+}
+
+function claims(app, one) {
+  return html`<button
+    class="quiet-button claims"
+    aria-keyshortcuts="c"
+    title="Show the others that you are at it"
+    @click=${() => app.desk.claim(one)}
+  >
+    ${app.desk.isMine(one) ? "Release" : "Claim"}<kbd aria-hidden="true">c</kbd>
+  </button>`;
 }

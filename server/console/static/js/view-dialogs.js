@@ -198,7 +198,7 @@ function bulk(app, dialog) {
     <h2 id="dialog-title">${CHOICE[choice].verb} ${count(ones.length, "request")}</h2>
     ${left
       ? html`<p class="banner">
-          ${count(left, "one is", "are")} left out: ${choice === "approve" ? "critical ones are approved one by one" : "their rule does not let you"}.
+          ${left === 1 ? "One is" : `${left} are`} left out: ${choice === "approve" ? "critical ones are approved one by one" : "their rule does not let you"}.
         </p>`
       : nothing}
     <ul class="listed" tabindex="0" aria-label="The requests">

@@ -96,7 +96,9 @@ function row(app, one) {
 function past(app, one) {
   return html`<article class="request" aria-labelledby="headline">
     <div class="scroll">
-      <button class="back" @click=${() => app.history.select(null)}>‹ All decisions</button>
+      <div class="back-row">
+        <button class="back" @click=${() => app.history.select(null)}>‹ All decisions</button>
+      </div>
       <header class="head">
         <p class="asks">
           ${safe(one.agent || "A graph")}${one.requestedBy ? html` <span class="quiet">for</span> ${safe(one.requestedBy)}` : nothing}
@@ -106,7 +108,7 @@ function past(app, one) {
       <p class="banner ${one.status}">
         ${safe(ending(one))}${one.usedAt ? html`. <span class="quiet">The call was let run at ${clock(one.usedAt)}.</span>` : nothing}
       </p>
-      ${facts(app, one)} ${audit(app)}
+      ${facts(app, one, audit(app))}
     </div>
   </article>`;
 }

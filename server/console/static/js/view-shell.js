@@ -6,13 +6,13 @@ import { safe } from "./value.js";
 import { dialogs } from "./view-dialogs.js";
 import { history } from "./view-history.js";
 import { queue } from "./view-queue.js";
-import { CHOICE, STATE, capital, count } from "./words.js";
+import { CHOICE, STATE } from "./words.js";
 
 export function page(app) {
   return html`
     ${header(app)}
     ${app.signin ? signIn(app) : html`<main id="main" tabindex="-1">${app.view === "queue" ? queue(app) : history(app)}</main>`}
-    <div class="stack">${held(app)}${notices(app)}</div>
+    <aside class="stack" aria-label="Decisions on their way">${held(app)}${notices(app)}</aside>
     ${dialogs(app)}
     <div class="sr-only" role="status" aria-live="polite">${safe(app.said.polite)}</div>
     <div class="sr-only" role="alert" aria-live="assertive">${safe(app.said.urgent)}</div>
@@ -64,6 +64,7 @@ function signIn(app) {
 }
 
 function held(app) {
+  const newest = app.desk.outbox.held.at(-1);
   return repeat(
     app.desk.outbox.all,
     (entry) => entry.id,
@@ -74,7 +75,7 @@ function held(app) {
         return html`<div class="held ${entry.choice}">
           <progress max=${entry.whole} value=${Math.max(0, entry.until - Date.now())} aria-label="Time to undo"></progress>
           <p>${words} <span class="quiet">in ${seconds} s</span></p>
-          <button @click=${() => app.desk.undo(entry.id)}>Undo<kbd aria-hidden="true">u</kbd></button>
+          <button @click=${() => app.desk.undo(entry.id)}>Undo${entry === newest ? html`<kbd aria-hidden="true">u</kbd>` : nothing}</button>
           <button class="quiet-button" @click=${() => app.desk.outbox.sendNow(entry.id)}>Send now</button>
         </div>`;
       }
@@ -100,7 +101,7 @@ function notices(app) {
     app.notices,
     (notice) => notice,
     (notice) => html`<div class="notice ${notice.tone}">
-      <p>${safe(capital(notice.text))}</p>
+      <p>${safe(notice.text)}</p>
       ${notice.entry ? html`<button @click=${() => app.desk.again(notice)}>Look at it</button>` : nothing}
       <button class="quiet-button" aria-label="Dismiss" @click=${() => app.dismiss(notice)}>✕</button>
     </div>`,
@@ -111,8 +112,4 @@ function notices(app) {
 export function title(app) {
   const waiting = app.queue.all.filter((one) => one.status === "pending").length;
   return waiting ? `(${waiting}) Approvals · Counterpoint` : "Approvals · Counterpoint";
-}
-
-export function waiting(app) {
-  return count(app.queue.size, "request");
 }

@@ -37,9 +37,9 @@ export function left(ms) {
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 10) return `${minutes} min ${String(seconds % 60).padStart(2, "0")} s`;
-  if (minutes < 120) return `${minutes} min`;
+  if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
+  return hours < 48 ? `${hours} h ${String(minutes % 60).padStart(2, "0")} min` : `${Math.floor(hours / 24)} days`;
 }
 
 export function ago(ms) {
@@ -120,6 +120,8 @@ export function refusal(error, now) {
       return `The server could not take it: ${error.detail}.`;
   }
 }
+
+export const EDITED = "The arguments changed a moment ago; look again";
 
 /** Why one cannot choose this, or anything. */
 export function notOpen(one, choice) {
