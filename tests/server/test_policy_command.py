@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import sys
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from server import cli, policy_section, replay, settings
 from server.exits import Exit
 from server.runs.asked import of_messages
 from server.runs.record import RunRecord
-from tests.server.surface import Parts, configured, hashed, in_process
+from tests.server.surface import Parts, configured, hashed, in_process, served
 
 DOC = Path(__file__).parents[2] / "docs" / "policy.md"
 TOMLS = re.findall(r"```toml\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
@@ -174,3 +176,32 @@ async def test_what_changed_rules_would_change_is_told_in_groups(
         (1, "refund", "deny", "ask"),
     ]
     assert changed[0]["example"]["args"] == {"amount": 10, "currency": "EUR"}
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_the_command_replays_the_calls_of_a_running_server(
+    as_json: bool, parts: Parts, tmp_path: Path
+) -> None:
+    await recorded(parts, ("refund", {"amount": 5, "currency": "EUR"}), ("other", {}))
+    async with served(configured(parts)) as url:
+        # The rules were changed after the server had started.
+        (tmp_path / "counterpoint.toml").write_text(TOMLS[0], "utf-8")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "server.cli",
+            *("policy", "replay", "--since", "1h", "--url", url, *["--json"][: int(as_json)]),
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(DOC.parents[1])},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = (text.decode() for text in await process.communicate())
+    assert process.returncode == Exit.OK, err
+    if as_json:
+        found = json.loads(out)
+        assert (found["calls"], found["changed"], found["truncated"]) == (2, 1, False)
+        assert found["changes"][0]["rule"].startswith("rule 2: allow refund when amount <= 100")
+    else:
+        assert "rule 2: allow refund" in out
+        assert "1 of 2 calls would be decided otherwise" in err
