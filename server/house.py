@@ -51,6 +51,7 @@ from server.runs.queue import RunQueue
 from server.runs.records import RunRecords
 from server.runs.service import Runs
 from server.runs.worker import RunWorker
+from server.sections import CallerRole
 from server.settings import Settings
 from server.team import TeamExecutor
 from server.threads.pausing import ending
@@ -197,6 +198,7 @@ async def open_house(
                     tool_seconds=settings.tool_seconds,
                     link_hosts=[hosts.pattern(one) for one in settings.link_hosts],
                     redacted=settings.redacted_kinds(),
+                    limit_terms=limit_terms_of(settings),
                 ),
                 graph_executor=GraphExecutor(
                     registry=graphs, ledgers=ledgers, limits=limits_of(settings)
@@ -297,6 +299,14 @@ async def _hurried(worker: RunWorker) -> AsyncIterator[None]:
 def rules_of(settings: Settings) -> Sequence[policy.Rule]:
     """The policy as the guardrails read it."""
     return policy_section.read(settings.policy, alone=not settings.has_keys)
+
+
+def limit_terms_of(settings: Settings) -> policy.Terms | None:
+    """How raising a limit is decided; None where nobody is asked."""
+    asks = settings.ask_on_limit
+    if asks is None:
+        asks = any({CallerRole.OPERATOR, CallerRole.ADMIN} & {*key.roles} for key in settings.keys)
+    return policy.Terms(self_approval=not settings.has_keys) if asks else None
 
 
 def limits_of(settings: Settings) -> limits.Limits:

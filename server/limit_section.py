@@ -60,6 +60,11 @@ class LimitSettings(BaseModel):
     max_rounds: int = Field(
         default=2, ge=1, description="Limit per run: drafts, the first and those sent back"
     )
+    ask_on_limit: bool | None = Field(
+        default=None,
+        description="Whether a run that a limit has stopped waits for an operator to raise it; "
+        "absent: where keys make somebody an operator",
+    )
     tool_seconds: float = Field(default=120.0, gt=0, description="Seconds per call of a tool")
     budgets: Mapping[str, BudgetSettings] = Field(
         default_factory=dict,

@@ -23,7 +23,7 @@ from guardrails.redaction import Kind, Redactor
 from models.chat import ChatModel
 from models.errors import ModelError
 from models.registry import Role
-from server import graph_stream, starting
+from server import graph_stream, limit_asking, starting
 from server.executor import Begun, begin, fence_of, head_of, options_of, outcome_of, overtaken
 from server.registry import GraphRegistry
 from server.runs.ledger import RunLedgers
@@ -75,6 +75,7 @@ class TeamExecutor:
         tool_seconds: float | None = None,
         link_hosts: Sequence[HostPattern] = (),
         redacted: frozenset[Kind] = frozenset(),
+        limit_terms: policy.Terms | None = None,
     ) -> None:
         self._registry = registry
         self._ledgers = ledgers
@@ -89,6 +90,7 @@ class TeamExecutor:
         self._tool_seconds = tool_seconds
         self._link_hosts = link_hosts
         self._redacted = redacted
+        self._limit_terms = limit_terms
 
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
         """Advance the run to its end or pause; goes on from its checkpoint where it has one.
@@ -96,15 +98,20 @@ class TeamExecutor:
         Raises RedisError and FencedError.
         """
         asked = record.asked
+        permits = self._permits(record)
+        told = limit_asking.answered(record)
         async with self._registry.open(
             team.TEAM, tenant=record.tenant, thread_id=record.thread_id, fence=fence_of(record)
         ) as graph:
-            begun = await begin(record, graph, ledgers=self._ledgers)
+            if told is None:
+                begun = await begin(record, graph, ledgers=self._ledgers)
+            else:
+                record, begun = await self._told(record, told, graph=graph, permits=permits)
             if isinstance(begun.start, starting.Overtaken):
                 return overtaken().model_copy(update={"usage": usage_of(begun.account.spent)})
             state, durable = begun.head, begun.ledger
             ledger = limits.Ledger(
-                _raised(_lowered(self._limits, asked.limits), asked.raised),
+                _raised(_lowered(self._limits, asked.limits), asked.raised, begun.account.raised),
                 clock=time.monotonic,
                 spent=_before(begun, record),
             )
@@ -124,7 +131,7 @@ class TeamExecutor:
                 overheard=bool(graph_stream.MESSAGES & set(asked.stream_modes)),
                 user=asked.user,
                 roles=frozenset(asked.roles),
-                permits=self._permits(record),
+                permits=permits,
                 effects=self._effects(record),
                 tool_seconds=self._tool_seconds,
                 link_hosts=self._link_hosts,
@@ -144,10 +151,45 @@ class TeamExecutor:
         outcome = outcome_of(state, record=record)
         usage = usage_of(ledger.spent)
         if isinstance(outcome, events.RunFinished):
+            finished = _finished(outcome, state.values, usage=usage)
+            stays = told is not None and isinstance(begun.start, starting.Finished)
+            if self._limit_terms is not None and not stays:
+                waits = limit_asking.paused(finished, record, terms=self._limit_terms)
+                if waits is not None:
+                    await durable.flush(spent=ledger.spent, over=False)
+                    return waits
             await durable.flush(spent=ledger.spent, over=True)
-            return _finished(outcome, state.values, usage=usage)
+            return finished
         await durable.flush(spent=ledger.spent, over=False)
         return outcome.model_copy(update={"usage": usage})
+
+    async def _told(
+        self, record: RunRecord, told: limit_asking.Answered, *, graph: Any, permits: Permits
+    ) -> tuple[RunRecord, Begun]:
+        """How an attempt begins that heard about the limit which had stopped its run."""
+        head = await graph.aget_state(head_of(record))
+        stopped = head.values.get("stopped") or {}
+        account = await self._ledgers.account(record.run_id)
+        plain = limit_asking.goes_on(record, told)
+        waits_there = stopped.get("at") == told.checkpoint_id
+        if account.answering == (record.resumes, [told.interrupt]) and not waits_there:
+            # An earlier attempt has begun there; this one goes on where that came to.
+            return plain, await begin(plain, graph, ledgers=self._ledgers)
+        after = record.asked.answers or None
+        raised = told.raised
+        if waits_there and raised is not None:
+            raised = raised or limit_asking.proposed(events.Stopped.model_validate(stopped))
+            if await permits.consume(limit_asking.TOOL, raised, call_id=told.interrupt):
+                account, ledger = await self._ledgers.open(
+                    record,
+                    after=after,
+                    answering=[told.interrupt],
+                    raised={**account.raised, **raised},
+                )
+                start = starting.Begin(given=None, forks=True)
+                return plain, Begun(start=start, account=account, ledger=ledger)
+        account, ledger = await self._ledgers.open(record, after=after)
+        return record, Begun(start=starting.Finished(), account=account, ledger=ledger, head=head)
 
     async def _run(
         self,
@@ -235,9 +277,9 @@ def _finished(
     )
 
 
-def _raised(lowered: limits.Limits, raised: Mapping[str, Any]) -> limits.Limits:
+def _raised(lowered: limits.Limits, *raised: Mapping[str, Any]) -> limits.Limits:
     """What an operator allows this one run, by the limits' names."""
-    for name, to in raised.items():
+    for name, to in (pair for one in raised for pair in one.items()):
         limit = limits.Limit(name)
         present = lowered.maxima.get(limit)
         if present is not None and to > present:

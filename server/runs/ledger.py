@@ -62,7 +62,8 @@ return 1
 """
 )
 
-# KEYS: ledger, fence, the ledger whose spending goes on. ARGV: stamp, what is being answered or ''.
+# KEYS: ledger, fence, the ledger whose spending goes on. ARGV: stamp, what is being answered or '',
+# limits that are raised from now on or ''.
 # Replies the ledger as it stands.
 _OPEN = (
     CHECK
@@ -79,6 +80,9 @@ if KEYS[3] ~= KEYS[1] and redis.call('EXISTS', KEYS[1]) == 0 then
     end
   end
 end
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[1], 'raised', ARGV[3])
+end
 local reply = redis.call('HGETALL', KEYS[1])
 if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], 'answering', ARGV[2])
@@ -93,10 +97,12 @@ class Account:
     """A ledger as stored: spent, with what attempts under way may still come to.
 
     ``answering`` is which decision, by number, an attempt began with, and for which interrupts.
+    ``raised`` are the limits that an operator has raised for this run, by name.
     """
 
     spent: Spent = field(default_factory=Spent)
     answering: tuple[int, Sequence[str]] | None = None
+    raised: Mapping[str, float] = field(default_factory=dict)
 
 
 class RunLedger(DurableLedger, Protocol):
@@ -122,6 +128,7 @@ class RunLedgers(Protocol):
         *,
         after: str | None = None,
         answering: Sequence[str] | None = None,
+        raised: Mapping[str, float] | None = None,
     ) -> tuple[Account, RunLedger]:
         """Begin an attempt, which goes on with the spending of run ``after`` where it has none.
 
@@ -153,13 +160,14 @@ class RedisRunLedgers:
         *,
         after: str | None = None,
         answering: Sequence[str] | None = None,
+        raised: Mapping[str, float] | None = None,
     ) -> tuple[Account, RedisRunLedger]:
         noted = b"" if answering is None else orjson.dumps([record.resumes, list(answering)])
         names = self._names(record)
         try:
             reply = await self._open(
                 keys=[*names, self._keys.run_ledger(after or record.run_id)],
-                args=[_stamp(record), noted],
+                args=[_stamp(record), noted, orjson.dumps(dict(raised)) if raised else b""],
             )
         except ResponseError as error:
             raise _refused(error) from error
@@ -255,10 +263,14 @@ class MemoryRunLedgers:
         *,
         after: str | None = None,
         answering: Sequence[str] | None = None,
+        raised: Mapping[str, float] | None = None,
     ) -> tuple[Account, MemoryRunLedger]:
         if after is not None and record.run_id not in self.stored:
             self.stored[record.run_id] = replace(self.stored.get(after, Account()), answering=None)
             self.held[record.run_id] = dict(self.held.get(after, {}))
+        if raised:
+            known = self.stored.get(record.run_id, Account())
+            self.stored[record.run_id] = replace(known, raised=dict(raised))
         found = await self.account(record.run_id)
         if answering is not None:
             self.stored[record.run_id] = replace(
@@ -339,6 +351,7 @@ def _account(stored: Mapping[bytes, bytes]) -> Account:
     return Account(
         spent=_with(settled, held),
         answering=None if noted is None else tuple(orjson.loads(noted)),
+        raised=orjson.loads(stored[b"raised"]) if b"raised" in stored else {},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from guardrails.arguments import canonical
-from server.approvals.record import Approval
+from server.approvals.record import Approval, Kind
 from server.wire.progress_text import short
 
 WAITING = "waiting"
@@ -14,6 +14,14 @@ WAITING = "waiting"
 
 def words(approvals: Sequence[Approval], *, run_id: str, thread_id: str) -> str:
     """What waits for approval, and how it goes on; this wire knows no threads to come back to."""
+    limit = next((one for one in approvals if one.kind is Kind.LIMIT), None)
+    if limit is not None:
+        return (
+            f"{limit.context['answer']}\n\nAn operator may raise the limit (approval "
+            f"{limit.approval_id}, at /console/approvals); the run goes on by itself then, in "
+            f"thread {thread_id}, and its answer will be at "
+            f"GET /threads/{thread_id}/runs/{run_id}/join."
+        )
     lines = [f"- {_call(one)} (approval {one.approval_id})" for one in approvals]
     waits = "\n".join(lines) or "- a question of the graph's own"
     return (

@@ -193,6 +193,7 @@ async def at_work(
     rules: Sequence[policy.Rule] = RULES,
     world: World | None = None,
     most: limits.Limits = LIMITS,
+    limit_terms: policy.Terms | None = None,
 ) -> AsyncIterator[People]:
     """Everything open, with one worker."""
     world = world or World()
@@ -211,6 +212,7 @@ async def at_work(
             limits=most,
             permits=partial(QueuePermits, parts.approvals),
             effects=partial(RedisEffects, redis, keys),
+            limit_terms=limit_terms,
         )
         graph_executor = GraphExecutor(registry=registry, ledgers=ledgers, limits=most)
         assistants = type(parts.assistants)(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
+from guardrails import policy
 from models.scripted import Scripted, ScriptedModel
 from tests.server.people import LIMITS, at_work
 from tests.server.surface import Parts
@@ -70,3 +72,63 @@ async def test_a_run_that_was_not_stopped_cannot_be_continued(
             reply = await people.client.post(url, json={"limits": {"max_steps": 50}})
     assert reply.status_code == 409
     assert "was not stopped by a limit" in reply.json()["detail"]
+
+
+ASKING = policy.Terms(self_approval=True)
+
+
+@pytest.mark.parametrize("wire", [False, True])
+async def test_where_operators_are_asked_a_stopped_run_waits_in_the_queue_for_a_higher_limit(
+    parts: Parts, redis: Redis, keys: Keys, *, wire: bool
+) -> None:
+    with two_steps() as model:
+        most = replace(LIMITS, steps=1)
+        async with at_work(parts, redis, keys, model, most=most, limit_terms=ASKING) as people:
+            told = await people.ask()
+            (one,) = await people.waiting()
+            assert told["__interrupt__"][0]["id"] == one.interrupt_id
+            assert (one.kind, one.tool, one.args) == ("limit", "raise_limit", {"max_steps": 2})
+            # What it has is there already.
+            assert "limit of steps" in (await people.values())["messages"][-1]["content"]
+            if wire:
+                await people.answer({"decisions": [{"type": "approve"}]})
+            else:
+                await people.decide(one, "edit", args={"max_steps": "7"})
+            record = await people.over()
+            assert (record.status, record.result["answer"]) == ("success", "It is done.")
+            assert record.result["usage"]["steps"] == 2
+    assert [name for name, _ in people.world.did] == ["update_ticket"]
+
+
+async def test_a_limit_that_nobody_raises_leaves_the_answer_as_it_is(
+    parts: Parts, redis: Redis, keys: Keys
+) -> None:
+    steps = [Scripted(agent="researcher", calls=(("update_ticket", {"text": "hello"}),))]
+    with ScriptedModel(steps=steps) as model:
+        most = replace(LIMITS, steps=1)
+        async with at_work(parts, redis, keys, model, most=most, limit_terms=ASKING) as people:
+            await people.ask()
+            (one,) = await people.waiting()
+            await people.decide(one, "reject")
+            record = await people.over()
+    assert (record.status, record.result["stop_reason"]) == ("success", "max_steps")
+    assert "limit of steps" in record.result["answer"]
+
+
+async def test_a_raised_limit_holds_for_one_raise_and_is_asked_about_again(
+    parts: Parts, redis: Redis, keys: Keys
+) -> None:
+    steps = [
+        Scripted(agent="researcher", calls=(("update_ticket", {"text": text}),))
+        for text in ("one", "two", "three")
+    ]
+    with ScriptedModel(steps=[*steps[:2]]) as model:
+        most = replace(LIMITS, steps=1)
+        async with at_work(parts, redis, keys, model, most=most, limit_terms=ASKING) as people:
+            await people.ask()
+            (one,) = await people.waiting()
+            await people.decide(one)
+            assert (await people.over()).status == "interrupted"
+            (another,) = await people.waiting()
+            assert another.args == {"max_steps": 4}
+            assert len(model.asked) == 2
