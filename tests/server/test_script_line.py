@@ -1,0 +1,131 @@
+"""Calls of scripts share a line: each gets its own reply, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from server import redis_client
+from server.redis_client import open_redis
+
+ECHO = "return ARGV[1]"
+FAIL = "return redis.error_reply('NO ' .. ARGV[1])"
+COUNT = "return redis.call('INCR', KEYS[1])"
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Redis]:
+    client = open_redis(redis_url)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def received(redis: Redis) -> int:
+    return int((await redis.info("stats"))["total_connections_received"])
+
+
+async def test_many_calls_at_once_share_a_connection_and_get_their_own_replies(
+    client: Redis, redis: Redis
+) -> None:
+    echo, fail = client.register_script(ECHO), client.register_script(FAIL)
+    await echo(args=["first"])
+    before = await received(redis)
+
+    found = await asyncio.gather(
+        *(echo(args=[str(n)]) if n % 3 else fail(args=[str(n)]) for n in range(200)),
+        return_exceptions=True,
+    )
+
+    for number, reply in enumerate(found):
+        if number % 3:
+            assert reply == str(number).encode()
+        else:
+            assert isinstance(reply, ResponseError)
+            assert str(reply) == f"NO {number}"
+    # The script that failed was not known: loading it takes the ordinary way.
+    assert await received(redis) - before < 70
+
+
+async def test_a_call_that_is_cancelled_leaves_the_replies_of_others_in_their_order(
+    client: Redis,
+) -> None:
+    echo = client.register_script(ECHO)
+    await echo(args=["first"])
+    calls = [asyncio.ensure_future(echo(args=[str(n)])) for n in range(9)]
+    await asyncio.sleep(0)
+    for call in calls[::2]:
+        call.cancel()
+
+    assert [await call for call in calls[1::2]] == [b"1", b"3", b"5", b"7"]
+    assert await echo(args=["last"]) == b"last"
+
+
+async def test_a_line_that_was_cut_is_opened_again_and_every_call_answered(
+    client: Redis, redis: Redis, keys: object
+) -> None:
+    count = client.register_script(COUNT)
+    assert await count(keys=["cut"]) == 1
+    for _ in range(3):
+        await redis.client_kill_filter(_type="normal", skipme=True)
+        found = await asyncio.gather(*(count(keys=["cut"]) for _ in range(20)))
+        assert len(set(found)) == 20
+    await redis.delete("cut")
+
+
+async def test_a_peer_that_says_nothing_is_given_up_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken: list[asyncio.StreamWriter] = []
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken.append(writer)
+        # It greets, and hears nothing else.
+        while line := await reader.readline():
+            if line.strip().upper() in {b"CLIENT", b"SELECT"}:
+                writer.write(b"+OK\r\n")
+
+    monkeypatch.setattr(redis_client, "RETRIES", 0)
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = open_redis(f"redis://127.0.0.1:{port}/0?socket_timeout=0.2")
+    try:
+        echo = client.register_script(ECHO)
+        found = await asyncio.gather(
+            *(echo(args=[str(n)]) for n in range(3)), return_exceptions=True
+        )
+        assert all(isinstance(one, RedisTimeoutError) for one in found)
+    finally:
+        await client.aclose()
+        for writer in taken:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_large_call_takes_a_way_of_its_own(client: Redis) -> None:
+    echo = client.register_script(ECHO)
+    large = "x" * (redis_client.LARGE_BYTES + 1)
+    assert await echo(args=[large]) == large.encode()
+    assert client._line._open is None  # type: ignore[attr-defined]
+
+
+async def test_closing_tells_who_still_waits(client: Redis) -> None:
+    echo = client.register_script(ECHO)
+    await echo(args=["first"])
+    line = client._line  # type: ignore[attr-defined]
+    opened = line._open
+    waiting = opened.ask(("EVALSHA", echo.sha, 0, "late"))
+    await line.close()
+    with pytest.raises(RedisConnectionError):
+        await waiting
