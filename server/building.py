@@ -20,6 +20,7 @@ from models.llama import LlamaServer
 from models.minilm import MiniLM
 from models.progress import Progress
 from models.registry import Registry, Role
+from models.remembering import RememberingEmbedder
 from server import house_models, loop, redis_check
 from server.redis_client import open_redis
 from server.redis_server import RedisServer, RedisServerError
@@ -124,7 +125,7 @@ class Building:
                 tokenizer=folder / catalogue.EMBEDDER_TOKENIZER.filename,
             )
             self._stack.push_async_callback(minilm.close)
-            embedder = minilm
+            embedder = RememberingEmbedder(minilm)
         store = await self._store(embedder)
         self._stack.push_async_callback(store.close)
         parser = SandboxedParser(limits=ParseLimits(max_bytes=self._settings.max_document_bytes))
