@@ -73,18 +73,17 @@ class _Beating(Response):
             }
         )
         heart = asyncio.create_task(self._beat(send), name="heartbeat")
+        outbox = _Outbox(lambda body: self._send(send, body))
         try:
-            rushed = 0
             async with aclosing(self._pieces()) as pieces:
                 async for piece in pieces:
-                    await self._send(send, piece)
-                    rushed += len(piece)
-                    if rushed > RUSH:
+                    outbox.put(piece)
+                    if outbox.size > RUSH:
                         # What is there already comes without a pause: let the others have a turn.
-                        rushed = 0
-                        await asyncio.sleep(0)
+                        await outbox.sent()
+            await outbox.sent()
         finally:
-            await _end(heart)
+            await _end(heart, outbox.task)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return True
 
@@ -102,6 +101,41 @@ class _Beating(Response):
 
     def _pieces(self) -> Frames:
         raise NotImplementedError
+
+
+class _Outbox:
+    """Sends what is put in one turn of the loop as one piece: each costs a system call."""
+
+    def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        self.size = 0
+        self._send = send
+        self._waiting: list[bytes] = []
+        self._more = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.task = asyncio.create_task(self._run(), name="event stream outbox")
+        self.task.add_done_callback(lambda _: self._empty.set())
+
+    def put(self, piece: bytes) -> None:
+        self._waiting.append(piece)
+        self.size += len(piece)
+        self._empty.clear()
+        self._more.set()
+
+    async def sent(self) -> None:
+        """Wait until all is sent. Raises what sending raises."""
+        await self._empty.wait()
+        if self.task.done():
+            self.task.result()
+
+    async def _run(self) -> None:
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            pieces, self._waiting, self.size = self._waiting, [], 0
+            await self._send(b"".join(pieces))
+            if not self._waiting:
+                self._empty.set()
 
 
 class EventStream(_Beating):

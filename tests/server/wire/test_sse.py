@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import pytest
 from starlette.types import Message
 
 from server.wire import sse
@@ -78,12 +79,44 @@ async def test_who_leaves_is_noticed_and_who_stays_to_the_end_is_not() -> None:
         gone.append(True)
 
     for stays in (True, False):
-        client = Client(leaves_after=None if stays else 3)
+        client = Client(leaves_after=None if stays else 2)
         stream = sse.EventStream(frames(), heartbeat=SECONDS, gone=left)
         async with asyncio.timeout(SECONDS):
             await stream(SCOPE, client.receive, client.send)
         assert client.body == b"firstsecond"
         assert len(gone) == (0 if stays else 1)
+
+
+async def test_what_is_there_at_once_is_sent_at_once_and_in_order() -> None:
+    sent: list[bytes] = []
+
+    async def frames() -> AsyncGenerator[bytes, None]:
+        for number in range(20):
+            yield b"%d," % number
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+
+    client = Client()
+    async with asyncio.timeout(SECONDS):
+        await sse.EventStream(frames(), heartbeat=SECONDS)(SCOPE, client.receive, send)
+    together = b"".join(b"%d," % number for number in range(20))
+    assert [body for body in sent if body and body != sse.HEARTBEAT] == [together]
+
+
+async def test_a_send_that_fails_ends_the_stream() -> None:
+    async def frames() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield b"x" * sse.RUSH
+
+    async def send(message: Any) -> None:
+        if message.get("body"):
+            raise ConnectionResetError
+
+    client = Client()
+    async with asyncio.timeout(SECONDS):
+        with pytest.raises(ConnectionResetError):
+            await sse.EventStream(frames(), heartbeat=SECONDS)(SCOPE, client.receive, send)
 
 
 async def test_a_slow_document_is_kept_alive_until_it_is_there() -> None:
