@@ -1,4 +1,4 @@
-"""An embedder that remembers: a question that comes again costs nothing. Every embedder may be so."""
+"""An embedder that remembers: a question that comes again costs nothing."""
 
 from __future__ import annotations
 
