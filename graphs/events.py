@@ -5,6 +5,7 @@ Stored names are forever: a field may be added, none renamed or removed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -221,6 +222,34 @@ class ModelDelta(_Event):
     reasoning: str = ""
 
 
+def delta(
+    *, agent: str, task_id: str, message_id: str, text: str, reasoning: str
+) -> dict[str, Any]:
+    """A ``ModelDelta`` as it is stored. Models write thousands: nothing looks each through."""
+    return {
+        "type": "model.delta",
+        "agent": agent,
+        "task_id": task_id,
+        "message_id": message_id,
+        "text": text,
+        "reasoning": reasoning,
+    }
+
+
+def read(stored: Mapping[str, Any]) -> RunEvent:
+    """An event that this process told, of which the most frequent kind is taken at its word."""
+    if stored["type"] == "model.delta":
+        return ModelDelta.model_construct(**stored)
+    return EVENT.validate_python(stored)
+
+
+def written(event: RunEvent) -> dict[str, Any]:
+    """An event as it is stored: plain JSON. What holds nothing else is not looked through."""
+    if type(event) in _PLAIN:
+        return dict(event.__dict__)
+    return event.model_dump(mode="json")
+
+
 class Interrupt(BaseModel):
     """A question that a graph waits with; ``value`` is whatever the graph wants to know.
 
@@ -317,3 +346,5 @@ RunEvent = Annotated[
 ]
 
 EVENT: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)
+
+_PLAIN = frozenset({GraphChunk, ModelDelta})

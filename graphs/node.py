@@ -57,15 +57,14 @@ def heard_by(runtime: Runtime[TeamContext], *, agent: str, task_id: str) -> Hear
         return None
 
     def hear(heard: Heard) -> None:
-        emit(
-            runtime,
-            events.ModelDelta(
+        runtime.stream_writer(
+            events.delta(
                 agent=agent,
                 task_id=task_id,
                 message_id=heard.message_id,
                 text=heard.text,
                 reasoning=heard.reasoning,
-            ),
+            )
         )
 
     return hear

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -185,4 +186,10 @@ def _parameters(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 def _json_schema(answer: Answer) -> Mapping[str, Any]:
     if isinstance(answer, Mapping):
         return {"type": "object", "properties": {}, **answer}
-    return answer.model_json_schema()
+    return schema_of(answer)
+
+
+@lru_cache(maxsize=64)
+def schema_of(model: type[BaseModel]) -> Schema:
+    """A model's JSON schema, which is asked for with every call. Not to be changed."""
+    return model.model_json_schema()

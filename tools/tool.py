@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from models.schema import schema_of
+
 
 class Effect(StrEnum):
     """What running the tool does to the world outside the run."""
@@ -75,6 +77,6 @@ class Tool:
             "function": {
                 "name": self.name,
                 "description": self.description,
-                "parameters": self.parameters.model_json_schema(),
+                "parameters": schema_of(self.parameters),
             },
         }

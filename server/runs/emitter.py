@@ -45,7 +45,7 @@ class Emitter:
         self._count(event)
         if self._broken:
             return
-        self._waiting.append(event.model_dump(mode="json"))
+        self._waiting.append(events.written(event))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write(), name=f"log {self._record.run_id}")
             self._writing.add_done_callback(_heard)
