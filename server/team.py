@@ -221,7 +221,7 @@ class TeamExecutor:
         ):
             if mode == "custom":
                 # Its own events, which every surface knows.
-                emit(events.EVENT.validate_python(redactor.redact_all(data)))
+                emit(events.read(redactor.redact_all(data)))
             else:
                 emit(chunks.chunk(mode, namespace, data))
 
