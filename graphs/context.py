@@ -117,7 +117,14 @@ class LedgerGate:
             input_tokens=input_tokens, output_tokens=max_output_tokens, cost=max_cost
         )
         if self._durable is not None:
-            self._attempt_id = await self._durable.reserve(self._worst, spent=self._ledger.spent)
+            try:
+                self._attempt_id = await self._durable.reserve(
+                    self._worst, spent=self._ledger.spent
+                )
+            except limits.LimitExceededError:
+                # A budget above the run's own said no: nothing was sent.
+                self._ledger.release(reservation)
+                raise
         self._reservation = reservation
 
     async def settle(

@@ -181,6 +181,10 @@ class Keys:
         """String: the place in order that the last run got."""
         return f"{self.prefix}{{runs}}:order"
 
+    def tenant_budget(self, tenant: str, period: str) -> str:
+        """Hash: what a tenant has spent in a day or a month, and what its attempts may spend."""
+        return f"{self.prefix}budget:{_safe(tenant)}:{period}"
+
     def tenant_running(self, tenant: str) -> str:
         """Set: a tenant's runs that were let into the queue."""
         return f"{self.prefix}{{runs}}:tenant:{_safe(tenant)}:running"

@@ -213,13 +213,17 @@ class Ledger:
         self._held_cost += cost
         return Reservation(tokens=tokens, cost=cost)
 
+    def release(self, reservation: Reservation) -> None:
+        """Let go of what was held for an attempt that was not made."""
+        self._held_calls -= 1
+        self._held_tokens -= reservation.tokens
+        self._held_cost -= reservation.cost
+
     def settle(
         self, reservation: Reservation, *, input_tokens: int, output_tokens: int, cost: float
     ) -> None:
         """Replace what was held by what was used, also where the attempt failed."""
-        self._held_calls -= 1
-        self._held_tokens -= reservation.tokens
-        self._held_cost -= reservation.cost
+        self.release(reservation)
         self._spent = replace(
             self._spent,
             model_calls=self._spent.model_calls + 1,

@@ -44,6 +44,7 @@ from server.permits import QueuePermits
 from server.repairs import Repairs
 from server.routes.run_ends import values
 from server.runs.admission import Admission
+from server.runs.budgets import TenantBudgets
 from server.runs.durability import Durability
 from server.runs.effects import RedisEffects
 from server.runs.ledger import RedisRunLedgers
@@ -182,7 +183,13 @@ async def open_house(
             durability=durability,
         )
         if part.works:
-            ledgers = RedisRunLedgers(redis, keys)
+            ledgers = RedisRunLedgers(
+                redis,
+                keys,
+                tenant_budgets=TenantBudgets(redis, keys, budget_of=settings.budget_of)
+                if settings.budgets
+                else None,
+            )
             executor = Executor(
                 team_executor=TeamExecutor(
                     registry=graphs,

@@ -19,6 +19,8 @@ from graphs.context import Attempt, DurableLedger
 from graphs.fence import CHECK, REFUSED, FencedError
 from graphs.keys import Keys
 from guardrails.limits import Spent
+from server.runs import budgets
+from server.runs.budgets import TenantBudgets
 from server.runs.record import RunRecord
 
 RETENTION_SECONDS = 8 * 24 * 3600
@@ -140,7 +142,15 @@ class RunLedgers(Protocol):
 class RedisRunLedgers:
     """The ledgers in Redis; see ``RunLedgers``."""
 
-    def __init__(self, redis: Redis, keys: Keys, *, retention_seconds: int = RETENTION_SECONDS):
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        *,
+        retention_seconds: int = RETENTION_SECONDS,
+        tenant_budgets: TenantBudgets | None = None,
+    ):
+        self.budgets = tenant_budgets
         self._redis = redis
         self._keys = keys
         self._retention = retention_seconds
@@ -152,7 +162,7 @@ class RedisRunLedgers:
         return _account(cast("dict[bytes, bytes]", stored))
 
     def fresh(self, record: RunRecord) -> RedisRunLedger:
-        return RedisRunLedger(self, record, names=self._names(record))
+        return RedisRunLedger(self, record, names=self._names(record), before=Spent())
 
     async def open(
         self,
@@ -172,7 +182,8 @@ class RedisRunLedgers:
         except ResponseError as error:
             raise _refused(error) from error
         stored = dict(zip(reply[::2], reply[1::2], strict=True))
-        return _account(stored), RedisRunLedger(self, record, names=names)
+        account = _account(stored)
+        return account, RedisRunLedger(self, record, names=names, before=account.spent)
 
     def _names(self, record: RunRecord) -> list[str]:
         return [
@@ -212,19 +223,33 @@ class RedisRunLedgers:
 class RedisRunLedger:
     """One attempt's way to Redis; see ``RunLedger``."""
 
-    def __init__(self, ledgers: RedisRunLedgers, record: RunRecord, *, names: Sequence[str]):
+    def __init__(
+        self,
+        ledgers: RedisRunLedgers,
+        record: RunRecord,
+        *,
+        names: Sequence[str],
+        before: Spent,
+    ):
         self._ledgers = ledgers
         self._stamp = _stamp(record)
         self._names = names
         self._settled: list[tuple[str, Attempt]] = []
+        self._record = record
+        self._told = before
 
     async def reserve(self, worst: Attempt, *, spent: Spent) -> str:
         attempt_id = uuid.uuid4().hex
+        if self._ledgers.budgets is not None:
+            more, self._told = budgets.beyond(self._told, spent), spent
+            await self._ledgers.budgets.hold(self._record, attempt_id, worst, more=more)
         await self._trip(spent=spent, reserved=(attempt_id, worst))
         return attempt_id
 
     async def settle(self, attempt_id: str, worst: Attempt, used: Attempt, *, spent: Spent) -> None:
         self._settled.append((attempt_id, used))
+        if self._ledgers.budgets is not None:
+            await self._ledgers.budgets.settle(attempt_id, used)
         if not _covers(worst, used):
             await self._trip(spent=spent)
 
