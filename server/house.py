@@ -32,6 +32,7 @@ from server.approvals.store import ApprovalStore
 from server.approvals.sweeper import ApprovalSweeper
 from server.approvals.sweeper import swept as approvals_swept
 from server.assistants.records import Assistants
+from server.audit import policy_notes
 from server.audit.log import Audit
 from server.building import Building, coding
 from server.crons.firing import firing
@@ -183,6 +184,7 @@ async def open_house(
             durability=durability,
         )
         if part.works:
+            await policy_notes.note(redis, keys, rules)
             ledgers = RedisRunLedgers(
                 redis,
                 keys,
