@@ -92,6 +92,20 @@ def tasks_of(plan: coordinator.Plan, *, question: str, alone: bool) -> tuple[str
     return question, tasks
 
 
+def narrow(tasks: list[Task], *, most: int | None) -> list[Task]:
+    """The same tasks with at most so many side by side: what does not fit has a later wave."""
+    if most is None:
+        return tasks
+    narrowed: list[Task] = []
+    wave = -1
+    for former in sorted({task["wave"] for task in tasks}):
+        together = [task for task in tasks if task["wave"] == former]
+        for index, task in enumerate(together):
+            wave += index % most == 0
+            narrowed.append({**task, "wave": wave})
+    return narrowed
+
+
 def again(tasks: list[Task]) -> list[Task]:
     """The same tasks anew, for another round."""
     return [

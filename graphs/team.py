@@ -94,6 +94,7 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
     if plan.move == "reply" and plan.text:
         return Command(update={**fresh, "draft": plan.text, "stop_reason": ANSWERED}, goto=FINISH)
     question, tasks = planning.tasks_of(plan, question=question, alone=len(conversation) == 1)
+    tasks = planning.narrow(tasks, most=context.ledger.limits.branches)
     fresh |= {"task": question, "tasks": tasks}
     first = [task for task in tasks if task["wave"] == 0]
     return _send(runtime, fresh, first, state=cast("TeamState", {**state, **fresh}))

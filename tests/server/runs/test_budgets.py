@@ -56,7 +56,7 @@ async def test_what_was_used_replaces_what_was_held_and_the_next_day_begins_anew
     clock = Day()
     held = budgets(redis, keys, clock, cost=0.15)
     await held.hold(RECORD, "a", WORST, more=Amounts())
-    with pytest.raises(BudgetExceededError, match="tenant_day: 0.1 of 0.15 cost used"):
+    with pytest.raises(BudgetExceededError, match=r"tenant_day: 0\.1 of 0\.15 cost used"):
         await held.hold(RECORD, "b", WORST, more=Amounts())
     await held.hold(
         RunRecord(run_id="x", thread_id="x", tenant="other"), "c", WORST, more=Amounts()
