@@ -222,12 +222,15 @@ class ModelDelta(_Event):
     reasoning: str = ""
 
 
+DELTA = "model.delta"
+
+
 def delta(
     *, agent: str, task_id: str, message_id: str, text: str, reasoning: str
 ) -> dict[str, Any]:
     """A ``ModelDelta`` as it is stored. Models write thousands: nothing looks each through."""
     return {
-        "type": "model.delta",
+        "type": DELTA,
         "agent": agent,
         "task_id": task_id,
         "message_id": message_id,
@@ -238,7 +241,7 @@ def delta(
 
 def read(stored: Mapping[str, Any]) -> RunEvent:
     """An event that this process told, of which the most frequent kind is taken at its word."""
-    if stored["type"] == "model.delta":
+    if stored["type"] == DELTA:
         return ModelDelta.model_construct(**stored)
     return EVENT.validate_python(stored)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 from langgraph.errors import EmptyInputError
 from langgraph.graph import END
@@ -221,9 +221,17 @@ class TeamExecutor:
         ):
             if mode == "custom":
                 # Its own events, which every surface knows.
-                emit(events.read(redactor.redact_all(data)))
+                emit(events.read(_redacted(data, redactor)))
             else:
                 emit(chunks.chunk(mode, namespace, data))
+
+
+def _redacted(told: Mapping[str, Any], redactor: Redactor) -> Mapping[str, Any]:
+    """An event without secrets. What a delta holds besides its text are names of ours."""
+    if told["type"] != events.DELTA:
+        return cast("Mapping[str, Any]", redactor.redact_all(told))
+    texts = {name: redactor.redact(told[name]) for name in ("text", "reasoning") if told[name]}
+    return {**told, **texts}
 
 
 def _ends(given: Any) -> bool:

@@ -163,3 +163,9 @@ def test_hardly_anything_of_real_documents_is_taken_for_a_secret_or_a_person() -
             text = json.loads(line)["text"]
             found += redaction.spans(redaction.find(text), text)
     assert set(found) <= {"EMAIL_002@example.com"}
+
+
+@given(st.one_of(*(st.from_regex(shape.pattern) for shape in redaction._SHAPES)))
+def test_what_is_passed_over_for_its_shortness_holds_nothing(text: str) -> None:
+    found = [one for shape in redaction._SHAPES for one in redaction._of_shape(shape, text)]
+    assert bool(redaction.find(text)) == bool(found)
