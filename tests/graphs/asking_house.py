@@ -70,11 +70,13 @@ class World:
     keys: list[str] = field(default_factory=list)
     break_after: bool = False
     holds: asyncio.Event | None = None
+    began: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tool(self, name: str, parameters: type[BaseModel], effect: Effect) -> Tool:
         async def call(arguments: BaseModel, context: ToolContext) -> ToolResult:
             self.did.append((name, arguments.model_dump()))
             self.keys.append(context.idempotency_key)
+            self.began.set()
             if self.holds is not None:
                 await self.holds.wait()
             if self.break_after:
