@@ -13,8 +13,7 @@ from typing import Any, cast
 import uvicorn
 
 from server.app import build
-from server.approvals.record import Approval, ApprovalStatus
-from server.approvals.store import Filter
+from server.approvals.record import Approval
 from server.auth import Caller
 from server.sections import CallerRole
 from server.serving import Serving
@@ -78,12 +77,6 @@ class Office:
         """Its time is over, and the sweeper comes by."""
         await self.desk.over_now(one)
         await self.desk.sweeper.sweep()
-
-    async def pending(self) -> list[Approval]:
-        """What waits."""
-        wanted = Filter(statuses=frozenset({ApprovalStatus.PENDING}))
-        found, _ = await self.desk.approvals.list("default", wanted)
-        return found
 
     async def now(self, one: Approval) -> Approval:
         return await self.desk.approvals.store.get(one.approval_id)

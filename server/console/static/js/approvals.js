@@ -10,6 +10,7 @@ const TICK_MS = 250;
 const root = document.getElementById("app");
 let drawing = false;
 let focusing = false;
+let opened = "";
 
 const app = new App({ draw });
 
@@ -33,13 +34,15 @@ function draw({ focus = false } = {}) {
 /** Open or close the dialog as the state says; the browser keeps the focus within and restores it. */
 function dialogue() {
   const dialog = document.getElementById("dialog");
-  if (app.dialog && !dialog.open) {
-    dialog.showModal();
+  const kind = app.dialog?.kind ?? "";
+  if (kind && kind !== opened) {
+    if (!dialog.open) dialog.showModal();
     const first = dialog.querySelector("[autofocus], .fields input, .fields textarea, .fields select");
     first?.focus();
   } else if (!app.dialog && dialog.open) {
     dialog.close();
   }
+  opened = kind;
 }
 
 /** Put the focus on what is looked at. */

@@ -18,8 +18,14 @@ export function changes(before, after, path = []) {
       return changes(before[name], after[name], there);
     });
   }
-  if (kind(before) === "array" && kind(after) === "array" && before.length === after.length) {
-    return before.flatMap((one, index) => changes(one, after[index], [...path, index]));
+  if (kind(before) === "array" && kind(after) === "array" && before.length && after.length) {
+    const longer = before.length > after.length ? before : after;
+    return longer.flatMap((one, index) => {
+      const there = [...path, index];
+      if (index >= after.length) return [{ path: there, how: "removed", before: one }];
+      if (index >= before.length) return [{ path: there, how: "added", after: one }];
+      return changes(before[index], after[index], there);
+    });
   }
   return [{ path, how: "changed", before, after }];
 }

@@ -1,6 +1,7 @@
 // What was decided, and by whom: a list to search, and for each its entries in the audit log.
 
 import { html, nothing } from "../vendor/lit-html/lit-html.js";
+import { keyed } from "../vendor/lit-html/directives/keyed.js";
 import { live } from "../vendor/lit-html/directives/live.js";
 import { repeat } from "../vendor/lit-html/directives/repeat.js";
 import { changes, difference } from "./diff.js";
@@ -15,7 +16,7 @@ export function history(app) {
     <section class="list" aria-label="Decided requests">${filters(app)}${rows(app)}</section>
     <section class="pane" aria-label="The decided request">
       ${one
-        ? past(app, one)
+        ? keyed(one.id, past(app, one))
         : html`<div class="nobody">
             <img src="static/mark.svg" alt="" width="56" height="56" />
             <h2>${app.history.items.length ? "Choose a decision" : "No decisions yet"}</h2>

@@ -1,6 +1,7 @@
 // The queue: what waits on one side, one of it on the other.
 
 import { html, nothing } from "../vendor/lit-html/lit-html.js";
+import { keyed } from "../vendor/lit-html/directives/keyed.js";
 import { live } from "../vendor/lit-html/directives/live.js";
 import { repeat } from "../vendor/lit-html/directives/repeat.js";
 import { brief, safe } from "./value.js";
@@ -14,10 +15,10 @@ export function queue(app) {
   const one = app.current;
   return html`<div class="split ${one ? "looks" : ""}">
     <section class="list" aria-label="Waiting requests">
-      ${filters(app)}${bulk(app)}${rows(app)}
+      ${filters(app)}${many(app)}${rows(app)}
     </section>
     <section class="pane" aria-label="The request">
-      ${one ? detail(app, one) : nobody(app)}
+      ${one ? keyed(one.id, detail(app, one)) : nobody(app)}
     </section>
   </div>`;
 }
@@ -63,10 +64,10 @@ function filters(app) {
   </div>`;
 }
 
-function bulk(app) {
+function many(app) {
   const chosen = app.desk.chosen;
   if (!chosen.length) return nothing;
-  return html`<div class="bulk" role="group" aria-label="Selected requests">
+  return html`<div class="many" role="group" aria-label="Selected requests">
     <span>${chosen.length} selected</span>
     <button @click=${() => app.desk.begin("approve")}>Approve</button>
     <button @click=${() => app.desk.begin("reject")}>Reject</button>
