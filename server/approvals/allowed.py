@@ -35,12 +35,15 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A decision that fits the approval. ``sha`` is of the arguments that it speaks of."""
+    """A decision that fits the approval. ``sha`` is of the arguments that it speaks of.
+
+    ``terms`` are those of the rule that asks about edited arguments, if one does.
+    """
 
     said: Said
     sha: str
     args: Mapping[str, Any] | None = None
-    quorum: int = 1
+    terms: Terms | None = None
 
     @property
     def request(self) -> str:
@@ -101,18 +104,23 @@ def _edit(one: Approval, said: Said, *, caller: Caller, judge: Judge | None) -> 
         raise InvalidDecisionError(str(error), field=error.field) from None
     except ArgumentsError as error:
         raise InvalidDecisionError(f"args: {error}", field="args") from None
-    quorum = 1
-    if judge is not None and one.kind is Kind.TOOL:
-        verdict = judge(one, args)
-        if verdict.decision is Decision.DENY:
-            raise InvalidDecisionError(
-                f"args: the policy denies {one.tool} with these ({verdict.reason})", field="args"
+    if judge is None or one.kind is not Kind.TOOL:
+        return Checked(said=said, sha=sha, args=args)
+    verdict = judge(one, args)
+    if verdict.decision is Decision.DENY:
+        raise InvalidDecisionError(
+            f"args: the policy denies {one.tool} with these ({verdict.reason})", field="args"
+        )
+    terms = verdict.terms if verdict.decision is Decision.ASK else None
+    if terms is not None:
+        # Other arguments may need more people, or others, than those that were asked for.
+        check_roles(caller, terms, approval_id=one.approval_id)
+        if not terms.self_approval and caller.name == one.requested_by:
+            raise NotAllowedError(
+                f"{caller.name!r} asked for this, and {one.tool} with these arguments has to be "
+                "decided by somebody else"
             )
-        if verdict.decision is Decision.ASK:
-            # Other arguments may need more people, or others, than those that were asked for.
-            check_roles(caller, verdict.terms, approval_id=one.approval_id)
-            quorum = verdict.terms.quorum
-    return Checked(said=said, sha=sha, args=args, quorum=quorum)
+    return Checked(said=said, sha=sha, args=args, terms=terms)
 
 
 def judging(rules: Sequence[Rule]) -> Judge:

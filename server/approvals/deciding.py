@@ -108,7 +108,7 @@ class Decider:
                 one.approval_id,
                 self._store.keys.quoted(one.tenant),
                 caller.name,
-                f",{','.join(sorted(role.value for role in caller.roles))},",
+                stored.framed(caller.roles),
                 said.choice.value,
                 said.args_sha256 or "",
                 check.sha,
@@ -117,9 +117,11 @@ class Decider:
                 check.request,
                 hashlib.sha256(key.encode()).hexdigest()[:32] if key else "",
                 one.revision,
-                check.quorum,
+                check.terms.quorum if check.terms else 1,
                 round(later_seconds * 1_000_000),
                 *words(line),
+                _roles(one, check),
+                int(check.terms is None or check.terms.self_approval),
                 client=client,
             )
 
@@ -180,6 +182,14 @@ def _decision(check: Checked, *, caller: Caller, via: str) -> str:
     if check.said.has_raw:
         told["raw"] = check.said.raw
     return stored.decision(told)
+
+
+def _roles(one: Approval, check: Checked) -> str:
+    """Who decides after an edit, as scripts read it: who may by the old rule and by the new one,
+    or where that is nobody, by the new one."""
+    if check.terms is None:
+        return ""
+    return stored.framed(one.terms.roles & check.terms.roles or check.terms.roles)
 
 
 async def nothing(_: object) -> None:

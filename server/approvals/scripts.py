@@ -109,11 +109,12 @@ return {'new'}
 """
 )
 
-# ARGV: id, q, decider, his roles (comma-framed), choice, sha that he saw or '', sha of what
-# he wants or '', those as JSON or '', the decision as JSON without its time, digest of the
+# ARGV: id, q, decider, his roles (comma-framed), choice, sha that he saw or '', sha of what he
+# wants or '', those arguments as JSON or '', the decision as JSON without its time, digest of the
 # request, Idempotency-Key or '', the revision that the caller read, the quorum at least, how long
-# until the run is resumed by others in microseconds, then body and digest for the audit log.
-# Replies a word, then what it is about.
+# until the run is resumed by others in microseconds, body and digest for the audit log, and after
+# an edit who decides ('': who did before) and whether the requester may be one of them. Replies a
+# word, then what it is about.
 DECIDE = (
     BASE
     + """
@@ -170,6 +171,12 @@ local quorum = math.max(tonumber(found[9]), tonumber(ARGV[13]))
 if choice == 'edit' then
   current = sha
   redis.call('HSET', key, 'sha', sha, 'args', args, 'quorum', quorum)
+  if ARGV[17] ~= '' then
+    redis.call('HSET', key, 'roles', ARGV[17])
+  end
+  if ARGV[18] ~= '1' then
+    redis.call('HSET', key, 'self', 0)
+  end
 end
 local all = field(id, 'decisions')
 local told = string.sub(decision, 1, -2) .. ',"at":' .. stamp .. '}'

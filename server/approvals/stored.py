@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -54,11 +54,16 @@ def looked_at(new: NewApproval) -> dict[str, str | int]:
         "tool": new.tool,
         "agent": new.agent,
         "requested_by": new.requested_by,
-        "roles": f",{','.join(sorted(new.terms.roles))},",
+        "roles": framed(new.terms.roles),
         "quorum": new.terms.quorum,
         "self": int(new.terms.self_approval),
         "remember": int(new.terms.remember),
     }
+
+
+def framed(names: Iterable[str]) -> str:
+    """Names as scripts look for one among them."""
+    return f",{','.join(sorted(names))},"
 
 
 def sha_of(new: NewApproval, args: Mapping[str, Any] | None = None) -> str:
@@ -80,13 +85,14 @@ def terms_shown(terms: Terms) -> dict[str, Any]:
     }
 
 
-def _terms(shown: Mapping[str, Any], *, quorum: int) -> Terms:
+def _terms(shown: Mapping[str, Any], held: Mapping[bytes, bytes]) -> Terms:
+    """The terms that were asked with, with what an edit made stricter."""
     return Terms(
         expires_seconds=shown["expires_seconds"],
         on_expiry=OnExpiry(shown["on_expiry"]),
-        roles=frozenset(shown["roles"]),
-        quorum=quorum,
-        self_approval=shown["self_approval"],
+        roles=frozenset(held[b"roles"].decode().strip(",").split(",")),
+        quorum=int(held[b"quorum"]),
+        self_approval=held[b"self"] == b"1",
         choices=frozenset(Choice(word) for word in shown["choices"]),
         remember=shown["remember"],
         critical=shown.get("critical", False),
@@ -116,7 +122,7 @@ def decoded(approval_id: str, stored: Mapping[bytes, bytes]) -> Approval:
     return Approval(
         approval_id=approval_id,
         kind=Kind(data["kind"]),
-        terms=_terms(data["terms"], quorum=int(stored[b"quorum"])),
+        terms=_terms(data["terms"], stored),
         args_sha256=word(b"sha"),
         requested_at=moment(int(stored[b"requested_at"])),
         expires_at=moment(int(stored[b"expires_at"])),

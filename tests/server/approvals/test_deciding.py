@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -228,7 +229,7 @@ async def test_an_edit_to_invalid_arguments_or_another_tool_is_refused(
 
 
 async def test_an_edit_to_a_larger_amount_is_judged_by_the_policy_again(desk: Desk) -> None:
-    def judge(_: Approval, args: dict[str, float]) -> PolicyVerdict:
+    def judge(_: Approval, args: Mapping[str, float]) -> PolicyVerdict:
         amount = args["amount"]
         decision = Decision.DENY if amount > 1000 else Decision.ASK
         terms = Terms(quorum=2 if amount > 500 else 1)
@@ -242,6 +243,31 @@ async def test_an_edit_to_a_larger_amount_is_judged_by_the_policy_again(desk: De
     assert (first.status, first.terms.quorum) == (ApprovalStatus.PENDING, 2)
     done = await careful.decide(one, who="omar", args_sha256=first.args_sha256)
     assert (done.status, done.final_args["amount"]) == (ApprovalStatus.EDITED, 600)
+
+
+async def test_an_edit_into_a_stricter_rule_is_decided_by_that_rule(desk: Desk) -> None:
+    """The requester may approve what is small; what he edits to be large, others decide."""
+
+    def judge(_: Approval, args: Mapping[str, float]) -> PolicyVerdict:
+        large = Terms(quorum=2, roles=frozenset({"admin"}))
+        terms = large if args["amount"] > 500 else Terms(self_approval=True)
+        return PolicyVerdict(decision=Decision.ASK, reason="", rule=0, terms=terms)
+
+    careful = desk_of(desk.redis, desk.keys, desk.queue, judge=judge)
+    one = await careful.one(Terms(self_approval=True))
+    large = {**ARGS, "amount": 600}
+    admins = [Caller(name=name, roles=frozenset({CallerRole.ADMIN})) for name in ("ruth", "ada")]
+    for caller in (operator("ruth"), operator("olga"), admins[0]):
+        with pytest.raises(NotAllowedError):
+            await careful.decide(one, "edit", args=large, caller=caller)
+    edit = await careful.decide(one, "edit", args=large, caller=admins[1])
+    assert (edit.terms.roles, edit.terms.self_approval) == (frozenset({"admin"}), False)
+    for caller in (operator("olga"), admins[0]):
+        with pytest.raises(NotAllowedError):
+            await careful.decide(one, caller=caller, args_sha256=edit.args_sha256)
+    last = Caller(name="abe", roles=frozenset({CallerRole.ADMIN}))
+    done = await careful.decide(one, caller=last, args_sha256=edit.args_sha256)
+    assert (done.status, done.final_args) == (ApprovalStatus.EDITED, large)
 
 
 async def test_only_what_is_open_can_be_chosen(desk: Desk) -> None:
