@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from server.auth import CallerDep
 from server.errors import Invalid
 from server.routes.run_ends import result, values
-from server.routes.run_resumes import answered, taken_over, waiting_run
+from server.routes.run_resumes import answer_key, answered, taken_over, waiting_run
 from server.runs.asked import Asked
 from server.runs.record import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
@@ -79,6 +79,8 @@ class Desk:
         waiting = await waiting_run(self.house, thread_id, tenant=self.caller.tenant)
         if waiting and asked.command is not None and "resume" in asked.command:
             asked = await answered(self.house, asked, waiting=waiting, caller=self.caller)
+            # Who says the same once more, as a double click does, is given the same run.
+            key = answer_key(asked)
         record = await self.house.runs.create(
             asked,
             tenant=self.caller.tenant,

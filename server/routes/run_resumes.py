@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from uuid import UUID
+
+import orjson
 
 from server import answering
 from server.auth import Caller
@@ -41,6 +44,12 @@ async def answered(house: Serving, asked: Asked, *, waiting: ThreadRecord, calle
         caller=caller,
     )
     return replace(asked, command=command, answers=waiting.paused)
+
+
+def answer_key(asked: Asked) -> str:
+    """The same for runs that answer the same pause in the same way."""
+    told = orjson.dumps((asked.command or {}).get("resume"), option=orjson.OPT_SORT_KEYS)
+    return f"answers:{asked.answers}:{hashlib.sha256(told).hexdigest()}"
 
 
 async def taken_over(
