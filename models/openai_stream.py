@@ -27,6 +27,7 @@ _GOODBYE_SECONDS = 1.0  # from the end mark to the end of the body
 _LONGEST_WHOLE = 16 * 1024 * 1024
 _LONGEST_PROBLEM = 64 * 1024
 _DONE = b"[DONE]"
+_NOTHING_ELSE = Piece()[1:]
 
 
 class OpenAIStream:
@@ -105,15 +106,28 @@ class OpenAIStream:
             content = response.content
             deadline: float | None = None
             while received := await _receive(content, deadline):
+                # Tokens that came together are told together: each is told to many.
+                text = ""
                 for data in events.feed(received):
                     if data == _DONE:
+                        if text:
+                            yield Piece(text)
                         await _goodbye(content)
                         return
-                    if data:
-                        piece = frames.read(data)
-                        if piece.finish is not None:
-                            deadline = asyncio.get_running_loop().time() + _COUNT_SECONDS
-                        yield piece
+                    if not data:
+                        continue
+                    piece = frames.read(data)
+                    if piece.text and piece == (piece.text, *_NOTHING_ELSE):
+                        text += piece.text
+                        continue
+                    if text:
+                        yield Piece(text)
+                        text = ""
+                    if piece.finish is not None:
+                        deadline = asyncio.get_running_loop().time() + _COUNT_SECONDS
+                    yield piece
+                if text:
+                    yield Piece(text)
             for data in events.end():
                 if data != _DONE:
                     yield _last(data)

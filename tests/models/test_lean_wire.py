@@ -267,3 +267,28 @@ async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
         assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
     assert KEY not in str(caught.value)
     assert KEY not in caplog.text
+
+
+async def test_tokens_that_arrive_together_are_one_piece_and_nothing_changes_its_order() -> None:
+    together = [frame({"content": word}) for word in ("Thirty", " ", "days")]
+    call = {"index": 0, "id": "c", "function": {"name": "search", "arguments": "{}"}}
+    rest = [
+        frame({"reasoning_content": "Hm."}),
+        frame({"content": "."}),
+        frame({"tool_calls": [call]}),
+        frame({"content": "!"}),
+        frame({}, finish="stop"),
+        DONE,
+    ]
+    reply = Bytes(writes=[b"".join([*together, *rest])])
+    async with byte_server(reply) as server, lean_client(server.url) as client:
+        found = [piece async for piece in client.pieces(ASK)]
+    told = [(one.text, one.reasoning, len(one.calls), one.finish) for one in found]
+    assert told == [
+        ("Thirty days", "", 0, None),
+        ("", "Hm.", 0, None),
+        (".", "", 0, None),
+        ("", "", 1, None),
+        ("!", "", 0, None),
+        ("", "", 0, "stop"),
+    ]
