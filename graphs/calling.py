@@ -137,6 +137,7 @@ async def _made(call: Wanted, tool: Tool, *, key: str, runtime: Runtime[TeamCont
         call_id=call["id"],
         user=context.user,
         roles=context.roles,
+        thread_id=context.thread_id,
         idempotency_key=hashlib.sha256(place.encode()).hexdigest()[:32],
     )
     try:

@@ -21,7 +21,7 @@ from models.minilm import MiniLM
 from models.progress import Progress
 from models.registry import Registry, Role
 from models.remembering import RememberingEmbedder
-from server import house_models, loop, redis_check
+from server import house_models, loop, redis_check, sandboxing
 from server.redis_client import open_redis
 from server.redis_server import RedisServer, RedisServerError
 from server.settings import Settings
@@ -33,9 +33,10 @@ from tools.retrieval.remote_knowledge import RemoteKnowledge
 from tools.retrieval.sandboxed_parse import SandboxedParser
 from tools.retrieval.store import PassageStore
 from tools.run_python import run_python, unavailable
-from tools.sandbox.find import Unavailable, open_sandbox
-from tools.sandbox.sandbox import MEBIBYTE, Sandbox
-from tools.sandbox.sandbox import Limits as SandboxLimits
+from tools.sandbox.find import Unavailable
+from tools.sandbox.sandbox import Sandbox
+from tools.sandbox.snapshots import FolderSnapshots
+from tools.sandbox.threads import ThreadSessions
 from tools.tool import Tool
 
 _REVIVE_SECONDS = 1.0
@@ -164,19 +165,33 @@ class Building:
 
     async def sandbox(self) -> Sandbox | Unavailable:
         since = time.monotonic()
-        sandbox = await open_sandbox(
-            bwrap=self._settings.bubblewrap,
-            limits=SandboxLimits(
-                seconds=self._settings.sandbox_seconds,
-                memory_bytes=self._settings.sandbox_memory * MEBIBYTE,
-            ),
-        )
+        settings = self._settings.sandbox
+        sandbox = await sandboxing.opened(self._settings, warm=settings.warm)
         if isinstance(sandbox, Unavailable):
             self._told("Code", f"not run: {sandbox.reason}; {sandbox.remedy}", since=since)
             return sandbox
         self._stack.push_async_callback(sandbox.close)
-        self._told("Code", f"run in {sandbox.describe().kind}", since=since)
+        self._told("Code", sandboxing.told(sandbox), since=since)
         return sandbox
+
+    def sessions(self, sandbox: Sandbox) -> ThreadSessions:
+        """Sessions of threads, put to sleep as time goes by and at the end."""
+        sessions = ThreadSessions(
+            sandbox,
+            snapshots=FolderSnapshots(sandboxing.files_folder(self._settings)),
+            most=self._settings.sandbox.kernels,
+            idle_seconds=self._settings.sandbox.idle_seconds,
+        )
+        self._stack.push_async_callback(sessions.close)
+        watch = asyncio.create_task(sessions.watch(), name="idle sessions")
+        self._stack.push_async_callback(loop.over, watch)
+        return sessions
+
+    def coding(self, sandbox: Sandbox | Unavailable) -> Tool:
+        """The tool that runs code, or that says why none is run."""
+        if isinstance(sandbox, Unavailable):
+            return unavailable(sandbox.reason, remedy=sandbox.remedy)
+        return run_python(self.sessions(sandbox))
 
     async def chat_models(
         self, registry: Registry, *, redis: Redis, keys: Keys
@@ -189,13 +204,6 @@ class Building:
             told = ", ".join(f"{n} at {urlsplit(registry.named(n).url).netloc}" for n in names)
             self._told("Model", told, since=since)
         return opened
-
-
-def coding(sandbox: Sandbox | Unavailable) -> Tool:
-    """The tool that runs code, or that says why none is run."""
-    if isinstance(sandbox, Unavailable):
-        return unavailable(sandbox.reason, remedy=sandbox.remedy)
-    return run_python(sandbox)
 
 
 async def _keep(server: RedisServer) -> None:

@@ -18,14 +18,14 @@ from pydantic import SecretStr
 from graphs.keys import Keys
 from graphs.saver import RedisSaver
 from models.registry import is_private
-from server import doctor_models, lock, redis_check, registry, serve, settings
+from server import doctor_models, lock, redis_check, registry, sandboxing, serve, settings
 from server.client import answers
 from server.finding import Finding, State, failed, split
 from server.redis_client import open_redis
 from server.redis_server import RedisServerError, find_server
 from tools.retrieval.errors import StoreError
 from tools.retrieval.remote_knowledge import RemoteKnowledge
-from tools.sandbox.find import Unavailable, open_sandbox
+from tools.sandbox.find import Unavailable
 from tools.sandbox.interpreter import find_bwrap
 
 GIB = 1024**3
@@ -207,7 +207,7 @@ async def _keeper(url: str, *, key: SecretStr | None) -> Finding:
 
 async def _sandbox(configured: settings.Settings) -> list[Finding]:
     part = "Sandbox"
-    sandbox = await open_sandbox(bwrap=configured.bubblewrap)
+    sandbox = await sandboxing.opened(configured)
     if isinstance(sandbox, Unavailable):
         return [
             Finding(

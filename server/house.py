@@ -34,7 +34,7 @@ from server.approvals.sweeper import swept as approvals_swept
 from server.assistants.records import Assistants
 from server.audit import policy_notes
 from server.audit.log import Audit
-from server.building import Building, coding
+from server.building import Building
 from server.crons.firing import firing
 from server.crons.records import Crons
 from server.crons.scheduler import Scheduler, scheduling
@@ -171,7 +171,7 @@ async def open_house(
                 registry = house_models.local(llama, timeout=settings.model_timeout)
             assert registry is not None
             models = await build.chat_models(registry, redis=redis, keys=keys)
-        tools = {tool.name: tool for tool in (search_documents(knowledge), coding(sandbox))}
+        tools = {tool.name: tool for tool in (search_documents(knowledge), build.coding(sandbox))}
         agents = roster.build()
         rules = rules_of(settings)
         runs = Runs(records=records, log=log, queue=queue, durability=durability, steps=saver)

@@ -75,6 +75,36 @@ class KeySettings(BaseModel):
     )
 
 
+class SandboxSettings(BaseModel):
+    """Where the coder's code runs (`[sandbox]`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strict: bool = Field(
+        default=False, description="run no code where anything that isolates it is missing"
+    )
+    kernels: int = Field(
+        default=8, ge=1, le=200, description="sessions awake at the same time, each a thread's"
+    )
+    warm: int = Field(
+        default=1,
+        ge=0,
+        le=50,
+        description="kernels kept ready, so that a cell starts at once",
+    )
+    idle_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="a session that nobody used for so long is put to sleep: its files stay, its "
+        "variables go",
+    )
+    packages: tuple[str, ...] = Field(
+        default=(),
+        description="packages that code may import beside the usual ones, as pip names them; "
+        "`counterpoint sandbox install` installs all",
+    )
+
+
 class GraphSettings(BaseModel):
     """One graph of your own (``[graphs.NAME]``); a string alone is its ``path``."""
 

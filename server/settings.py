@@ -36,6 +36,7 @@ from server.sections import (
     KeySettings,
     ModelSettings,
     RoleSettings,
+    SandboxSettings,
     WebhookAllow,
     WebhookBase,
     WebhookSecret,
@@ -214,6 +215,7 @@ class Settings(LimitSettings, CheckSettings, BaseSettings):
     bubblewrap: Path | None = Field(
         default=None, description="Path of `bwrap`; absent: PATH, then the package's own"
     )
+    sandbox: SandboxSettings = Field(default=SandboxSettings(), description="Where code runs")
     sandbox_seconds: float = Field(default=10.0, gt=0, description="Wall time of one execution")
     sandbox_memory: int = Field(default=512, ge=64, description="Memory of one execution, MB")
 

@@ -20,6 +20,7 @@ from server.sections import (
     KeySettings,
     ModelSettings,
     RoleSettings,
+    SandboxSettings,
 )
 from server.settings import PREFIX, Settings
 
@@ -56,6 +57,7 @@ def page() -> str:
     parts.append(_section("`[models.NAME]`: one named model", ModelSettings))
     parts.append(_section("`[roles]`: which model plays which role", RoleSettings))
     parts.append(_section("`[budgets.TENANT]`: what a tenant may spend", BudgetSettings))
+    parts.append(_section("`[sandbox]`: sessions of the coder", SandboxSettings))
     parts.append(_section("`[[policy]]`: what agents may do", RuleSettings))
     parts.append(_EXAMPLE)
     return "\n".join(parts)

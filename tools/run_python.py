@@ -1,16 +1,36 @@
-"""The tool `run_python`: a model's own code, run in the sandbox and nowhere else."""
+"""The tool `run_python`: a model's own code, run in its thread's session and nowhere else."""
 
 from __future__ import annotations
 
+import mimetypes
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from tools.sandbox.sandbox import Execution, Outcome, Sandbox, SandboxError
+from tools.artifacts import Artifact, ArtifactError, Artifacts, MemoryArtifacts
+from tools.sandbox.sandbox import (
+    MEBIBYTE,
+    Execution,
+    FileEntry,
+    Outcome,
+    Output,
+    SandboxError,
+    Session,
+    Variables,
+)
+from tools.sandbox.threads import ThreadSessions
 from tools.tool import Effect, Tool, ToolContext, ToolError, ToolResult
 
 NAME = "run_python"
-DESCRIPTION = "Python 3, standard library; print() what you want to see"
+DESCRIPTION = "Python 3. Variables and files stay for the next call; print() what you want to see"
 CODE_LENGTH = 1500
 CONTENT_LENGTH = 2000
+FILES = 20
+"""Most files of one call that are kept for people."""
+FILE_BYTES = 16 * MEBIBYTE
+_FILES_NAMED = 5
 
 
 class RunPython(BaseModel):
@@ -21,22 +41,35 @@ class RunPython(BaseModel):
     code: str = Field(min_length=1, max_length=CODE_LENGTH, description=DESCRIPTION)
 
 
-def run_python(sandbox: Sandbox) -> Tool:
-    """The tool on an open sandbox."""
+def run_python(sessions: ThreadSessions, *, artifacts: Artifacts | None = None) -> Tool:
+    """The tool on open sessions; figures and files go to ``artifacts``."""
+    kept = artifacts if artifacts is not None else MemoryArtifacts(limit=0)
 
     async def call(arguments: RunPython, context: ToolContext) -> ToolResult:
         try:
-            execution = await sandbox.run(arguments.code)
+            async with sessions.held(session_key(context)) as held:
+                session = held.session
+                before = set(await session.files())
+                execution = await session.run(arguments.code)
+                written = [entry for entry in await session.files() if entry not in before]
+                files = await _files(session, written, artifacts=kept, context=context)
         except (SandboxError, ValueError) as error:
             raise ToolError(f"The code could not be run: {error}") from error
+        outputs = [
+            await _output(output, number, artifacts=kept, context=context)
+            for number, output in enumerate(execution.outputs, start=1)
+        ]
+        note = "[this is a new session: earlier variables are gone]" if held.woken else ""
         return ToolResult(
-            content=told(execution),
+            content=told(execution, files=[entry.path for entry in written], before=note),
             ok=execution.outcome is Outcome.FINISHED,
             data={
                 "code": arguments.code,
                 "stdout": execution.stdout,
                 "outcome": execution.outcome.value,
                 "seconds": round(execution.seconds, 3),
+                "outputs": outputs,
+                "files": files,
             },
         )
 
@@ -56,21 +89,84 @@ def unavailable(reason: str, *, remedy: str = "") -> Tool:
     return _tool(call)
 
 
+def session_key(context: ToolContext) -> str:
+    """Whose session a call runs in: its thread's."""
+    return f"{context.tenant}:{context.thread_id or context.run_id}"
+
+
 def _tool(call: object) -> Tool:
     return Tool(
         name=NAME,
-        description=f"Run Python code in a sandbox without network or files. {DESCRIPTION}.",
+        description=f"Run Python code in a sandbox without network. {DESCRIPTION}.",
         parameters=RunPython,
         effect=Effect.READS,
         call=call,  # type: ignore[arg-type]
     )
 
 
-def told(execution: Execution) -> str:
+async def _output(
+    output: Output, number: int, *, artifacts: Artifacts, context: ToolContext
+) -> Mapping[str, Any]:
+    """A rich output as data: its text, and its other forms as artifacts."""
+    forms = (
+        ("png", "image/png", output.png),
+        ("svg", "image/svg+xml", output.svg.encode("utf-8", "replace")),
+        ("html", "text/html", output.html.encode("utf-8", "replace")),
+    )
+    stored: list[Artifact] = []
+    left_out = list(output.left_out)
+    for ending_, media_type, content in forms:
+        if content:
+            name = f"output-{number}.{ending_}"
+            try:
+                stored.append(
+                    await artifacts.keep(content, name=name, media_type=media_type, context=context)
+                )
+            except ArtifactError as error:
+                left_out.append(f"{name}: {error}")
+    return {
+        "kind": output.kind.value,
+        "text": output.text,
+        "artifacts": [artifact.as_json() for artifact in stored],
+        "left_out": left_out,
+    }
+
+
+async def _files(
+    session: Session,
+    written: Sequence[FileEntry],
+    *,
+    artifacts: Artifacts,
+    context: ToolContext,
+) -> list[Mapping[str, Any]]:
+    """Files that the cell wrote, as artifacts; one that is not kept is named all the same."""
+    told_of: list[Mapping[str, Any]] = []
+    for number, entry in enumerate(written):
+        try:
+            if number >= FILES or entry.size > FILE_BYTES:
+                raise ArtifactError(f"{FILES} files of {FILE_BYTES:,} bytes each at most")
+            content = await session.get(entry.path)
+            media_type = mimetypes.guess_type(PurePosixPath(entry.path).name)[0]
+            artifact = await artifacts.keep(
+                content,
+                name=entry.path,
+                media_type=media_type or "application/octet-stream",
+                context=context,
+            )
+        except (ArtifactError, FileNotFoundError, SandboxError) as error:
+            told_of.append({"name": entry.path, "bytes": entry.size, "left_out": str(error)})
+        else:
+            told_of.append(artifact.as_json())
+    return told_of
+
+
+def told(execution: Execution, *, files: Sequence[str] = (), before: str = "") -> str:
     """What the model reads of an execution, ``CONTENT_LENGTH`` characters at most."""
-    parts = [part.rstrip("\n") for part in (execution.stdout, execution.stderr) if part.strip()]
-    text = "\n".join(parts)
-    note = ending(execution)
+    shown = [_shown(output) for output in execution.outputs]
+    texts = (execution.stdout, *shown, execution.stderr)
+    text = "\n".join(part.rstrip("\n") for part in texts if part.strip())
+    notes = [before, ending(execution), _named(files)]
+    note = "\n".join(one for one in notes if one)
     if not text:
         return note or "The code ended without printing anything; print() the result."
     return _shortened(text, to=CONTENT_LENGTH - len(note) - 1) + (f"\n{note}" if note else "")
@@ -78,6 +174,11 @@ def told(execution: Execution) -> str:
 
 def ending(execution: Execution) -> str:
     """A note on how it ended; empty where there is nothing to say."""
+    notes = (_outcome_note(execution), _variables_note(execution.variables))
+    return " ".join(note for note in notes if note)
+
+
+def _outcome_note(execution: Execution) -> str:
     match execution.outcome:
         case Outcome.FINISHED:
             return "[output was cut]" if execution.output_truncated else ""
@@ -89,6 +190,33 @@ def ending(execution: Execution) -> str:
             return "[stopped: out of memory]"
         case Outcome.KILLED:
             return "[the process was killed or crashed]"
+        case Outcome.INTERRUPTED:
+            return "[interrupted]"
+
+
+def _variables_note(variables: Variables) -> str:
+    match variables:
+        case Variables.KEPT:
+            return ""
+        case Variables.NEW:
+            return "[the kernel had ended before: earlier variables are gone, files are there]"
+        case Variables.LOST:
+            return "[all variables are gone, files are there]"
+
+
+def _shown(output: Output) -> str:
+    """An output in words: a picture cannot be read here, but it has been shown."""
+    forms = [name for name, there in (("png", output.png), ("svg", output.svg)) if there]
+    figure = f"[figure shown to the user: {' and '.join(forms)}]" if forms else ""
+    return "\n".join(part for part in (figure or output.text, *output.left_out) if part)
+
+
+def _named(files: Sequence[str]) -> str:
+    if not files:
+        return ""
+    more = f" and {len(files) - _FILES_NAMED} more" if len(files) > _FILES_NAMED else ""
+    names = ", ".join(name[:80] for name in files[:_FILES_NAMED])
+    return f"[files written: {names}{more}]"
 
 
 def _shortened(text: str, *, to: int) -> str:

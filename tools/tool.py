@@ -34,6 +34,7 @@ class ToolContext:
     call_id: str
     user: str = ""
     roles: frozenset[str] = frozenset()
+    thread_id: str = ""
     idempotency_key: str = ""
 
 

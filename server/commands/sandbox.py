@@ -13,11 +13,11 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from server import settings
+from server import sandboxing, settings
 from tools.run_python import ending
 from tools.sandbox.abuse import ATTACKS, Finding, assault
-from tools.sandbox.find import Unavailable, open_sandbox
-from tools.sandbox.sandbox import MEBIBYTE, Execution, Isolation, Limits, Outcome, Sandbox
+from tools.sandbox.find import Unavailable
+from tools.sandbox.sandbox import Execution, Isolation, Limits, Outcome, Sandbox
 
 
 @click.group("sandbox", help="Run code in the sandbox, and check what the sandbox holds off here.")
@@ -77,10 +77,8 @@ async def _opened() -> AsyncIterator[tuple[Sandbox, Limits]]:
         configured = settings.load()
     except settings.ConfigurationError as error:
         raise click.ClickException(str(error)) from None
-    limits = Limits(
-        seconds=configured.sandbox_seconds, memory_bytes=configured.sandbox_memory * MEBIBYTE
-    )
-    sandbox = await open_sandbox(bwrap=configured.bubblewrap, limits=limits)
+    limits = sandboxing.limits_of(configured)
+    sandbox = await sandboxing.opened(configured)
     if isinstance(sandbox, Unavailable):
         raise click.ClickException(f"no sandbox here: {sandbox.reason}. {sandbox.remedy}")
     try:

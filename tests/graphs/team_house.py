@@ -23,6 +23,7 @@ from server.runs.record import RunRecord
 from server.team import TeamExecutor
 from tools.run_python import run_python
 from tools.sandbox.scripted import ScriptedSandbox
+from tools.sandbox.threads import ThreadSessions
 from tools.tool import Effect, Tool, ToolContext, ToolResult
 
 REFUND = "An annual plan is refunded in full if the request reaches us within 45 days."
@@ -91,7 +92,7 @@ class House:
         default = {"": [passage(REFUND, chunk_id="refund")]}
         tools = [searching(default if found is None else found, self.asked)]
         if sandbox is not None:
-            tools.append(run_python(sandbox))
+            tools.append(run_python(ThreadSessions(sandbox)))
         models: dict[Role, ChatModel] = dict.fromkeys(Role, model)
         self.registry = GraphRegistry(saver=saver or InMemorySaver())
         self.executor = TeamExecutor(

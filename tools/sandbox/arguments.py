@@ -17,6 +17,14 @@ _SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/share/zonei
 _MERGED = ("/bin", "/lib", "/lib64", "/lib32")
 
 
+PACKAGES = "/opt/packages"
+"""Where the guest's own packages are mounted, read-only."""
+# Room for what libraries reserve and never touch; what they hold is counted elsewhere.
+_ADDRESS_SPACE = 4096 * MEBIBYTE
+AHEAD = ("numpy", "pandas", "matplotlib.pyplot")
+"""What a kernel imports before anybody waits for it."""
+
+
 def environment(interpreter: Interpreter) -> dict[str, str]:
     """All that code inside sees of an environment."""
     values = {
@@ -32,6 +40,19 @@ def environment(interpreter: Interpreter) -> dict[str, str]:
     if interpreter.prefix is not None:
         values["LD_LIBRARY_PATH"] = f"{INSIDE}/lib"
     return values
+
+
+def kernel_environment(interpreter: Interpreter) -> dict[str, str]:
+    """What a kernel sees: caches stay out of the work folder, libraries start few threads."""
+    temporary = "/tmp"  # noqa: S108 - the sandbox's own
+    return environment(interpreter) | {
+        "HOME": temporary,
+        "IPYTHONDIR": f"{temporary}/.ipython",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": f"{temporary}/.matplotlib",
+        "OMP_NUM_THREADS": "2",
+        "OPENBLAS_NUM_THREADS": "2",
+    }
 
 
 def _system_folders() -> list[str]:
@@ -63,6 +84,8 @@ def arguments(
     interpreter: Interpreter,
     *,
     limits: Limits,
+    variables: Mapping[str, str],
+    packages: Sequence[str],
     seccomp_fd: int | None,
     info_fd: int,
     block_fd: int,
@@ -83,16 +106,16 @@ def arguments(
         WRITABLE, (SHARED_MEMORY_BYTES, limits.disk_bytes, limits.disk_bytes), strict=True
     ):
         tree += ["--size", str(size), "--tmpfs", folder]
-    tree += ["--remount-ro", "/", "--chdir", WORK]
+    tree += [*packages, "--remount-ro", "/", "--chdir", WORK]
 
-    variables = ["--clearenv"]
-    for name, value in environment(interpreter).items():
-        variables += ["--setenv", name, value]
+    named = ["--clearenv"]
+    for name, value in variables.items():
+        named += ["--setenv", name, value]
 
     wires = ["--info-fd", str(info_fd), "--block-fd", str(block_fd)]
     if seccomp_fd is not None:
         wires += ["--seccomp", str(seccomp_fd)]
-    return [*isolated, *tree, *variables, *wires]
+    return [*isolated, *tree, *named, *wires]
 
 
 def command(interpreter: Interpreter, *, program: str, limits: Limits) -> Sequence[str]:
@@ -108,6 +131,24 @@ def command(interpreter: Interpreter, *, program: str, limits: Limits) -> Sequen
         limits.memory_bytes,
     )
     return (*python, *map(str, values))
+
+
+def kernel_command(
+    interpreter: Interpreter, *, program: str, limits: Limits, answers: int, packages: bool
+) -> Sequence[str]:
+    """The kernel inside, which answers on the descriptor ``answers``."""
+    python = (interpreter.inside, "-I", "-S", "-B", "-X", "utf8", "-c", program)
+    # In the order of the kernel: core, file size, open files, processes, data, address space.
+    values = (
+        0,
+        limits.disk_bytes,
+        limits.open_files,
+        limits.processes,
+        limits.memory_bytes,
+        limits.memory_bytes + _ADDRESS_SPACE,
+    )
+    ahead = (PACKAGES, *AHEAD) if packages else ("",)
+    return (*python, str(answers), *map(str, values), *ahead)
 
 
 def packed(values: Sequence[str]) -> bytes:

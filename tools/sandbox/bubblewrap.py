@@ -11,38 +11,24 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tools.sandbox import arguments, isolation, memory
-from tools.sandbox.launch import CHUNK, Launched, Parts, drained, launch
+from tools.sandbox import arguments, isolation, kernel_start, memory
+from tools.sandbox.launch import CHUNK, Launched, Parts, Wanted, drained, launch
+from tools.sandbox.live_kernel import LiveKernel
+from tools.sandbox.local_session import LocalSession
+from tools.sandbox.pipes import Capture
+from tools.sandbox.pool import WarmKernels
 from tools.sandbox.sandbox import (
     Execution,
     Isolation,
     Limits,
     Outcome,
     SandboxError,
+    Session,
     checked_files,
 )
 
 END_SECONDS = 5.0
 _CPU_SPENT = 128 + signal.SIGXCPU
-
-
-class _Capture:
-    """Reads a stream to its end and keeps the first ``limit`` bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept = bytearray()
-        self.cut = False
-
-    async def drain(self, stream: asyncio.StreamReader) -> None:
-        while data := await stream.read(CHUNK):
-            room = self._limit - len(self._kept)
-            self._kept += data[:room]
-            self.cut = self.cut or len(data) > room
-
-    @property
-    def text(self) -> str:
-        return self._kept.decode("utf-8", "replace")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -72,17 +58,67 @@ class _Running:
 
 
 class BubblewrapSandbox:
-    """Runs code under bubblewrap, a bounded number at a time; open it with ``open_sandbox``."""
+    """Runs code under bubblewrap, a bounded number at a time; open it with ``open_sandbox``.
 
-    def __init__(self, parts: Parts, *, limits: Limits, concurrency: int) -> None:
+    ``concurrency`` single runs and ``kernels`` sessions go on at the same time at most; single
+    runs wait for their turn. ``warm`` kernels are kept ready beside them.
+    """
+
+    def __init__(
+        self, parts: Parts, *, limits: Limits, concurrency: int, kernels: int = 8, warm: int = 0
+    ) -> None:
         self._parts = parts
         self._limits = limits
         self._slots: asyncio.Queue[int] = asyncio.Queue()
         for slot in range(concurrency):
             self._slots.put_nowait(slot)
+        self._kernel_slots = list(range(concurrency, concurrency + kernels + warm))
+        self._most = kernels
+        self._pool = WarmKernels(self._kernel, size=warm)
+        self._sessions: set[LocalSession] = set()
         self._running: set[_Running] = set()
         self._closed = False
         self._count = 0
+
+    async def create(self, *, files: Mapping[str, bytes] | None = None) -> Session:
+        contents = checked_files(files, limit=self._limits.disk_bytes // 2)
+        if self._closed:
+            raise SandboxError("the sandbox is closed")
+        if len(self._sessions) >= self._most:
+            raise SandboxError(f"{self._most} sessions are open already, the most there may be")
+        session = LocalSession(self._pool.take, limits=self._limits, closed=self._sessions.discard)
+        self._sessions.add(session)
+        try:
+            await session.begin(contents)
+        except BaseException:
+            await asyncio.shield(session.close())
+            raise
+        return session
+
+    def warm_up(self) -> None:
+        """Start the warm kernels, in the background."""
+        self._pool.refill()
+
+    async def _kernel(self) -> LiveKernel:
+        if not self._kernel_slots:
+            raise SandboxError("all kernels are in use")
+        slot = self._kernel_slots.pop()
+        return await kernel_start.start(
+            self._parts,
+            limits=self._limits,
+            user=self._parts.users[slot] if self._parts.users else None,
+            group=self._group(),
+            freed=lambda: self._kernel_slots.append(slot),
+        )
+
+    def _group(self) -> memory.ControlGroup | None:
+        self._count += 1
+        if self._parts.groups is None:
+            return None
+        try:
+            return self._parts.groups.open(str(self._count), limits=self._limits)
+        except OSError as error:
+            raise SandboxError(f"no control group for the sandbox: {error}") from error
 
     def describe(self) -> Isolation:
         return isolation.describe(
@@ -92,10 +128,13 @@ class BubblewrapSandbox:
             cgroup=self._parts.groups is not None,
             watch=self._parts.watch,
             interpreter=self._parts.interpreter,
+            packages=self._parts.packages,
         )
 
     async def close(self) -> None:
         self._closed = True
+        await asyncio.gather(*(session.close() for session in tuple(self._sessions)))
+        await self._pool.close()
         running = list(self._running)
         for each in running:
             each.stop(Outcome.KILLED)
@@ -132,7 +171,7 @@ class BubblewrapSandbox:
         process = running.tree.process
         assert process.stdout is not None
         assert process.stderr is not None
-        out, err = _Capture(self._limits.output_bytes), _Capture(self._limits.output_bytes)
+        kept_out, kept_err = Capture(self._limits.output_bytes), Capture(self._limits.output_bytes)
         start = time.monotonic()
         loop = asyncio.get_running_loop()
         timer = loop.call_later(seconds, running.stop, Outcome.TIMED_OUT)
@@ -141,23 +180,24 @@ class BubblewrapSandbox:
             helpers.append(asyncio.create_task(self._watch(running)))
         try:
             async with asyncio.TaskGroup() as readers:
-                readers.create_task(out.drain(process.stdout))
-                readers.create_task(err.drain(process.stderr))
+                readers.create_task(_drain(process.stdout, into=kept_out))
+                readers.create_task(_drain(process.stderr, into=kept_err))
             code = await process.wait()
         finally:
             timer.cancel()
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-        if code == 1 and not out.text and err.text.startswith("bwrap: "):
-            raise SandboxError(err.text.strip())
+        out, err = kept_out.text(), kept_err.text()
+        if code == 1 and not out and err.startswith("bwrap: "):
+            raise SandboxError(err.strip())
         return Execution(
-            stdout=out.text,
-            stderr=err.text,
-            outcome=_outcome(running, code, err.text),
+            stdout=out,
+            stderr=err,
+            outcome=_outcome(running, code, err),
             exit_code=None if running.stopped else code,
             seconds=time.monotonic() - start,
-            output_truncated=out.cut or err.cut,
+            output_truncated=kept_out.cut or kept_err.cut,
         )
 
     async def _watch(self, running: _Running) -> None:
@@ -169,16 +209,15 @@ class BubblewrapSandbox:
     @contextlib.asynccontextmanager
     async def _started(self, slot: int) -> AsyncIterator[_Running]:
         """A tree that waits for its code; gone when the block is left, however it is left."""
-        self._count += 1
         user = self._parts.users[slot] if self._parts.users else None
-        group = None
-        if self._parts.groups is not None:
-            try:
-                group = self._parts.groups.open(str(self._count), limits=self._limits)
-            except OSError as error:
-                raise SandboxError(f"no control group for the sandbox: {error}") from error
+        group = self._group()
+        python = self._parts.interpreter
+        wanted = Wanted(
+            command=arguments.command(python, program=self._parts.program, limits=self._limits),
+            variables=arguments.environment(python),
+        )
         try:
-            tree = await launch(self._parts, limits=self._limits, user=user, group=group)
+            tree = await launch(self._parts, wanted, limits=self._limits, user=user, group=group)
             running = _Running(tree=tree, group=group)
             self._running.add(running)
             try:
@@ -191,6 +230,11 @@ class BubblewrapSandbox:
         finally:
             if group is not None:
                 await asyncio.shield(group.close())
+
+
+async def _drain(stream: asyncio.StreamReader, *, into: Capture) -> None:
+    while data := await stream.read(CHUNK):
+        into.feed(data)
 
 
 async def _send(process: Process, parts: Sequence[bytes]) -> None:
@@ -206,7 +250,7 @@ async def _send(process: Process, parts: Sequence[bytes]) -> None:
 
 
 def _outcome(running: _Running, code: int, errors: str) -> Outcome:
-    if running.group is not None and code != 0 and running.group.ran_out():
+    if running.group is not None and code != 0 and running.group.kills():
         return Outcome.OUT_OF_MEMORY
     if running.stopped is not None:
         return running.stopped

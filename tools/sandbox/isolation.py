@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tools.sandbox.arguments import SHARED_MEMORY_BYTES
 from tools.sandbox.interpreter import Interpreter
 from tools.sandbox.sandbox import MEBIBYTE, Guarantee, Isolation, Limits
@@ -32,6 +34,7 @@ def describe(
     cgroup: bool,
     watch: bool,
     interpreter: Interpreter,
+    packages: Path | None,
 ) -> Isolation:
     """The list that ``sandbox check``, doctor and the log show."""
     user = "the server's own, unprivileged" if dropped is None else f"dropped to {dropped}"
@@ -72,7 +75,8 @@ def describe(
             Guarantee(
                 name="python",
                 holds=True,
-                detail=f"{interpreter.version}, standard library ({interpreter.executable})",
+                detail=f"{interpreter.version} ({interpreter.executable}), "
+                + (f"packages in {packages}" if packages else "standard library"),
             ),
         ),
     )

@@ -8,13 +8,13 @@ import json
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tools.sandbox import arguments, memory
-from tools.sandbox.interpreter import Interpreter
+from tools.sandbox.interpreter import Interpreter, anybody_may_read
 from tools.sandbox.sandbox import Limits, SandboxError
 
 START_SECONDS = 10.0
@@ -25,17 +25,36 @@ CHUNK = 64 * 1024
 class Parts:
     """What an execution is started with, found once when the sandbox opens.
 
-    ``users`` has one id to drop to for each execution at a time; empty when the server itself
-    runs as an ordinary user, whose id is kept.
+    ``program`` and ``kernel`` are the texts of what runs inside: once, or for a session.
+    ``packages`` is the guest's own folder of packages. ``users`` has one id to drop to for each
+    tree at a time; empty when the server itself runs as an ordinary user, whose id is kept.
     """
 
     bwrap: Path
     interpreter: Interpreter
     program: str
+    kernel: str
+    packages: Path | None
     seccomp: bytes | None
     users: tuple[int, ...]
     groups: memory.ControlGroups | None
     watch: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to run inside: a command, its environment, and what is joined to it.
+
+    ``streams`` are our descriptors for its stdin, stdout and stderr, pipes where there are none;
+    ``kept`` are descriptors of ours that it keeps under their numbers. ``packages`` is a folder to
+    mount for it.
+    """
+
+    command: Sequence[str]
+    variables: Mapping[str, str]
+    streams: tuple[int, int, int] | None = None
+    kept: tuple[int, ...] = ()
+    packages: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +66,13 @@ class Launched:
     first_handle: int
 
 
-class _Descriptors:
+class Descriptors:
     """Descriptors of ours, closed on leaving at the latest."""
 
     def __init__(self) -> None:
         self._open: set[int] = set()
 
-    def __enter__(self) -> _Descriptors:
+    def __enter__(self) -> Descriptors:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,23 +91,37 @@ class _Descriptors:
         os.lseek(descriptor, 0, os.SEEK_SET)
         return descriptor
 
+    def folder(self, path: Path) -> int:
+        descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._open.add(descriptor)
+        return descriptor
+
+    def release(self, *descriptors: int) -> None:
+        """These are somebody else's to close from now on."""
+        self._open.difference_update(descriptors)
+
     def close(self, descriptor: int) -> None:
         self._open.discard(descriptor)
         os.close(descriptor)
 
 
 async def launch(
-    parts: Parts, *, limits: Limits, user: int | None, group: memory.ControlGroup | None
+    parts: Parts,
+    wanted: Wanted,
+    *,
+    limits: Limits,
+    user: int | None,
+    group: memory.ControlGroup | None,
 ) -> Launched:
-    """Start a tree that reads what to run from its stdin.
+    """Start a tree that runs what is wanted.
 
     Raises:
         SandboxError: bubblewrap could not start or complained; its own words are in the message.
     """
-    with _Descriptors() as ours:
+    with Descriptors() as ours:
         info_read, info_write = ours.pipe()
         block_read, block_write = ours.pipe()
-        theirs = [info_write, block_read]
+        theirs = [info_write, block_read, *wanted.kept]
         seccomp_fd = None
         if parts.seccomp is not None:
             seccomp_fd = ours.memory_file(parts.seccomp)
@@ -96,6 +129,8 @@ async def launch(
         options = arguments.arguments(
             parts.interpreter,
             limits=limits,
+            variables=wanted.variables,
+            packages=_mounted(wanted.packages, ours=ours, theirs=theirs, parts=parts),
             seccomp_fd=seccomp_fd,
             info_fd=info_write,
             block_fd=block_read,
@@ -112,10 +147,10 @@ async def launch(
                     "bwrap",
                     "--args",
                     str(options_fd),
-                    *arguments.command(parts.interpreter, program=parts.program, limits=limits),
-                    stdin=PIPE,
-                    stdout=PIPE,
-                    stderr=PIPE,
+                    *wanted.command,
+                    stdin=PIPE if wanted.streams is None else wanted.streams[0],
+                    stdout=PIPE if wanted.streams is None else wanted.streams[1],
+                    stderr=PIPE if wanted.streams is None else wanted.streams[2],
                     limit=CHUNK,
                     executable=str(parts.bwrap),
                     cwd="/",
@@ -147,6 +182,19 @@ async def launch(
         with contextlib.suppress(BrokenPipeError):
             os.write(block_write, b"\0")
         return Launched(process=process, first=first, first_handle=handle)
+
+
+def _mounted(
+    folder: Path | None, *, ours: Descriptors, theirs: list[int], parts: Parts
+) -> list[str]:
+    """Arguments that mount the guest's packages; by descriptor where its user cannot reach them."""
+    if folder is None:
+        return []
+    if not parts.users or anybody_may_read(folder):
+        return ["--ro-bind", str(folder), arguments.PACKAGES]
+    descriptor = ours.folder(folder)
+    theirs.append(descriptor)
+    return ["--ro-bind-fd", str(descriptor), arguments.PACKAGES]
 
 
 async def _whole(spawning: Coroutine[Any, Any, Process]) -> Process:

@@ -31,17 +31,17 @@ class ControlGroup:
         for folder in self._folders:
             (folder / "cgroup.procs").write_text(str(process), "ascii")
 
-    def ran_out(self) -> bool:
-        """Whether the kernel had to kill in this group."""
+    def kills(self) -> int:
+        """How often the kernel had to kill in this group."""
         for folder in self._folders:
             for _, events in _FILES:
                 with contextlib.suppress(OSError):
                     kills = re.search(
                         r"^oom_kill (\d+)$", (folder / events).read_text("ascii"), re.M
                     )
-                    if kills and int(kills[1]):
-                        return True
-        return False
+                    if kills:
+                        return int(kills[1])
+        return 0
 
     async def close(self) -> None:
         """Remove the groups; the kernel needs a moment after the last process."""
@@ -187,8 +187,12 @@ def _kibibytes(path: str, fields: str) -> int:
 def memory_of_folders(process: int, folders: tuple[str, ...]) -> int:
     """Bytes in folders of memory that ``process`` sees, with the kernel's share of each file."""
     total = 0
+    root = f"/proc/{process}/root"
     for folder in folders:
         with contextlib.suppress(OSError):
+            if os.path.samefile(root, "/"):  # noqa: PTH121 - says what it asks
+                # Not yet in folders of its own.
+                return 0
             state = os.statvfs(f"/proc/{process}/root{folder}")
             total += (state.f_blocks - state.f_bfree) * state.f_frsize
             total += (state.f_files - state.f_ffree) * FILE_BYTES

@@ -242,13 +242,13 @@ ORDINARY_USER = """
 import asyncio, pathlib, sys
 sys.path.insert(0, {root!r})
 from tools.sandbox.abuse import ATTACKS, assault
-from tools.sandbox.find import Unavailable, open_sandbox
+from tools.sandbox.find import Sizes, Unavailable, open_sandbox
 from tools.sandbox.sandbox import Limits
 
 async def main():
     limits = Limits(memory_bytes=96 * 1024 * 1024)
     binary = pathlib.Path({bwrap!r})
-    sandbox = await open_sandbox(bwrap=binary, limits=limits, concurrency=4)
+    sandbox = await open_sandbox(bwrap=binary, limits=limits, sizes=Sizes(concurrency=4))
     if isinstance(sandbox, Unavailable):
         return print("unavailable:", sandbox.reason, sandbox.remedy)
     user, *_ = sandbox.describe().guarantees

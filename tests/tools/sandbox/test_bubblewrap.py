@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.tools.sandbox.conftest import required
-from tools.sandbox.find import open_sandbox
+from tools.sandbox.find import Sizes, open_sandbox
 from tools.sandbox.sandbox import Limits, Outcome, Sandbox
 
 
@@ -82,7 +82,7 @@ async def test_a_caller_cannot_lengthen_the_time_limit() -> None:
 
 
 async def test_a_run_waits_for_its_turn_and_a_cancelled_one_gives_it_back() -> None:
-    sandbox = required(await open_sandbox(concurrency=1))
+    sandbox = required(await open_sandbox(sizes=Sizes(concurrency=1)))
     first = asyncio.create_task(sandbox.run("import time; time.sleep(60)"))
     second = asyncio.create_task(sandbox.run("'second'"))
     done, _ = await asyncio.wait({first, second}, timeout=0.3)

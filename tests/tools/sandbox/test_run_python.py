@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tools.run_python import CONTENT_LENGTH, RunPython, run_python, told, unavailable
-from tools.sandbox.sandbox import Execution, Outcome, Sandbox
-from tools.sandbox.scripted import ScriptedSandbox, failed, finished
+from tools.artifacts import MemoryArtifacts
+from tools.run_python import CONTENT_LENGTH, FILE_BYTES, RunPython, run_python, told, unavailable
+from tools.sandbox.sandbox import Execution, Outcome, Output, OutputKind, Sandbox
+from tools.sandbox.scripted import ScriptedSandbox, Step, failed, finished
+from tools.sandbox.threads import ThreadSessions
 from tools.tool import Effect, Tool, ToolContext, ToolError, ToolResult
 
 CONTEXT = ToolContext(tenant="t", collection="c", run_id="r", call_id="1")
+
+
+def _tool(steps: Sequence[Execution | Step]) -> Tool:
+    return run_python(ThreadSessions(ScriptedSandbox(steps)))
 
 
 async def _call(tool: Tool, code: str) -> ToolResult:
@@ -20,24 +29,63 @@ async def _call(tool: Tool, code: str) -> ToolResult:
 
 
 async def test_output_goes_to_the_model_and_the_facts_to_the_run() -> None:
-    result = await _call(run_python(ScriptedSandbox([finished("4\n")])), "2 + 2")
+    result = await _call(_tool([finished("4\n")]), "2 + 2")
     assert (result.ok, result.content) == (True, "4")
     assert dict(result.data) == {
         "code": "2 + 2",
         "stdout": "4\n",
         "outcome": "finished",
         "seconds": 0.0,
+        "outputs": [],
+        "files": [],
     }
 
 
+async def test_figures_and_files_are_kept_as_artifacts_and_named_to_the_model() -> None:
+    figure = Output(kind=OutputKind.DISPLAY, text="<Figure>", png=b"png", html="<b>1</b>")
+    step = Step(
+        execution=finished(outputs=(figure,)), files={"out/a.csv": b"a,b", "big": bytes(FILE_BYTES)}
+    )
+    artifacts = MemoryArtifacts(limit=100)
+    sessions = ThreadSessions(ScriptedSandbox([step]))
+    result = await _call(run_python(sessions, artifacts=artifacts), "plot()")
+    assert result.content == ("[figure shown to the user: png]\n[files written: big, out/a.csv]")
+    (output,) = result.data["outputs"]
+    assert [(one["name"], one["media_type"], one["bytes"]) for one in output["artifacts"]] == [
+        ("output-1.png", "image/png", 3),
+        ("output-1.html", "text/html", 8),
+    ]
+    big, small = result.data["files"]
+    assert (big["name"], big["left_out"]) == ("big", "16,777,216 bytes: 100 at most")
+    assert artifacts.kept[small["sha256"]] == b"a,b"
+
+
+async def test_a_thread_keeps_its_files_and_another_has_none_of_them(sandbox: Sandbox) -> None:
+    tool = run_python(ThreadSessions(sandbox))
+    mine, other = (replace(CONTEXT, thread_id=name) for name in ("mine", "other"))
+    await tool.call(RunPython(code="n = open('a', 'w').write('1')"), mine)
+    look = RunPython(code="import os; os.listdir()")
+    assert (await tool.call(look, mine)).content == "['a']"
+    assert (await tool.call(look, other)).content == "[]"
+
+
+async def test_the_model_is_told_when_its_variables_are_gone(sandbox: Sandbox) -> None:
+    tool = run_python(ThreadSessions(sandbox))
+    crashed = await _call(tool, "import os; os._exit(1)")
+    assert crashed.content == (
+        "[the process was killed or crashed] [all variables are gone, files are there]"
+    )
+    assert (await _call(tool, "1")).content == "1"
+
+
 async def test_an_error_is_told_and_is_not_ok() -> None:
-    result = await _call(run_python(ScriptedSandbox([failed("NameError: x\n")])), "x")
+    result = await _call(_tool([failed("NameError: x\n")]), "x")
     assert not result.ok
     assert result.content == "NameError: x\n[failed with exit code 1]"
 
 
 async def test_silence_is_answered_with_advice() -> None:
-    result = await _call(run_python(ScriptedSandbox([finished()])), "x = 1")
+    result = await _call(_tool([finished()]), "x = 1")
     assert "print()" in result.content
 
 
@@ -45,7 +93,7 @@ async def test_a_closed_sandbox_is_an_error_for_the_model() -> None:
     sandbox = ScriptedSandbox([])
     await sandbox.close()
     with pytest.raises(ToolError, match="closed"):
-        await _call(run_python(sandbox), "1")
+        await _call(run_python(ThreadSessions(sandbox)), "1")
 
 
 async def test_without_a_sandbox_nothing_runs_and_the_remedy_is_told() -> None:
@@ -55,7 +103,7 @@ async def test_without_a_sandbox_nothing_runs_and_the_remedy_is_told() -> None:
 
 
 def test_both_variants_look_the_same_to_a_model() -> None:
-    real, none = run_python(ScriptedSandbox([])), unavailable("why")
+    real, none = _tool([]), unavailable("why")
     assert real.schema() == none.schema()
     assert (real.name, real.effect) == ("run_python", Effect.READS)
     code = real.schema()["function"]["parameters"]["properties"]["code"]
@@ -84,5 +132,8 @@ def test_a_long_output_keeps_its_beginning_and_the_error_at_its_end() -> None:
 
 
 async def test_the_real_sandbox_serves_the_tool(sandbox: Sandbox) -> None:
-    result = await _call(run_python(sandbox), "sum(range(101))")
-    assert (result.content, result.data["outcome"]) == ("5050", "finished")
+    tool = run_python(ThreadSessions(sandbox))
+    first = await _call(tool, "n = 101; sum(range(n))")
+    second = await _call(tool, "n + 1")
+    assert (first.content, first.data["outcome"]) == ("5050", "finished")
+    assert second.content == "102"
