@@ -7,7 +7,7 @@ graph is then told what the queue has, in the dialect in which it asked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from graphs import dialects
@@ -19,11 +19,9 @@ from server.approvals.record import (
     Approval,
     ApprovalStatus,
     InvalidDecisionError,
-    Kind,
 )
 from server.auth import Caller
 from server.pauses import reading_of
-from server.sections import CallerRole
 
 VIA = "langgraph"
 _FIELD = "command.resume"
@@ -147,9 +145,6 @@ def _plan(group: Sequence[Approval], told: Any) -> list[Planned]:
 async def _decide(approvals: Deciding, one: Planned, *, tenant: str, caller: Caller) -> None:
     approval, given = one.approval, one.given
     assert given.choice is not None
-    if approval.kind is Kind.INTERRUPT and CallerRole.USER in approval.terms.roles:
-        # A question of a graph of one's own is its users' to answer, as LangGraph has it.
-        caller = replace(caller, roles=caller.roles | {CallerRole.OPERATOR})
     await approvals.decide(
         approval.approval_id,
         tenant=tenant,

@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 
 from graphs.keys import Keys
 from server.approvals.record import Kind
+from server.auth import Caller
+from server.sections import CallerRole
 from tests.server.people import People, at_work, sent
 from tests.server.surface import Parts
 
@@ -130,3 +132,13 @@ async def test_several_interrupts_and_one_bare_answer_are_refused_with_their_ids
     assert reply.status_code == 422
     assert "2 interrupts wait" in reply.json()["detail"]
     assert len(await people.waiting()) == 2
+
+
+async def test_a_question_of_a_users_graph_is_answered_by_a_plain_user(people: People) -> None:
+    """As LangGraph has it; the team's own requests are operators' to decide."""
+    await people.ask("bare")
+    (one,) = await people.waiting()
+    user = Caller(name="ugo", roles=frozenset({CallerRole.USER}))
+    await people.decide(one, "respond", message="red", caller=user)
+    await people.over()
+    assert (await people.values())["done"] == ["red"]
