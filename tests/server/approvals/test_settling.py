@@ -179,7 +179,7 @@ async def test_a_hundred_that_wait_outlive_a_restart_of_everything_that_looks_af
     from server.runs.queue import RunQueue
     from tests.server.approvals.desk import desk_of
 
-    waiting = [await desk.one() for _ in range(100)]
+    waiting = await asyncio.gather(*(desk.one() for _ in range(100)))
     client = open_redis(redis_url)
     async with RunQueue(redis_url, desk.keys) as queue:
         later = desk_of(client, desk.keys, queue)

@@ -45,12 +45,11 @@ async def test_an_operator_sees_edits_rejects_and_is_told_who_was_first(
             program.run("approvals", "show", one.approval_id, *here),
             program.run("approvals", "edit", one.approval_id, "--set", "amount=90", *here),
         )
-        rejected, late, wrong = await asyncio.gather(
-            program.run("approvals", "reject", other.approval_id, "--message", "no", *here),
+        rejected, late = await asyncio.gather(
+            program.run("approvals", "reject", other.approval_id, "--json", *here),
             program.run("approvals", "approve", one.approval_id, *here),
-            program.run("approvals", "edit", other.approval_id, *here),
         )
-        after = await program.run("approvals", "show", one.approval_id, "--json", *here)
+    after = await desk.approvals.get(one.approval_id, tenant="default")
     assert "wire_money" in said(listed)
     assert "amount=120" in listed.out
     assert "2 shown; " in listed.err
@@ -58,12 +57,10 @@ async def test_an_operator_sees_edits_rejects_and_is_told_who_was_first(
     for words in ("Refund order A-7", "look it up", "ask for refund when amount > 100", "ruth"):
         assert words in text
     assert "amount=90" in said(edited)
-    assert f"{other.approval_id}: rejected by local" in said(rejected)
+    assert json.loads(said(rejected))["status"] == "rejected"
     assert (late.code, "was edited already by 'local'" in late.err) == (2, True)
-    assert (wrong.code, "give --args or --set" in wrong.err) == (2, True)
-    found = json.loads(said(after))
-    assert (found["args"]["amount"], found["requested_args"]) == (90, ARGS)
-    assert found["decisions"][0]["via"] == "cli"
+    assert (after.final_args["amount"], after.args) == (90, ARGS)
+    assert after.decisions[0].via == "cli"
 
 
 async def test_the_queue_is_watched_line_by_line(
