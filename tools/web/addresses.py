@@ -132,6 +132,8 @@ def parse(url: str) -> Target:
         raise AddressError(f"is longer than {LONGEST} characters")
     if any(one.isspace() or ord(one) < 0x20 or ord(one) == 0x7F for one in url) or "\\" in url:
         raise AddressError("holds white space, control characters or a backslash")
+    if any(0xD800 <= ord(one) < 0xE000 for one in url):
+        raise AddressError("holds half a character")
     try:
         parts = urlsplit(url)
         port = parts.port
