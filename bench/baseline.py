@@ -36,6 +36,11 @@ class Baseline:
     flat: float
 
 
+def mean(one: Baseline, other: Baseline) -> Baseline:
+    """Between the two."""
+    return Baseline(calls=(one.calls + other.calls) / 2, flat=(one.flat + other.flat) / 2)
+
+
 async def measure(model_url: str) -> Baseline:
     """Both baselines against the endpoint at ``model_url``."""
     spec = ModelSpec(

@@ -34,7 +34,11 @@ _NOTES = """
 
 - A run is answered when it is on disk. Our own Redis syncs at once for that; a Redis that was given
   by URL and syncs every second makes each first event wait up to a second.
-- The embedding of the searches (four a run, in process) is part of the CPU; `--profile DIR` writes
+- All runs of the table ask the same, so that the vectors of their four searches are remembered;
+  the line about new questions has the embedding too, which is done in the server's process.
+- The endpoint is faster than any model, so tokens arrive together; what arrives together is told
+  together. At 50 tokens a second each is an event of its own, as in the lines about delays.
+- Each figure of the table is the better of two rounds, latencies with it. `--profile DIR` writes
   what py-spy saw of each process, `bench.profiling.shares` sums it up.
 - Memory in Redis is the thread with its checkpoints and events, which are kept as configured.
 """
@@ -46,6 +50,7 @@ class Row:
 
     name: str
     loads: Sequence[Load]
+    unseen: Load
     token_delay: tuple[float, float] | None
     readers: tuple[float, float] | None
     finished: Growth
@@ -77,9 +82,11 @@ def page(rows: Sequence[Row], *, flat: Baseline) -> str:
         parts += [_load(one, flat=flat) for one in row.loads]
         shown = max(row.loads, key=lambda one: one.at_once == 8)
         apart = ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(shown.by_name.items()))
+        new = f"{row.unseen.cpu:.1f} ms of CPU a run, {row.unseen.rate:.1f} runs/s"
         parts += [
             "",
             f"- CPU ms a run at {shown.at_once} at once, by program: {apart}",
+            f"- With questions that were not asked before: {new}",
             f"- Delay of a token, 16 streams of 50 tokens a second: {_pair(row.token_delay)}",
             f"- Delay of a token, 100 readers of one run: {_pair(row.readers)}",
             f"- Memory a finished run: {_held(row.finished)}",
