@@ -114,6 +114,9 @@ def file_name(fetched: Fetched) -> str:
     suffix = _SUFFIXES.get(fetched.media_type)
     if suffix is None or last.lower().endswith(suffix):
         return last
+    if fetched.media_type == "text/plain" and PurePosixPath(last).suffix:
+        # What servers say of every file that they do not know, Markdown too.
+        return last
     return last + suffix
 
 
