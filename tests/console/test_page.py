@@ -125,6 +125,50 @@ async def test_a_phone_in_the_dark(browser: Browser, office: Office) -> None:
         assert wide == 360
 
 
+async def test_many_are_decided_in_one_request_and_taken_back_together(
+    browser: Browser, office: Office
+) -> None:
+    many = [await office.ask(one) for one in (ask.MAIL_KELLER, ask.TICKET_LEGAL, ask.RENAME)]
+    async with screen(browser, office) as at:
+        sent: list[str] = []
+        at.page.on("request", lambda one: sent.append(one.url) if one.method == "POST" else None)
+        await at.sign_in()
+        await at.waiting(3)
+        await at.looks_at("send_email")
+        await at.press("x", "j", "x", "j", "x", "a")
+        await at.reads("Approve 3 requests")
+        await at.press("y", "u")
+        await at.says("Taken back: 3 decisions")
+        await expect(at.page.locator(".held")).to_have_count(0)
+        await at.open("send_email")
+        await at.press("x", "j", "x", "r")
+        await at.write("Not this week")
+        await at.press("Enter", "s")
+        await at.reads("Rejected open_ticket.")
+        await at.waiting(1)
+        assert sent == [f"{office.url}/approvals/decisions"]
+    found = [await office.now(one) for one in many]
+    assert [one.status for one in found] == [Status.REJECTED, Status.REJECTED, Status.PENDING]
+    assert {one.message for one in found[:2]} == {"Not this week"}
+
+
+async def test_an_address_names_a_request_whether_it_waits_or_is_over(
+    browser: Browser, office: Office
+) -> None:
+    first, second = [await office.ask(one) for one in (ask.MAIL_KELLER, ask.RENAME)]
+    async with screen(browser, office, path=f"/console/approvals#{second.approval_id}") as at:
+        await at.sign_in()
+        await at.looks_at("write_file")
+        await at.press("k")
+        await at.looks_at("send_email")
+        assert at.page.url.endswith(f"#{first.approval_id}")
+        await office.elsewhere(first, "approve")
+        await at.reads("ana approved it")
+        await at.page.reload()
+        await at.looks_at("send_email")
+        await at.reads("Audit log")
+
+
 async def test_the_landing_leads_to_the_approvals(browser: Browser, office: Office) -> None:
     async with screen(browser, office, path="/console") as at:
         await at.accessible()

@@ -56,6 +56,27 @@ export class App {
   start() {
     this.desk.recall();
     this.connect();
+    addEventListener("popstate", () => this.#follow());
+  }
+
+  /** Look at what the address names: `#` and an approval's id. */
+  #follow() {
+    const id = decodeURIComponent(location.hash.slice(1));
+    if (!id || this.queue.get(id)) {
+      this.view = "queue";
+      this.select(id || null, { focus: true });
+    } else {
+      this.show("history");
+      this.history.select(id);
+    }
+  }
+
+  /** Name in the address what is looked at; the way back from one on a phone is the browser's. */
+  #name(id, before) {
+    const address = `${location.pathname}${id ? `#${encodeURIComponent(id)}` : ""}`;
+    if (location.hash === (id ? `#${encodeURIComponent(id)}` : "")) return;
+    if (this.isPhone && id && !before) window.history.pushState(null, "", address);
+    else window.history.replaceState(null, "", address);
   }
 
   // The server
@@ -83,7 +104,9 @@ export class App {
 
   async #event({ event, data }) {
     if (event === "snapshot") {
+      const first = !this.queue.loaded;
       await this.queue.begin(data);
+      if (first && location.hash) this.#follow();
       if (this.selected && !this.current) this.selected = null;
       if (!this.selected && !this.isPhone) this.select(this.queue.shown[0]?.id ?? null);
     } else if (event === "approval") {
@@ -140,6 +163,7 @@ export class App {
     const before = this.current;
     // What has ended stays for whoever looks at it, and no longer.
     if (before && before.status !== "pending" && before.id !== id) this.queue.drop(before.id);
+    this.#name(id, this.selected);
     this.selected = id;
     this.draw({ focus });
   }

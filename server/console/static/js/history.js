@@ -14,6 +14,8 @@ export class History {
   trouble = "";
   loading = false;
   #again = false;
+  // What a link led to, which may be older than what is loaded.
+  #linked;
   #wanted = PAGE;
 
   constructor({ api, onChange }) {
@@ -26,7 +28,7 @@ export class History {
   }
 
   get current() {
-    return this.items.find((one) => one.id === this.selected);
+    return this.items.find((one) => one.id === this.selected) ?? this.#linked;
   }
 
   get more() {
@@ -78,6 +80,7 @@ export class History {
   async select(id) {
     this.selected = id;
     this.entries = null;
+    this.#linked = undefined;
     this.onChange();
     if (!id) return;
     const path = encodeURIComponent(id);
@@ -89,6 +92,7 @@ export class History {
     if (whole.status === "fulfilled") {
       const now = read(whole.value);
       this.items = this.items.map((one) => (one.id === id ? now : one));
+      this.#linked = now;
     }
     const failed = audit.status === "rejected";
     this.entries = failed

@@ -55,11 +55,12 @@ function rows(app) {
     const words = items.length ? `No match among ${count(items.length, "decision")}` : "No decisions yet";
     return html`<p class="nothing">${loading && !items.length ? "Loading…" : words}</p>`;
   }
+  const stop = shown.some((one) => one.id === app.history.selected) ? app.history.selected : shown[0].id;
   return html`<ul class="rows">
       ${repeat(
         shown,
         (one) => one.id,
-        (one) => row(app, one),
+        (one) => row(app, one, stop),
       )}
     </ul>
     ${more
@@ -71,12 +72,13 @@ function rows(app) {
       : nothing}`;
 }
 
-function row(app, one) {
+function row(app, one, stop) {
   const said = winner(one);
   return html`<li class="row past">
     <button
       class="open"
       data-id=${one.id}
+      tabindex=${stop === one.id ? 0 : -1}
       aria-current=${app.history.selected === one.id ? "true" : "false"}
       @click=${() => app.history.select(one.id)}
     >

@@ -84,16 +84,18 @@ function rows(app) {
       ${hidden ? `No match among ${count(hidden, "request")}` : "Nothing waits"}
     </p>`;
   }
+  const stop = shown.some((one) => one.id === app.selected) ? app.selected : shown[0].id;
   return html`<ul class="rows">
     ${repeat(
       shown,
       (one) => one.id,
-      (one) => row(app, one),
+      (one) => row(app, one, stop),
     )}
   </ul>`;
 }
 
-function row(app, one) {
+// `stop`: the one that Tab reaches; arrows, j and k go on from there.
+function row(app, one, stop) {
   const entry = app.desk.outbox.get(one.id);
   const over = one.status !== "pending";
   const other = app.desk.claimant(one);
@@ -101,7 +103,7 @@ function row(app, one) {
   return html`<li class="row ${urgency(one, app.now)} ${entry || over ? "leaving" : ""}">
     <input
       type="checkbox"
-      tabindex="-1"
+      tabindex=${app.liked.letters ? -1 : 0}
       aria-label=${`Select ${headline(one)}`}
       .checked=${live(app.desk.marked.has(one.id))}
       ?disabled=${over || Boolean(entry)}
@@ -110,6 +112,7 @@ function row(app, one) {
     <button
       class="open"
       data-id=${one.id}
+      tabindex=${stop === one.id ? 0 : -1}
       aria-current=${app.selected === one.id ? "true" : "false"}
       @click=${() => app.select(one.id, { focus: app.isPhone })}
     >
