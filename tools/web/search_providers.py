@@ -149,7 +149,7 @@ class WebSearch:
     """Searches with one provider. Its address is the operator's choice, and is not judged."""
 
     def __init__(
-        self, provider: Provider, *, session: aiohttp.ClientSession, seconds: float = SECONDS
+        self, provider: Provider, *, session: aiohttp.ClientSession, seconds: float
     ) -> None:
         self.provider = provider
         self._session = session
@@ -213,7 +213,9 @@ class WebSearch:
 
 
 @asynccontextmanager
-async def searching(provider: Provider, *, agent: str) -> AsyncIterator[WebSearch]:
+async def searching(
+    provider: Provider, *, agent: str, seconds: float = SECONDS
+) -> AsyncIterator[WebSearch]:
     """A search over HTTP, without cookies, proxies and credentials but the provider's key."""
     trusted = ssl.create_default_context()
     trusted.load_verify_locations(certifi.where())
@@ -223,7 +225,7 @@ async def searching(provider: Provider, *, agent: str) -> AsyncIterator[WebSearc
         trust_env=False,
         headers={"User-Agent": agent, "Accept": "application/json"},
     ) as session:
-        yield WebSearch(provider, session=session)
+        yield WebSearch(provider, session=session, seconds=seconds)
 
 
 def _found(url: Any, title: Any, text: Any) -> Found:
