@@ -226,6 +226,10 @@ class RedisSaver(AsyncOnlySaver):
         ]
         await obeyed(self._put_writes, keys=names, args=args)
 
+    @property
+    def prunes_at_end(self) -> bool:
+        return isinstance(self._retention, retention.KeepLatestAtEnd)
+
     async def retain(
         self, thread_id: str, policy: Retention | None = None, *, fence: str = ""
     ) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Protocol
 
 from graphs.event_log import ThreadLog
@@ -18,6 +19,11 @@ TEMPORARY_SECONDS = 3600
 
 class Steps(Protocol):
     """The steps of runs: what the checkpoint saver has of them."""
+
+    @property
+    def prunes_at_end(self) -> bool: ...
+
+    async def retain(self, thread_id: str, /, *, fence: str) -> int: ...
 
     async def adelete_for_runs(self, run_ids: list[str], /) -> None: ...
 
@@ -59,6 +65,10 @@ class Teller:
             return Queued()
         if not record.status.is_terminal:
             return Queued()
+        if self._steps is not None and self._steps.prunes_at_end:
+            # A thread that works again is pruned at that run's end.
+            with contextlib.suppress(FencedError):
+                await self._steps.retain(record.checkpoint_thread, fence=IDLE)
         await self._log.close(
             record.thread_id,
             record.run_id,

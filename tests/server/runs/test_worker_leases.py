@@ -39,6 +39,10 @@ class Steps:
 
     runs: list[str] = field(default_factory=list)
     threads: list[str] = field(default_factory=list)
+    prunes_at_end: bool = False
+
+    async def retain(self, thread_id: str, /, *, fence: str) -> int:
+        raise AssertionError(f"{thread_id} is not to be pruned under {fence}")
 
     async def adelete_for_runs(self, run_ids: Sequence[str], /) -> None:
         self.runs += run_ids
