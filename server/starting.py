@@ -163,10 +163,15 @@ def _overtaken(record: RunRecord, pending: Sequence[str]) -> bool:
 
 
 def _command(record: RunRecord, answer: Any, pending: Sequence[str]) -> Command[Any]:
-    """One pending interrupt is answered by its id: a bare answer would be kept for the next one."""
+    """One pending interrupt is answered by its id: a bare answer would be kept for the next one.
+
+    Of answers by id only those that still wait are given: an earlier attempt may have come so far.
+    """
     told = dict(record.asked.command or {}) if not record.resumes else {}
-    named = isinstance(answer, Mapping) and answer and set(answer) <= set(pending)
-    if len(pending) == 1 and not named and not forks(record.asked):
+    named = answer if isinstance(answer, Mapping) else {}
+    if left := {one: named[one] for one in pending if one in named}:
+        answer = left
+    elif len(pending) == 1 and not forks(record.asked):
         answer = {pending[0]: answer}
     return command_of({**told, "resume": answer})
 

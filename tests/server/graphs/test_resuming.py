@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 
+from tests.faults.polling import eventually
 from tests.server.graphs import app
 from tests.server.graphs.desk import SAID, Desk, failure, finished, paused
 
@@ -129,6 +132,31 @@ async def test_a_worker_that_dies_within_an_answered_step_gives_the_answer_again
 
 
 @pytest.mark.parametrize("way", ["decision", "command"])
+async def test_a_death_between_two_answered_questions_gives_the_other_its_own_answer(
+    desk: Desk,
+) -> None:
+    desk.serve(app.broad(desk.witness))
+    pause = paused(await desk.run({"done": []}))
+    answers = {one.id: f"for {one.value['question']}" for one in pause.interrupts}
+    desk.witness.hold = {"ask_right"}
+    given: dict[str, Any] = {"resume": answers, "resumes": 1}
+    work = asyncio.create_task(desk.run({"done": []}, token=2, **given))
+    await eventually(partial(_stored, desk, "ask_left"), within=5, what="the left one is stored")
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    desk.witness.hold.clear()
+    finished(await desk.run({"done": []}, token=3, **given))
+    done = await desk.done()
+    assert sorted(done) == ["ask_left", "ask_right", "for ask_left", "for ask_right"]
+
+
+async def _stored(desk: Desk, word: str) -> bool:
+    latest = await desk.saver.aget_tuple({"configurable": {"thread_id": "default:t"}})
+    assert latest is not None
+    writes = latest.pending_writes or ()
+    return any(channel == "done" and word in value for _, channel, value in writes)
+
+
 async def test_an_answer_to_the_first_question_never_answers_the_second(
     desk: Desk, way: str
 ) -> None:
