@@ -54,7 +54,11 @@ async def run_call(
             said = f"{tool.name} was not run: no approval of these arguments is there to be used."
             return _not_made(said, call, branch, runtime)
     context.ledger.tool_call()
-    where = {"agent": agent.name, "task_id": branch["task"]["id"], "call_id": call["id"]}
+    where: dict[str, Any] = {
+        "agent": agent.name,
+        "task_id": branch["task"]["id"],
+        "call_id": call["id"],
+    }
     emit(runtime, events.ToolStarted(**where, tool=tool.name, args=call["args"]))
     started = now()
     result = await _noted(call, tool, key=key, runtime=runtime)

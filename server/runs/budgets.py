@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from redis.asyncio import Redis
@@ -137,7 +137,7 @@ class TenantBudgets:
     async def used(self, tenant: str, period: Period) -> Amounts:
         """What a tenant has spent in the present period, with what is held."""
         name = self._keys.tenant_budget(tenant, label(period, self._clock()))
-        stored: dict[bytes, bytes] = await self._redis.hgetall(name)
+        stored = cast("dict[bytes, bytes]", await self._redis.hgetall(name))
         found = {one: float(stored.get(one.encode(), 0)) for one in _AMOUNTS}
         whole = {one: round(found[one]) for one in _AMOUNTS if one not in ("cost", "seconds")}
         return Amounts(**whole, cost=found["cost"], seconds=found["seconds"])
