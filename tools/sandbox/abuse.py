@@ -40,6 +40,18 @@ async def assault(sandbox: Sandbox, attack: Attack, *, limits: Limits) -> Findin
     return Finding(name=attack.name, holds=attack.holds(execution, limits), execution=execution)
 
 
+async def assault_session(sandbox: Sandbox, attack: Attack, *, limits: Limits) -> Finding:
+    """Run one attack as a cell of a session of its own, which has to be of use afterwards."""
+    session = await sandbox.create(files={"kept.txt": b"kept"})
+    try:
+        execution = await session.run(attack.code, timeout=attack.seconds)
+        after = await session.run("import sys\nprint('af' + 'ter')")
+        holds = attack.holds(execution, limits) and after.stdout == "after\n"
+        return Finding(name=attack.name, holds=holds, execution=execution)
+    finally:
+        await session.close()
+
+
 def _held(execution: Execution, limits: Limits) -> bool:
     return execution.outcome is Outcome.FINISHED and execution.stdout == "held\n"
 
@@ -53,6 +65,10 @@ def _within_budget(execution: Execution, limits: Limits) -> bool:
 
 def _no_more_files(execution: Execution, limits: Limits) -> bool:
     return execution.outcome in {Outcome.OUT_OF_MEMORY, Outcome.TIMED_OUT}
+
+
+def _no_harm(execution: Execution, limits: Limits) -> bool:
+    return execution.outcome in {Outcome.FINISHED, Outcome.KILLED} and not execution.stdout
 
 
 def _ended_as(outcome: Outcome) -> Callable[[Execution, Limits], bool]:
@@ -265,7 +281,8 @@ print("held" if len(pids) <= 3 and os.getppid() <= 2 else pids)
         code="""
 import glob, os
 own = {"HOME", "LANG", "LOGNAME", "PATH", "TMPDIR", "USER", "MALLOC_ARENA_MAX", "PWD",
-       "LD_LIBRARY_PATH"}
+       "LD_LIBRARY_PATH", "IPYTHONDIR", "MPLBACKEND", "MPLCONFIGDIR", "OMP_NUM_THREADS",
+       "OPENBLAS_NUM_THREADS"}
 passed = set(os.environ) - own
 for path in glob.glob("/proc/[0-9]*/environ"):
     try:
@@ -283,14 +300,33 @@ print("held" if not passed else sorted(passed))
 import os
 open_ones = [(fd, os.readlink(f"/proc/self/fd/{fd}")) for fd in range(3, 256)
              if os.path.lexists(f"/proc/self/fd/{fd}")]
+# A kernel has two pipes more: what it is asked, and what it answers.
+if len([name for _, name in open_ones if name.startswith("pipe:")]) == len(open_ones) == 2:
+    open_ones = []
 try:
     others = [name for name in os.listdir("/proc/1/fd")
-              if int(name) > 2 and "[eventfd]" not in os.readlink(f"/proc/1/fd/{name}")]
+              if int(name) > 2 and os.readlink(f"/proc/1/fd/{name}")[:5] not in ("anon_", "pipe:")]
 except OSError:
     others = []
 print("held" if not open_ones and not others else (open_ones, others))
 """,
         holds=_held,
+    ),
+    Attack(
+        name="write into every descriptor",
+        code="""
+import os, struct
+forged = [b"\\xff" * 4096, struct.pack(">cI", b"O", 2**31), struct.pack(">cI", b"D", 2) + b"{}",
+          b"D" * 100_000]
+for fd in range(3, 2000):
+    for frame in forged:
+        try:
+            os.set_blocking(fd, False)
+            os.write(fd, frame)
+        except OSError:
+            break
+""",
+        holds=_no_harm,
     ),
     Attack(
         name="flood the output",

@@ -17,7 +17,8 @@ HEAD = struct.Struct(">cI")
 NONCE_BYTES = 16
 
 CELL, PUT = b"C", b"P"
-HELLO, OUTPUT, DONE, WRITTEN = b"H", b"O", b"D", b"W"
+HELLO, BEGUN, OUTPUT, DONE, WRITTEN = b"H", b"B", b"O", b"D", b"W"
+_KINDS = frozenset({HELLO, BEGUN, OUTPUT, DONE, WRITTEN})
 
 TEXT_BYTES = 64 * 1024
 HTML_BYTES = 512 * 1024
@@ -84,7 +85,7 @@ class FrameReader:
         found: list[Frame] = []
         while len(self._held) >= HEAD.size:
             kind, length = HEAD.unpack_from(self._held)
-            if kind not in {HELLO, OUTPUT, DONE, WRITTEN} or length > FRAME_BYTES:
+            if kind not in _KINDS or length > FRAME_BYTES:
                 raise ProtocolError(f"a frame {kind!r} of {length:,} bytes")
             end = HEAD.size + length
             if len(self._held) < end:

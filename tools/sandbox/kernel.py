@@ -287,21 +287,31 @@ class Kernel:
                 self._put(body[16:])
 
     def _cell(self, code: str) -> None:
-        try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            end = end_of(self._cells.run(code))
-        except BaseException as error:  # noqa: BLE001 - an interrupt between two lines of ours
-            end = {"ok": False, "exit": 1, "interrupted": isinstance(error, KeyboardInterrupt)}
-        finally:
-            if os.getpid() != self._own:
-                # A fork of the cell's that came back here.
-                os._exit(0)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end: dict[str, Any] = {"ok": False, "exit": 1, "interrupted": True}
+        # An interrupt may come between any two lines of ours.
+        with contextlib.suppress(BaseException):
+            try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                self._wire.tell(b"B", id=self._nonce)
+                end = end_of(self._cells.run(code))
+            finally:
+                self._turn_deaf()
+                if os.getpid() != self._own:
+                    # A fork of the cell's that came back here.
+                    os._exit(0)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # the cell's own doing
                 stream.flush()
         self._end_others()
         self._wire.tell(b"D", id=self._nonce, **end)
+
+    def _turn_deaf(self) -> None:
+        while True:
+            try:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+            except KeyboardInterrupt:
+                continue
+            return
 
     def _end_others(self) -> None:
         """Processes end with the cell that started them."""

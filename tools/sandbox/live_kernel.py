@@ -49,6 +49,7 @@ class _Cell:
     outputs_bytes: int = 0
     left_out: bool = False
     reason: Outcome | None = None
+    begun: bool = False
     done: frames.Done | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -183,14 +184,12 @@ class LiveKernel:
         if cell is None or cell.reason is not None:
             return
         cell.reason = reason
-        loop = asyncio.get_running_loop()
-        handle = loop.call_later(GRACE_SECONDS, self._lose_patience, cell)
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self._lose_patience, cell)
         if self._main is None:
-            handle.cancel()
             self.stop(reason)
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._main, signal.SIGINT)
+        elif cell.begun:
+            # Before that it would not hear it.
+            self._signal_interrupt()
 
     def stop(self, reason: Outcome = Outcome.KILLED) -> None:
         """Kill the whole tree, for the first reason given."""
@@ -220,6 +219,11 @@ class LiveKernel:
         if self._group is None or self.dead:
             return self._killed
         return self._group.kills()
+
+    def _signal_interrupt(self) -> None:
+        if self._main is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._main, signal.SIGINT)
 
     def _lose_patience(self, cell: _Cell) -> None:
         if self._cell is cell and not cell.ended.is_set():
@@ -269,6 +273,8 @@ class LiveKernel:
             self._first_words.feed(data)
 
     def _hear(self, data: bytes) -> None:
+        if self._stopped is not None:
+            return
         try:
             for frame in self._reader.feed(data):
                 self._heed(frame)
@@ -282,6 +288,11 @@ class LiveKernel:
             case frames.HELLO:
                 if not self._greeted.done():
                     self._greeted.set_result(frames.hello(frame.body))
+            case frames.BEGUN:
+                if cell is not None and frames.nonce_of(frame.body) == cell.nonce:
+                    cell.begun = True
+                    if cell.reason is not None:
+                        self._signal_interrupt()
             case frames.OUTPUT:
                 if cell is not None and frames.nonce_of(frame.body) == cell.nonce:
                     _keep(cell, frame.body)

@@ -239,16 +239,18 @@ async def test_the_sandbox_dies_with_its_worker(sandbox: Sandbox) -> None:
 
 
 ORDINARY_USER = """
-import asyncio, pathlib, sys
+import asyncio, logging, pathlib, sys
 sys.path.insert(0, {root!r})
-from tools.sandbox.abuse import ATTACKS, assault
+from tools.sandbox.abuse import ATTACKS, assault, assault_session
 from tools.sandbox.find import Sizes, Unavailable, open_sandbox
 from tools.sandbox.sandbox import Limits
 
 async def main():
-    limits = Limits(memory_bytes=96 * 1024 * 1024)
+    limits = Limits(memory_bytes=96 * 1024 * 1024, seconds=6.0)
     binary = pathlib.Path({bwrap!r})
-    sandbox = await open_sandbox(bwrap=binary, limits=limits, sizes=Sizes(concurrency=4))
+    sizes = Sizes(concurrency=4, kernels=len(ATTACKS))
+    logging.disable()
+    sandbox = await open_sandbox(bwrap=binary, limits=limits, sizes=sizes)
     if isinstance(sandbox, Unavailable):
         return print("unavailable:", sandbox.reason, sandbox.remedy)
     user, *_ = sandbox.describe().guarantees
@@ -257,6 +259,10 @@ async def main():
     for finding in await asyncio.gather(*findings):
         if not finding.holds:
             print(finding)
+    findings = (assault_session(sandbox, attack, limits=limits) for attack in ATTACKS)
+    for finding in await asyncio.gather(*findings):
+        if not finding.holds:
+            print("session", finding)
     print("done")
 
 asyncio.run(main())
