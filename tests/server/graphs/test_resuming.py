@@ -131,7 +131,6 @@ async def test_a_worker_that_dies_within_an_answered_step_gives_the_answer_again
     assert await desk.done() == ["ask", "yes", "last"]
 
 
-@pytest.mark.parametrize("way", ["decision", "command"])
 async def test_a_death_between_two_answered_questions_gives_the_other_its_own_answer(
     desk: Desk,
 ) -> None:
@@ -157,6 +156,7 @@ async def _stored(desk: Desk, word: str) -> bool:
     return any(channel == "done" and word in value for _, channel, value in writes)
 
 
+@pytest.mark.parametrize("way", ["decision", "command"])
 async def test_an_answer_to_the_first_question_never_answers_the_second(
     desk: Desk, way: str
 ) -> None:
