@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
+from guardrails import policy
 from models import catalogue
 from models.chat import ChatModel
 from models.embedder import Embedder
@@ -21,7 +22,7 @@ from models.minilm import MiniLM
 from models.progress import Progress
 from models.registry import Registry, Role
 from models.remembering import RememberingEmbedder
-from server import house_models, loop, redis_check, sandboxing
+from server import house_models, loop, redis_check, sandboxing, web_tools
 from server.redis_client import open_redis
 from server.redis_server import RedisServer, RedisServerError
 from server.settings import Settings
@@ -192,6 +193,21 @@ class Building:
         if isinstance(sandbox, Unavailable):
             return unavailable(sandbox.reason, remedy=sandbox.remedy)
         return run_python(self.sessions(sandbox))
+
+    async def web(self, rules: Sequence[policy.Rule]) -> Sequence[Tool]:
+        """The web's tools, as far as they are configured."""
+        since = time.monotonic()
+        tools = await self._stack.enter_async_context(
+            web_tools.web_tools(self._settings, rules=rules)
+        )
+        if tools:
+            self._told("Web", ", ".join(tool.name for tool in tools), since=since)
+        for name in web_tools.without_rule(tools, rules):
+            self._progress.note(
+                f"warning: {name} is refused, as no rule of the policy lets it be called; see"
+                " docs/web.md"
+            )
+        return tools
 
     async def chat_models(
         self, registry: Registry, *, redis: Redis, keys: Keys

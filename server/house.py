@@ -23,7 +23,7 @@ from models.embedder import Embedder
 from models.llama import LlamaServer
 from models.progress import Progress
 from models.registry import Role
-from server import house_models, lock, policy_section
+from server import house_models, lock, policy_section, web_tools
 from server import registry as registries
 from server.approvals.allowed import judging
 from server.approvals.answering import answer
@@ -171,9 +171,11 @@ async def open_house(
                 registry = house_models.local(llama, timeout=settings.model_timeout)
             assert registry is not None
             models = await build.chat_models(registry, redis=redis, keys=keys)
-        tools = {tool.name: tool for tool in (search_documents(knowledge), build.coding(sandbox))}
-        agents = roster.build()
         rules = rules_of(settings)
+        web = await build.web(rules) if part.works else ()
+        own = (search_documents(knowledge), build.coding(sandbox))
+        tools = {tool.name: tool for tool in (*own, *web)}
+        agents = web_tools.with_tools(roster.build(), web)
         runs = Runs(records=records, log=log, queue=queue, durability=durability, steps=saver)
         approvals = Approvals(
             ApprovalStore(redis, keys),

@@ -41,6 +41,7 @@ from server.sections import (
     WebhookBase,
     WebhookSecret,
 )
+from server.web_section import WebSettings
 
 PREFIX = "COUNTERPOINT_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -55,7 +56,7 @@ def _home(variable: str, fallback: str) -> Path:
     return (Path(base) if base else Path.home() / fallback) / "counterpoint"
 
 
-class Settings(LimitSettings, CheckSettings, BaseSettings):
+class Settings(LimitSettings, CheckSettings, WebSettings, BaseSettings):
     """The configuration of one Counterpoint process; frozen."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
