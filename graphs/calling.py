@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
 from langgraph.runtime import Runtime
 from pydantic import ValidationError
