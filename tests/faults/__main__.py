@@ -25,6 +25,8 @@ from tests.faults.scenarios.catalogue import SCENARIOS, Scenario
 from tests.faults.stage import stage
 
 LONGEST_SECONDS = 180.0
+FULL_EVERY = 10
+"""Scenarios that have a long form play it with every so many seeds: 1, 11, 21, …"""
 
 
 @dataclass
@@ -34,18 +36,26 @@ class Tally:
     scenario: Scenario
     passed: int = 0
     failed: list[tuple[int, str]] = field(default_factory=list)
+    kills: int = 0
     seconds: float = 0.0
     longest: float = 0.0
 
 
-async def play(scenario: Scenario, seed: int, *, nursery: Nursery, folder: Path) -> None:
-    """Once. Raises what went wrong, with the way to play it again."""
+async def play(
+    scenario: Scenario, seed: int, *, nursery: Nursery, folder: Path, full: bool = False
+) -> int:
+    """Once; how many processes were killed on the way, as far as counted.
+
+    Raises what went wrong, with the way to play it again.
+    """
     try:
         async with (
             asyncio.timeout(LONGEST_SECONDS),
             stage(seed, nursery=nursery, folder=folder) as there,
         ):
+            there.full = full
             await scenario.play(there)
+            return there.kills
     except Exception as error:
         error.add_note(f"again: make faults FAULT_SEED={seed} FAULT_ONLY={scenario.name}")
         raise
@@ -80,7 +90,10 @@ async def _one(
         started = time.monotonic()
         folder = root / f"{tally.scenario.name}-{seed}"
         try:
-            await play(tally.scenario, seed, nursery=nursery, folder=folder)
+            full = seed % FULL_EVERY == 1
+            tally.kills += await play(
+                tally.scenario, seed, nursery=nursery, folder=folder, full=full
+            )
             tally.passed += 1
         except Exception as error:  # noqa: BLE001 - the edge: the next seed is played
             tally.failed.append((seed, _said(error)))
@@ -101,7 +114,8 @@ def _tell(tally: Tally) -> None:
     mean = tally.seconds / max(1, played)
     print(
         f"{tally.scenario.number:3} {tally.scenario.name:24} {tally.passed:4} of {played} passed, "
-        f"{mean:.1f} s each, the longest {tally.longest:.1f} s",
+        f"{mean:.1f} s each, the longest {tally.longest:.1f} s"
+        + (f", {tally.kills} kills" if tally.kills else ""),
         flush=True,
     )
     for seed, said in tally.failed:

@@ -20,7 +20,11 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
-KINDS = {"worker": "tests.faults.worker", "api": "tests.faults.api"}
+KINDS = {
+    "worker": "tests.faults.worker",
+    "api": "tests.faults.api",
+    "decider": "tests.faults.decider",
+}
 _ROOT = Path(__file__).parent.parent.parent
 _READY_SECONDS = 30.0
 _END_SECONDS = 20.0

@@ -14,6 +14,7 @@ from graphs.keys import Keys, thread_name
 from graphs.saver import RedisSaver
 from server.runs.ledger import RedisRunLedgers
 from server.runs.record import RunRecord
+from tests.faults import countersigned
 from tests.faults.graph import steps_of
 from tests.faults.provider import Books
 from tests.faults.world import World
@@ -65,10 +66,7 @@ class Evidence:
 
 
 async def verdict(found: Evidence) -> list[str]:
-    """Each thing that does not hold, in words; nothing where all is well.
-
-    The audit chain has no place here yet: what verifies it is called from here.
-    """
+    """Each thing that does not hold, in words; nothing where all is well."""
     problems: list[str] = []
     for run in found.accepted:
         problems += _terminal(run, found.records.get(run.run_id))
@@ -78,7 +76,20 @@ async def verdict(found: Evidence) -> list[str]:
     problems += await _effects(found)
     problems += await _ledgers(found)
     problems += await _left(found)
+    problems += await _countersigned(found)
     return problems
+
+
+async def _countersigned(found: Evidence) -> list[str]:
+    """(iii, v, vi) What people were asked, what they said, and what ran."""
+    records = {run_id: record for run_id, record in found.records.items() if record is not None}
+    return await countersigned.problems(
+        found.redis,
+        found.keys,
+        runs={run_id: str(record.status) for run_id, record in records.items()},
+        tenants={run.tenant for run in found.accepted},
+        calls=await found.world.calls(),
+    )
 
 
 def _terminal(run: Accepted, record: RunRecord | None) -> list[str]:
@@ -108,13 +119,17 @@ async def _log(run: Accepted, found: Evidence) -> list[str]:
         problems.append(f"(i) {run.name}: {len(ends)} terminal events; its log ends {kinds[-4:]}")
     elif ends[0] != len(kinds) - 1:
         problems.append(f"(v) {run.name}: events behind its end: {kinds[ends[0] :]}")
-    attempts = [
-        event["attempt"]
-        for _, run_id, event in entries
-        if run_id == run.run_id and event["type"] == "run.started"
-    ]
-    if attempts != sorted(attempts):
-        problems.append(f"(v) {run.name}: attempts began in the order {attempts}")
+    attempts: list[int] = []
+    for _, run_id, event in entries:
+        if run_id != run.run_id:
+            continue
+        if event["type"] == PAUSED:
+            # A run that goes on after a pause counts its attempts anew.
+            attempts = []
+        if event["type"] == "run.started":
+            attempts.append(event["attempt"])
+            if attempts != sorted(attempts):
+                problems.append(f"(v) {run.name}: attempts began in the order {attempts}")
     return problems
 
 

@@ -1,15 +1,18 @@
 """A model provider that fails as asked and keeps its own books: what it served, and to whom.
 
-A question that holds ``run rN`` is booked on that run.
+A question that holds ``run rN`` is booked on that run. One that holds ``do [[...]] done`` (rounds
+of calls, as `calling` writes them) is answered with these calls, round by round.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
+import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -19,6 +22,15 @@ import orjson
 from bench.endpoint import INPUT_TOKENS, Answer, answer_to, pieces
 
 _NAME = re.compile(r"\brun (r\d+)\b")
+_ROUNDS = re.compile(r"do (\[\[.*?\]\]) done")
+
+Call = tuple[str, Mapping[str, Any]]
+"""A tool's name, and the arguments."""
+
+
+def calling(name: str, rounds: Sequence[Sequence[Call]]) -> str:
+    """A question of a run that makes the model want these calls, those of a round at once."""
+    return f"For run {name} do {json.dumps(rounds)} done"
 
 
 class Fault(StrEnum):
@@ -118,8 +130,7 @@ class Provider:
         books: Books,
         fault: Fault | None,
     ) -> None:
-        answer = answer_to(body)
-        deltas = pieces(answer)
+        answer, deltas = _wanted(body)
         match fault:
             case Fault.MALFORMED if answer.tool:
                 deltas = deltas[: len(deltas) // 2]
@@ -162,6 +173,33 @@ class Provider:
         books.told += 1
         books.tokens += INPUT_TOKENS + written
         await _event(writer, {"choices": [], "usage": usage})
+
+
+def _wanted(body: Mapping[str, Any]) -> tuple[Answer, list[dict[str, Any]]]:
+    """The answer, and the deltas in which it is sent."""
+    texts = [str(one.get("content") or "") for one in body["messages"]]
+    found = next((match for text in texts if (match := _ROUNDS.search(text))), None)
+    if found is None:
+        answer = answer_to(body)
+        return answer, pieces(answer)
+    rounds = json.loads(found[1])
+    names = {name for calls in rounds for name, _ in calls}
+    made = sum(
+        any(call["function"]["name"] in names for call in one.get("tool_calls") or ())
+        for one in body["messages"]
+    )
+    if made >= len(rounds):
+        return Answer(tokens=("Done.",)), [{"content": "Done."}]
+    calls = [
+        {
+            "index": index,
+            "id": f"call_{time.monotonic_ns()}_{index}",
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(args)},
+        }
+        for index, (name, args) in enumerate(rounds[made])
+    ]
+    return Answer(tool=rounds[made][0][0], args={}), [{"tool_calls": [one]} for one in calls]
 
 
 async def _refuse(writer: asyncio.StreamWriter, status: int, *headers: str) -> None:

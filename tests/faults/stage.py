@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from redis.exceptions import RedisError
 from graphs.event_log import EventLog
 from graphs.keys import DEFAULT_TENANT, Keys
 from graphs.saver import RedisSaver
+from server.approvals.record import Approval, ApprovalStatus
+from server.approvals.store import Filter
 from server.redis_client import open_redis
 from server.runs.asked import Asked
 from server.runs.durability import Durability
@@ -28,8 +30,9 @@ from tests.faults import oracle
 from tests.faults.nursery import Child, Nursery
 from tests.faults.oracle import Accepted, OracleError, Repeated
 from tests.faults.polling import eventually
-from tests.faults.provider import Provider
+from tests.faults.provider import Call, Provider, calling
 from tests.faults.proxy import ChaosProxy
+from tests.faults.queue import approvals_of
 from tests.faults.redis_process import RedisProcess
 from tests.faults.world import World
 
@@ -40,7 +43,10 @@ LETTERS = "ssssfs"
 
 
 class Stage:
-    """What a scenario works with. Its own client reaches Redis by a clean line."""
+    """What a scenario works with. Its own client reaches Redis by a clean line.
+
+    ``full``: a scenario that has a long form plays that; ``kills`` counts what it has killed.
+    """
 
     def __init__(
         self,
@@ -68,6 +74,8 @@ class Stage:
         self.gone: list[str] = []
         self.world_url = world_server.url
         self.folder = folder
+        self.full = False
+        self.kills = 0
         self._count = 0
 
     def use(self, redis: Redis, queue: RunQueue, *, replicas: int = 0) -> None:
@@ -80,6 +88,7 @@ class Stage:
         # Synced at once while somebody waits, as our own Redis is.
         durability = Durability(redis, disk=True, hurry=True, replicas=replicas, seconds=1.0)
         self.runs = Runs(records=self.records, log=self.log, queue=queue, durability=durability)
+        self.approvals = approvals_of(redis, self.keys, queue, records=self.records)
 
     def program(self, *, steps: int | None = None) -> str:
         """Eight to ten steps, some of them three branches wide."""
@@ -139,10 +148,35 @@ class Stage:
         )
         return self.note(record, name=name, program=None)
 
-    def config(self) -> Path:
+    async def accept_calls(self, *rounds: Sequence[Call], **options: Any) -> Accepted:
+        """A run of the researcher alone, who wants these calls, those of a round at once."""
+        name = self.name()
+        said = {"role": "user", "content": calling(name, rounds)}
+        record = await self.runs.create(
+            Asked(
+                input={"messages": [said]},
+                config={"configurable": {"agent": "researcher"}},
+                user="ruth",
+            ),
+            thread_id=f"thread-{name}",
+        )
+        return self.note(record, name=name, program=None, **options)
+
+    async def pending(self) -> list[Approval]:
+        """What waits for a person, the oldest first."""
+        wanted = Filter(statuses=frozenset({ApprovalStatus.PENDING}))
+        found, _ = await self.approvals.list(DEFAULT_TENANT, wanted, limit=1_000)
+        return found
+
+    async def kill(self, child: Child) -> None:
+        """SIGKILL, counted."""
+        self.kills += 1
+        await child.kill()
+
+    def config(self, more: str = "") -> Path:
         """A counterpoint.toml that serves the graph under test."""
         path = self.folder / "counterpoint.toml"
-        path.write_text(f'[graphs]\nwork = "{GRAPH}"\n')
+        path.write_text(f'[graphs]\nwork = "{GRAPH}"\n{more}')
         return path
 
     async def pause(self, seconds: float) -> None:

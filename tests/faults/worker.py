@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +19,38 @@ from langgraph.graph import StateGraph
 
 from agents import roster
 from bench.baseline import searching
+from graphs import events
 from graphs.event_log import EventLog
 from graphs.keys import Keys
 from graphs.store import RedisStore
-from guardrails import limits, policy
+from guardrails import limits
 from models import chat
 from models.registry import ModelSpec, Role, ToolMode
+from server.approvals.sweeper import ApprovalSweeper, swept
 from server.executor import Executor, GraphExecutor
 from server.graph_source import GraphSource
+from server.pauses import Pauses
+from server.permits import QueuePermits
 from server.redis_client import open_redis
 from server.registry import GraphRegistry
 from server.runs.admission import Admission
+from server.runs.effects import RedisEffects
 from server.runs.ledger import RedisRunLedgers
 from server.runs.queue import RunQueue
+from server.runs.record import RunRecord
 from server.runs.records import RunRecords
 from server.runs.worker import RunWorker
 from server.team import TeamExecutor
-from tests.faults import clock, graph
+from tests.faults import clock, graph, tools
 from tests.faults.nursery import say
+from tests.faults.queue import approvals_of
+from tests.faults.world import Phase, Place, World
 
 WORLD = "FAULTS_WORLD"
 _ROOT = Path(__file__).parent.parent.parent
+SWEEP_SECONDS = 0.3
+ASKED = "asked"
+"""The step at which a thread is held when what it asks is in the queue and it is not yet paused."""
 _LIMITS = limits.Limits(steps=60, tokens=200_000, cost=1.0, seconds=600.0)
 
 
@@ -94,23 +106,26 @@ async def _work(spec: dict[str, Any]) -> None:
             )
         )
         stack.push_async_callback(model.aclose)
-        search = searching()
-        team = TeamExecutor(
-            registry=registry,
-            ledgers=ledgers,
-            agents=roster.build(),
-            models=dict.fromkeys(Role, model),
-            tools={search.name: search},
-            rules=[policy.Rule(tool="*", decision=policy.Decision.ALLOW)],
-            limits=_LIMITS,
-        )
         records = RunRecords(
             redis,
             keys,
             lease_seconds=spec["lease"],
+            max_attempts=spec.get("max_attempts", 3),
             admission=Admission(tenant_concurrency=spec.get("tenant_concurrency", 0)),
         )
         queue = await stack.enter_async_context(RunQueue(spec["url"], keys))
+        approvals = approvals_of(redis, keys, queue, records=records)
+        team = TeamExecutor(
+            registry=registry,
+            ledgers=ledgers,
+            agents=tools.armed(roster.build()),
+            models=dict.fromkeys(Role, model),
+            tools={tool.name: tool for tool in (searching(), *tools.writing(World(world)))},
+            rules=tools.RULES,
+            limits=_LIMITS,
+            permits=partial(QueuePermits, approvals),
+            effects=partial(RedisEffects, redis, keys),
+        )
         worker = RunWorker(
             records=records,
             log=EventLog(redis, keys),
@@ -123,7 +138,17 @@ async def _work(spec: dict[str, Any]) -> None:
             concurrency=spec.get("concurrency", 4),
             grace_seconds=spec.get("grace", 3.0),
             sole_owner=False,
+            on_pause=partial(_paused, Pauses(approvals, rules=tools.RULES), World(world)),
         )
         await stack.enter_async_context(worker)
+        sweeper = ApprovalSweeper(approvals)
+        await stack.enter_async_context(swept(sweeper, every_seconds=SWEEP_SECONDS))
         say(now="ready", pid=os.getpid())
         await stop.wait()
+
+
+async def _paused(
+    asking: Pauses, world: World, record: RunRecord, paused: events.RunInterrupted
+) -> None:
+    await asking(record, paused)
+    await graph.hold(world, Place(run=record.thread_id, step=ASKED, phase=Phase.AFTER))

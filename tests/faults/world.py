@@ -5,8 +5,10 @@ It lives in a Redis of its own, so that effects are counted whatever becomes of 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, cast
 
@@ -80,6 +82,18 @@ class Done:
     """Seconds since the epoch, by the clock of the machine and not of the process."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Called:
+    """One call of a tool as it arrived; ``order`` names it, ``key`` is its idempotency key."""
+
+    tool: str
+    order: str
+    amount: int
+    key: str
+    run_id: str
+    pid: int
+
+
 class World:
     """Used by the graph's steps inside the workers and by the scenario outside."""
 
@@ -151,6 +165,36 @@ class World:
         """``run|step`` of each effect that was applied under its key."""
         found = await cast("Any", self._redis.hkeys("applied"))
         return {name.decode() for name in found}
+
+    async def call(self, called: Called) -> None:
+        """A tool was run, once more."""
+        await cast("Any", self._redis.rpush("calls", json.dumps(asdict(called))))
+
+    async def calls(self) -> list[Called]:
+        """All runs of tools, in the order in which they happened."""
+        found = await cast("Any", self._redis.lrange("calls", 0, -1))
+        return [Called(**json.loads(entry)) for entry in found]
+
+    async def start(self) -> None:
+        """Whoever waits for the start goes on."""
+        await self._redis.set("started", 1)
+
+    async def started(self) -> None:
+        """Wait for the start."""
+
+        async def look() -> bool:
+            return bool(await self._redis.exists("started"))
+
+        await eventually(look, within=_LONGEST_SECONDS, what="the start", every=0.002)
+
+    async def tell_outcome(self, told: Mapping[str, str]) -> None:
+        """What came of somebody's decision."""
+        await cast("Any", self._redis.rpush("outcomes", json.dumps(dict(told))))
+
+    async def outcomes(self) -> list[dict[str, str]]:
+        """What came of all decisions."""
+        found = await cast("Any", self._redis.lrange("outcomes", 0, -1))
+        return [json.loads(entry) for entry in found]
 
 
 def _done(entry: bytes) -> Done:

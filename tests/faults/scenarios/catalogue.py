@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from tests.faults.scenarios import kills, outages, people, providers, readers, tenants, zombies
+from tests.faults.scenarios import (
+    approvals,
+    approvals_killed,
+    kills,
+    outages,
+    people,
+    providers,
+    readers,
+    tenants,
+    zombies,
+)
 from tests.faults.stage import Stage
 
 
@@ -37,6 +47,13 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario(number=12, name="one-idempotency-key", play=people.one_key),
     Scenario(number=13, name="cancelled", play=people.cancelled),
     Scenario(number=14, name="one-decision", play=people.one_decision),
+    Scenario(number=14, name="racing-deciders", play=approvals.races),
+    Scenario(number=14, name="decision-killed", play=approvals_killed.around_decisions),
+    Scenario(number=14, name="killed-when-asked", play=approvals.dies_when_asked),
+    Scenario(number=14, name="killed-when-decided", play=approvals.dies_when_decided),
+    Scenario(number=14, name="killed-in-the-tool", play=approvals.dies_in_the_tool),
+    Scenario(number=14, name="expires-unattended", play=approvals.expires_unattended),
+    Scenario(number=14, name="restart-while-waiting", play=approvals.survives_a_restart),
     Scenario(number=15, name="while-paused", play=people.while_paused),
     Scenario(number=16, name="provider-bad-day", play=providers.bad_day),
     Scenario(number=16, name="killed-in-a-model-call", play=providers.dies_in_a_call),

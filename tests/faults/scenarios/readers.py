@@ -74,9 +74,12 @@ class Reader:
 
 
 @asynccontextmanager
-async def replicas(there: Stage, *, count: int) -> AsyncIterator[list[tuple[Child, str]]]:
-    """API processes over the stage's Redis, each with its URL."""
+async def replicas(
+    there: Stage, *, count: int, config: str = ""
+) -> AsyncIterator[list[tuple[Child, str]]]:
+    """API processes over the stage's Redis, each with its URL; ``config`` is TOML to be added."""
     made = []
+    path = there.config(config)
     for number in range(count):
         port = free_port()
         spec = {
@@ -84,7 +87,7 @@ async def replicas(there: Stage, *, count: int) -> AsyncIterator[list[tuple[Chil
             "data_dir": str(there.folder / f"api-{number}"),
             "environment": {
                 "COUNTERPOINT_REDIS_URL": there.server.url,
-                "COUNTERPOINT_CONFIG": str(there.config()),
+                "COUNTERPOINT_CONFIG": str(path),
                 WORLD: there.world_url,
             },
         }
