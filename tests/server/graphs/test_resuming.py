@@ -140,7 +140,7 @@ def test_a_death_between_answers_gives_what_is_left_its_own_answer(left: list[st
         values={},
         next=("ask",),
         config={},
-        metadata={"run_id": "r"},  # type: ignore[typeddict-unknown-key]
+        metadata={"run_id": "r"},
         created_at=None,
         parent_config=None,
         tasks=(PregelTask(id="t", name="ask", path=(), interrupts=asked),),
