@@ -61,7 +61,8 @@ class SharingRedis(Redis):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._line = ScriptLine(self._connected)
+        self._seconds: float | None = self.connection_pool.connection_kwargs.get("socket_timeout")
+        self._line = ScriptLine(self._connected, seconds=self._seconds)
         self._shared: AbstractConnection | None = None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -83,7 +84,10 @@ class SharingRedis(Redis):
             # What it does not reach at once is tried again on the ordinary way.
             cast("Any", self._shared).retry = Retry(NoBackoff(), 0)
         assert self._shared is not None
+        self._shared.socket_timeout = self._seconds
         await cast("Any", self._shared).connect()
+        # The line minds it for all calls; here each write would be a task of its own.
+        self._shared.socket_timeout = None
         return self._shared
 
 

@@ -29,14 +29,16 @@ class ScriptLine:
     calls were made is not known.
     """
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, *, seconds: float | None = None) -> None:
+        """``seconds``: how long a reply may take; the connection has no limit of its own then."""
         self._connect = connect
+        self._seconds = seconds
         self._opening = asyncio.Lock()
         self._open: _Open | None = None
 
     async def call(self, *words: Any) -> Any:
         """Raises ResponseError for what Redis refuses, and redis' ConnectionError or TimeoutError
-        where the line is lost or no reply comes in the connection's ``socket_timeout``."""
+        where the line is lost or no reply comes in time."""
         line = self._open
         if line is None or line.lost is not None:
             line = await self._opened()
@@ -54,18 +56,18 @@ class ScriptLine:
                 former, self._open = self._open, None
                 if former is not None:
                     await former.close()
-                self._open = _Open(await self._connect())
+                self._open = _Open(await self._connect(), seconds=self._seconds)
             return self._open
 
 
 class _Open:
     """The line while one connection lives."""
 
-    def __init__(self, connection: AbstractConnection) -> None:
+    def __init__(self, connection: AbstractConnection, *, seconds: float | None) -> None:
         self.lost: Exception | None = None
         self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self._seconds = connection.socket_timeout
+        self._seconds = seconds
         self._out: list[bytes] = []
         # Who waits for a reply, and since when, in the order of the calls.
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
