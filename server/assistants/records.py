@@ -21,6 +21,8 @@ TEAM = "team"
 # As in LangGraph's own servers, so that an id which a client has written down still fits here.
 _NAMESPACE = uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 _PAGE = 200
+# Of so many the beginning is remembered.
+_TENANTS = 1_000
 BUILT_IN: Mapping[str, Any] = {"created_by": "system"}
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -114,6 +116,7 @@ class Assistants:
         self._graphs = graphs
         self._agents = tuple(agents)
         self._begun = redis.register_script(BEGUN)
+        self._known_begun: dict[str, bytes] = {}
         self._create = redis.register_script(CREATE)
         self._append = redis.register_script(APPEND)
         self._choose = redis.register_script(CHOOSE)
@@ -272,7 +275,13 @@ class Assistants:
         return made
 
     async def _since(self, tenant: str) -> bytes:
-        return cast("bytes", await self._begun(keys=[self._keys.assistants_begun(tenant)]))
+        """When the tenant's built-in ones began, which once told stays: each run asks."""
+        if (known := self._known_begun.get(tenant)) is not None:
+            return known
+        begun = cast("bytes", await self._begun(keys=[self._keys.assistants_begun(tenant)]))
+        if len(self._known_begun) < _TENANTS:
+            self._known_begun[tenant] = begun
+        return begun
 
     def _built_in(self) -> Mapping[str, Definition]:
         agents = {
