@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from tools.retrieval.errors import BadFilter
 
 # Fields of the passage itself; every other name is a field of the user's metadata.
 OWN_FIELDS = frozenset({"document_id", "title", "source", "media_type", "page", "ingested_at"})
+# Anything else stands in quotes in the engine's paths.
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _BOUNDS = frozenset({"gt", "gte", "lt", "lte"})
 
 
@@ -44,9 +47,11 @@ def conditions(filters: Mapping[str, Any] | None) -> tuple[Condition, ...]:
 
 
 def _condition(name: str, wanted: Any) -> Condition:
-    field = name if name in OWN_FIELDS else f"metadata.{name}"
-    if not name or any(mark in name for mark in "[]\"'"):
+    parts = name.split(".")
+    if not all(parts) or any(mark in name for mark in "[]\"'\\"):
         raise BadFilter(f"filter {name!r}: not a field's name; use the name as given at ingest")
+    path = ".".join(part if _PLAIN.fullmatch(part) else f'"{part}"' for part in parts)
+    field = name if name in OWN_FIELDS else f"metadata.{path}"
     match wanted:
         case dict() if wanted and set(wanted) <= _BOUNDS:
             if not all(_is_number(bound) for bound in wanted.values()):
@@ -55,7 +60,7 @@ def _condition(name: str, wanted: Any) -> Condition:
         case float():
             return Within(field=field, gte=wanted, lte=wanted)
         case bool():
-            return AnyOf(field=f"flags.{name}", values=(int(wanted),))
+            return AnyOf(field=f"flags.{path}", values=(int(wanted),))
         case str() | int():
             return AnyOf(field=field, values=(wanted,))
         case list() | tuple() if wanted and (

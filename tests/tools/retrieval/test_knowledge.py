@@ -167,3 +167,24 @@ class CountingParser(Parser):
         self.calls += 1
         await asyncio.sleep(0)
         return await self._parser.parse(data, name=name, format=format)
+
+
+@pytest.mark.parametrize("name", ["a:b", "my field", "ü", ":", "$%&/", " ", "line\nend"])
+async def test_a_field_may_have_any_name(knowledge: LocalKnowledge, name: str) -> None:
+    place = {"tenant": "acme", "collection": "named"}
+    await knowledge.ingest_text(
+        "Holiday rules.", name=name, metadata={name: "yes", f"{name}!": True}, **place
+    )
+    for filters, found in (
+        ({name: "yes"}, 1),
+        ({name: "no"}, 0),
+        ({f"{name}!": True}, 1),
+        ({f"{name}!": False}, 0),
+    ):
+        assert len(await knowledge.search("holiday", filters=filters, **place)) == found
+
+
+@pytest.mark.parametrize("name", ["", "a..b", ".", 'a"b', "a[0]", "a\\b"])
+async def test_what_is_no_name_is_refused_by_name(knowledge: LocalKnowledge, name: str) -> None:
+    with pytest.raises(BadFilter, match="filter"):
+        await knowledge.search("holiday", tenant="acme", collection="named", filters={name: "x"})
