@@ -1,4 +1,4 @@
-"""`counterpoint ingest`: files and folders into a collection."""
+"""`counterpoint ingest`: files, folders and pages of the web into a collection."""
 
 from __future__ import annotations
 
@@ -13,50 +13,72 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from server import client as clients
-from server import files, ingesting, loop, progress, settings
+from server import files, ingesting, loop, progress, settings, web_tools
 from server.commands import options
 from server.exits import CommandFailed, Exit
+from tools.web.addresses import AddressError
+from tools.web.fetching import Fetcher
 
 
 @click.command("ingest")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, metavar="PATH|URL...")
 @options.collection
 @options.url
 @options.as_json
 @options.debug
 def command(
-    paths: tuple[Path, ...],
+    sources: tuple[str, ...],
     collection: str | None,
     url: str | None,
     data_dir: Path | None,
     *,
     as_json: bool,
 ) -> int:
-    """Make files searchable, and all files of folders; what is unchanged costs nothing.
+    """Make files searchable, all files of folders, and pages by their URLs; what is unchanged
+    costs nothing.
 
     Exit code 0 when all went in, 4 when some could not be read, 1 when none could, 2 for a
-    missing path or an empty folder.
+    missing path or an empty folder. A page is fetched by this command, by the rules of the web.
     """
     configured = settings.load(data_dir=data_dir, collection=collection)
     options.invocation().data_dir = configured.data_dir
-    found = _collected(paths)
+    found = _collected(sources)
     return loop.run(_ingest(found, configured=configured, url=url, as_json=as_json))
 
 
-def _collected(paths: Sequence[Path]) -> list[files.File]:
+def _collected(sources: Sequence[str]) -> list[ingesting.Source]:
+    """Files first, then pages, each once."""
+    paths: list[Path] = []
+    pages: dict[ingesting.Address, None] = {}
     try:
-        return files.collect(paths)
+        for one in sources:
+            if (page := ingesting.address(one)) is not None:
+                pages[page] = None
+            else:
+                paths.append(Path(one))
+        return [*(files.collect(paths) if paths else ()), *pages]
     except files.NothingToRead as error:
         raise CommandFailed(str(error), code=Exit.USAGE) from None
+    except AddressError as error:
+        raise CommandFailed(f"a URL {error}", code=Exit.USAGE) from None
 
 
 async def _ingest(
-    found: list[files.File], *, configured: settings.Settings, url: str | None, as_json: bool
+    found: list[ingesting.Source],
+    *,
+    configured: settings.Settings,
+    url: str | None,
+    as_json: bool,
 ) -> Exit:
     console = Console(stderr=True)
     bar = progress.for_console(console)
-    async with clients.connect(configured, url=url, progress=bar, runs=False) as client:
-        summary = await with_bar(client, found, collection=configured.collection, console=console)
+    async with (
+        clients.connect(configured, url=url, progress=bar, runs=False) as client,
+        web_tools.fetcher(configured) as fetcher,
+    ):
+        summary = await with_bar(
+            client, found, collection=configured.collection, console=console, fetcher=fetcher
+        )
     if as_json:
         rows = [asdict(outcome) for outcome in summary.outcomes]
         click.echo(json.dumps({"collection": configured.collection, "items": rows}))
@@ -66,10 +88,11 @@ async def _ingest(
 
 async def with_bar(
     client: httpx.AsyncClient,
-    found: Sequence[files.File],
+    found: Sequence[ingesting.Source],
     *,
     collection: str | None,
     console: Console,
+    fetcher: Fetcher | None = None,
 ) -> ingesting.Summary:
     """Ingest under a bar of files, rate and time left."""
     summary = ingesting.Summary()
@@ -85,7 +108,9 @@ async def with_bar(
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("", total=len(found), rate="", name=found[0].name if found else "")
-        async for outcome in ingesting.ingest(client, found, collection=collection):
+        async for outcome in ingesting.ingest(
+            client, found, collection=collection, fetcher=fetcher
+        ):
             summary.outcomes.append(outcome)
             done = len(summary.outcomes)
             speed = bar.tasks[0].speed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import re
@@ -25,6 +26,8 @@ from server.wire.messages import storable
 from tools.retrieval.documents import DocumentVersion
 from tools.retrieval.errors import ParseError, TooLarge
 from tools.retrieval.knowledge import Ingested
+from tools.web import addresses
+from tools.web.addresses import AddressError
 
 PATH = "/documents"
 MAX_FILES = 1_000
@@ -294,10 +297,15 @@ def _described(version: DocumentVersion) -> dict[str, Any]:
 
 
 def file_name(given: str | None) -> str:
-    """A file's name, perhaps with a relative path: printable and of bounded length.
+    """A file's name, perhaps with a relative path, or a page's URL: printable, of bounded length.
 
-    It is a label: no file is ever opened by it.
+    It is a label: no file is ever opened by it, and no page fetched.
     """
+    if (given or "").lower().startswith(("http://", "https://")):
+        with contextlib.suppress(AddressError):
+            url = addresses.parse(given or "").url
+            if len(url) <= LONGEST_NAME and ".." not in url.split("/"):
+                return url
     name = _CONTROL.sub("", storable(given or "")).replace("\\", "/").strip()
     parts = [part for part in PurePosixPath(name).parts if part not in {"/", "..", "."}]
     return "/".join(parts)[-LONGEST_NAME:]

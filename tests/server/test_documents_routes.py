@@ -160,14 +160,28 @@ async def test_a_body_over_the_limit_is_refused_with_the_remedy(parts: Parts) ->
 JSON = {"Content-Type": "application/json"}
 
 
-@given(given=st.text())
-def test_a_files_name_is_printable_and_goes_nowhere(given: str) -> None:
+def goes_nowhere(given: str) -> None:
     name = file_name(given)
     assert len(name) <= 1_024
     assert not name.startswith("/")
     assert ".." not in name.split("/")
     assert not any(ord(sign) < 32 or 0xD800 <= ord(sign) <= 0xDFFF for sign in name)
     assert file_name(name) == name
+
+
+@given(given=st.text())
+def test_a_files_name_is_printable_and_goes_nowhere(given: str) -> None:
+    goes_nowhere(given)
+
+
+@given(rest=st.text(alphabet="ab./:?#[@\\üé", max_size=20))
+def test_a_name_like_a_url_is_a_label_all_the_same(rest: str) -> None:
+    goes_nowhere(f"https://{rest}")
+
+
+def test_a_pages_url_is_its_name() -> None:
+    assert file_name("HTTPS://A.example/x/y?b=c#d") == "https://a.example/x/y?b=c"
+    assert file_name("https://user:pass@a.example/") == "https:/user:pass@a.example"
 
 
 def test_a_relative_path_is_kept() -> None:

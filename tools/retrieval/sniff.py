@@ -92,6 +92,8 @@ _OTHER = {
 _HTML = re.compile(
     rb"<!doctype\s+html|<html[\s>]|<head[\s>]|<body[\s>]|<(?:div|p|h1|table|title)[\s>]", re.I
 )
+_ADDRESS = re.compile(r"https?://[^/?#]*(/[^?#]*)")
+_PROGRAMS = frozenset({".php", ".pl"})
 _PROLOGUE = re.compile(rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*", re.S)
 
 
@@ -100,7 +102,7 @@ def sniff(data: bytes, *, name: str) -> Format:
 
     Raises EmptyDocument, EncryptedDocument, DamagedDocument or UnsupportedType.
     """
-    suffix = PurePath(name).suffix.lower()
+    suffix = _suffix(name)
     if not data.strip():
         raise EmptyDocument(f"{name}: holds no text; nothing to ingest")
     if b"%PDF-" in data[:1024]:
@@ -121,6 +123,13 @@ def sniff(data: bytes, *, name: str) -> Format:
             )
         raise _unsupported(name, "binary data")
     return _sniff_text(data, suffix=suffix)
+
+
+def _suffix(name: str) -> str:
+    """What a name ends in; of a URL its path's end, unless it names what only made the page."""
+    address = _ADDRESS.match(name)
+    suffix = PurePath(address[1] if address else name).suffix.lower()
+    return "" if address and suffix in _PROGRAMS else suffix
 
 
 def _sniff_text(data: bytes, *, suffix: str) -> Format:

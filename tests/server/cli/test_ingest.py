@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from server import files
+import pytest
+
+from server import files, ingesting
 from tests.server.cli.program import Program
 from tests.tools.retrieval.making import pdf
+from tests.tools.web.site import page, serving
+from tools.web.addresses import AddressError
+
+PICTURE = page(b"\x89PNG", media_type="image/png")
+ALLOWED = {"COUNTERPOINT_WEB_ALLOW": '["127.0.0.1"]'}
 
 
 def bad_files(folder: Path) -> None:
@@ -88,3 +96,33 @@ def test_files_of_one_name_keep_apart(tmp_path: Path) -> None:
     names = [file.name for file in found]
     assert len(set(names)) == 3
     assert all(name.endswith(("docs/a.md", "docs/b.md")) for name in names)
+
+
+async def test_a_page_is_ingested_by_its_url(program: Program) -> None:
+    html = "<title>Leave</title><h1>Leave</h1><p>Everyone has 30 days of holiday.</p>"
+    async with serving({"/leave.php": page(html), "/picture": PICTURE}) as site, program.up() as up:
+        await up.ready()
+        url = f"http://127.0.0.1:{site.port}/leave.php?y=1"
+        picture = f"http://127.0.0.1:{site.port}/picture"
+        inner = f"http://127.0.0.2:{site.port}/"
+        allowed = replace(program, variables={**program.variables, **ALLOWED})
+
+        first = await allowed.run("ingest", f"{url}#top", picture, inner, "--json")
+        assert first.code == 4
+        items = {one["name"]: one for one in json.loads(first.out)["items"]}
+        assert items[url]["status"] == "added"
+        assert "it is image/png" in items[picture]["error"]
+        assert "web_allow" in items[inner]["error"]
+
+        found = await program.run("search", "days of holiday")
+        assert f"{url}, Leave" in found.out
+    assert len(site.got) == 2
+
+
+def test_an_argument_is_a_page_where_it_is_a_url() -> None:
+    assert ingesting.address("docs/a.md") is None
+    page_ = ingesting.address("HTTP://A.example/b c".replace(" ", "%20") + "#d")
+    assert page_ is not None
+    assert page_.name == "http://a.example/b%20c"
+    with pytest.raises(AddressError, match="user name or password"):
+        ingesting.address("https://user:pass@a.example/")

@@ -1,0 +1,26 @@
+"""Which format a document is in."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.retrieval.sniff import Format, sniff
+
+HTML = b"<!doctype html><title>x</title><p>Hello."
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "found"),
+    [
+        ("https://a.example/index.php?page=b.py", HTML, Format.HTML),
+        ("https://a.example/", HTML, Format.HTML),
+        ("https://a.md/", b"plain", Format.TEXT),
+        ("https://a.example/README.md#x", b"# Hello", Format.MARKDOWN),
+        ("https://a.example/x.py?raw=1", b"x = 1", Format.CODE),
+        ("index.php", HTML, Format.CODE),
+    ],
+)
+def test_a_page_is_not_taken_for_the_program_that_made_it(
+    name: str, data: bytes, found: Format
+) -> None:
+    assert sniff(data, name=name) is found
