@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
@@ -15,9 +18,18 @@ from rich.table import Table
 
 from server import sandboxing, settings
 from tools.run_python import ending
-from tools.sandbox.abuse import ATTACKS, Finding, assault
-from tools.sandbox.find import Unavailable
-from tools.sandbox.sandbox import Execution, Isolation, Limits, Outcome, Sandbox
+from tools.sandbox import guest_packages
+from tools.sandbox.abuse import ATTACKS, Finding, assault, assault_session
+from tools.sandbox.find import Unavailable, python_to_equip
+from tools.sandbox.sandbox import (
+    Execution,
+    Isolation,
+    Limits,
+    Outcome,
+    Sandbox,
+    SandboxError,
+    checked_path,
+)
 
 
 @click.group("sandbox", help="Run code in the sandbox, and check what the sandbox holds off here.")
@@ -28,17 +40,26 @@ def group() -> None:
 @group.command("run")
 @click.argument("source", type=click.File("rb"), metavar="FILE", default="-")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def run(source: BinaryIO, *, as_json: bool) -> None:
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write figures, tables and files that the code makes into this folder.",
+)
+def run(source: BinaryIO, *, as_json: bool, out: Path | None) -> None:
     """Run FILE (`-`: standard input) exactly as the coder would.
 
     Exit code 0 when the code finished, 1 when it did not.
     """
     code = source.read().decode("utf-8", "replace")
-    execution = asyncio.run(_run(code))
+    execution, files = asyncio.run(_run(code, with_files=out is not None))
+    if out is not None:
+        _write(files | _figures(execution), out)
     if as_json:
         _print_json(_as_json(execution))
     else:
         click.echo(execution.stdout, nl=False)
+        for output in execution.outputs:
+            click.echo("\n".join(part for part in (output.text, *output.left_out) if part))
         click.echo(execution.stderr, nl=False, err=True)
         if note := ending(execution):
             click.echo(note, err=True)
@@ -57,26 +78,80 @@ def check(*, as_json: bool) -> None:
     sys.exit(0 if all(finding.holds for finding in findings) else 1)
 
 
-async def _run(code: str) -> Execution:
+@group.command("install")
+def install() -> None:
+    """Install what code may import: numpy, pandas, matplotlib and others, apart from the server.
+
+    About 170 MB to download and 760 MB on disk. Run it again to have newer ones.
+    """
+    asyncio.run(_install())
+
+
+async def _run(code: str, *, with_files: bool) -> tuple[Execution, dict[str, bytes]]:
     async with _opened() as (sandbox, _):
         try:
-            return await sandbox.run(code)
-        except ValueError as error:
+            session = await sandbox.create()
+            execution = await session.run(code)
+            entries = await session.files() if with_files else ()
+            return execution, {one.path: await session.get(one.path) for one in entries}
+        except (ValueError, SandboxError) as error:
             raise click.ClickException(str(error)) from None
 
 
 async def _check() -> tuple[Isolation, list[Finding]]:
     async with _opened() as (sandbox, limits):
-        findings = [await assault(sandbox, attack, limits=limits) for attack in ATTACKS]
+        findings = []
+        for attack in ATTACKS:
+            findings.append(await assault(sandbox, attack, limits=limits))
+            held = await assault_session(sandbox, attack, limits=limits)
+            findings.append(replace(held, name=f"{attack.name}, in a session"))
         return sandbox.describe(), findings
+
+
+async def _install() -> None:
+    configured = _settings()
+    python = python_to_equip()
+    if python is None:
+        raise click.ClickException("there is no Python that the sandbox could use")
+    folder = sandboxing.packages_folder(configured)
+    click.echo(f"Installing packages for Python {python.version} into {folder}")
+    try:
+        target = await guest_packages.install(
+            folder, python, packages=(*guest_packages.USEFUL, *configured.sandbox.packages)
+        )
+        async with _opened() as (sandbox, _):
+            await guest_packages.keep_fonts(sandbox, target)
+    except (SandboxError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo("Code may import them once the server is started again")
+
+
+def _figures(execution: Execution) -> dict[str, bytes]:
+    """What the code showed, as files."""
+    found: dict[str, bytes] = {}
+    for number, output in enumerate(execution.outputs, start=1):
+        forms = (("png", output.png), ("svg", output.svg.encode()), ("html", output.html.encode()))
+        found |= {f"output-{number}.{ending_}": content for ending_, content in forms if content}
+    return found
+
+
+def _write(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        path = folder / checked_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _settings() -> settings.Settings:
+    try:
+        return settings.load()
+    except settings.ConfigurationError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @asynccontextmanager
 async def _opened() -> AsyncIterator[tuple[Sandbox, Limits]]:
-    try:
-        configured = settings.load()
-    except settings.ConfigurationError as error:
-        raise click.ClickException(str(error)) from None
+    configured = _settings()
     limits = sandboxing.limits_of(configured)
     sandbox = await sandboxing.opened(configured)
     if isinstance(sandbox, Unavailable):
@@ -95,6 +170,17 @@ def _as_json(execution: Execution) -> dict[str, Any]:
         "exit_code": execution.exit_code,
         "seconds": round(execution.seconds, 3),
         "output_truncated": execution.output_truncated,
+        "outputs": [
+            {
+                "kind": output.kind.value,
+                "text": output.text,
+                "html": output.html,
+                "svg": output.svg,
+                "png": base64.b64encode(output.png).decode(),
+                "left_out": output.left_out,
+            }
+            for output in execution.outputs
+        ],
     }
 
 

@@ -147,14 +147,10 @@ async def _first_that_works(
     kernel = Path(__file__).with_name("kernel.py").read_text("utf-8")
     machine = platform.machine()
     complaints: list[str] = []
-    # A Python that the dropped user reaches needs no copy, so it goes first.
     # One that has packages goes before all others.
     pythons = sorted(
-        pythons,
-        key=lambda each: (
-            guest_packages.of(packages, each) is None,
-            not _runnable(each.executable, users=users),
-        ),
+        _reachable_first(pythons, users=users),
+        key=lambda each: guest_packages.of(packages, each) is None,
     )
     for binary, python in itertools.product(binaries, pythons):
         folder = None
@@ -190,6 +186,17 @@ async def _first_that_works(
         await sandbox.close()
         complaints.append(complaint)
     return Unavailable(reason=complaints[0], remedy=_remedy(complaints[0]))
+
+
+def python_to_equip() -> Interpreter | None:
+    """For which Python packages are to be installed; None where there is none at all."""
+    users = tuple(interpreter.unprivileged_ids(1)) if interpreter.is_root() else ()
+    return next(iter(_reachable_first(interpreter.interpreters(), users=users)), None)
+
+
+def _reachable_first(pythons: list[Interpreter], *, users: tuple[int, ...]) -> list[Interpreter]:
+    """A Python that the dropped user reaches needs no copy."""
+    return sorted(pythons, key=lambda each: not _runnable(each.executable, users=users))
 
 
 def _staging_folder() -> Path:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.sandbox.interpreter import Interpreter
-from tools.sandbox.sandbox import SandboxError
+from tools.sandbox.sandbox import Outcome, Sandbox, SandboxError
 
 USEFUL = (
     "ipython>=9",
@@ -28,6 +28,11 @@ USEFUL = (
 )
 FONTS = ".fonts"
 """Where matplotlib's list of fonts is kept, which takes it seconds to make."""
+_FIND_FONTS = """
+import matplotlib, matplotlib.font_manager, pathlib, shutil
+for path in pathlib.Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):
+    shutil.copy(path, path.name)
+"""
 
 
 def of(folder: Path | None, python: Interpreter) -> Path | None:
@@ -39,10 +44,11 @@ def of(folder: Path | None, python: Interpreter) -> Path | None:
 
 
 async def install(folder: Path, python: Interpreter, *, packages: Sequence[str]) -> Path:
-    """Install ``packages`` for ``python`` with pip; where they lie. Takes minutes.
+    """Install ``packages`` for ``python`` with pip, which talks to the terminal; where they lie.
 
     Raises:
-        SandboxError: pip failed; its last words are in the message.
+        SandboxError: pip failed.
+        OSError: the folder cannot be written.
     """
     target = folder / f"python{python.version}"
     target.mkdir(parents=True, exist_ok=True)
@@ -55,19 +61,34 @@ async def install(folder: Path, python: Interpreter, *, packages: Sequence[str])
         "--disable-pip-version-check",
         "install",
         "--quiet",
+        "--progress-bar=on",
         "--root-user-action=ignore",
         "--upgrade",
-        "--only-binary",
-        ":all:",
-        "--target",
-        str(target),
+        "--only-binary=:all:",
+        f"--target={target}",
         *packages,
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
     )
-    assert process.stdout is not None
-    told = (await process.stdout.read()).decode("utf-8", "replace").strip()
     if await process.wait() != 0:
-        raise SandboxError(f"pip could not install them: {told.rpartition(chr(10))[2]}")
+        raise SandboxError("pip could not install the packages; its own words are above")
     return target
+
+
+async def keep_fonts(sandbox: Sandbox, target: Path) -> None:
+    """Have matplotlib look for fonts once, in the sandbox, and keep what it found.
+
+    Raises:
+        SandboxError: it could not; each kernel then does it again.
+    """
+    session = await sandbox.create()
+    try:
+        made = await session.run(_FIND_FONTS, timeout=60.0)
+        if made.outcome is not Outcome.FINISHED:
+            raise SandboxError(f"matplotlib found no fonts: {made.stderr.strip()[-200:]}")
+        fonts = target / FONTS
+        fonts.mkdir(exist_ok=True)
+        for entry in await session.files():
+            content = await session.get(entry.path)
+            await asyncio.to_thread((fonts / Path(entry.path).name).write_bytes, content)
+    finally:
+        await session.close()

@@ -36,7 +36,14 @@ def test_code_that_fails_ends_with_1(cli: CliRunner, tmp_path: Path) -> None:
 def test_json_has_the_whole_execution(cli: CliRunner) -> None:
     result = cli.invoke(group, ["run", "--json"], input="1")
     told = json.loads(result.stdout)
-    assert (told["stdout"], told["outcome"], told["exit_code"]) == ("1\n", "finished", 0)
+    assert (told["outputs"][0]["text"], told["outcome"], told["exit_code"]) == ("1", "finished", 0)
+
+
+def test_files_that_the_code_writes_come_out(cli: CliRunner, tmp_path: Path) -> None:
+    code = "import os; os.mkdir('d'); n = open('d/a.csv', 'w').write('1,2')"
+    result = cli.invoke(group, ["run", "--out", "made"], input=code)
+    assert result.exit_code == 0
+    assert (tmp_path / "made" / "d" / "a.csv").read_text() == "1,2"
 
 
 def test_a_missing_binary_is_one_line(cli: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +58,10 @@ def test_check_says_what_holds(cli: CliRunner, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("server.commands.sandbox.ATTACKS", quick)
     told = json.loads(cli.invoke(group, ["check", "--json"]).stdout)
     assert told["ok"]
-    assert [attack["holds"] for attack in told["attacks"]] == [True]
+    assert [(attack["name"], attack["holds"]) for attack in told["attacks"]] == [
+        ("reach the network", True),
+        ("reach the network, in a session", True),
+    ]
     assert "network" in {guarantee["name"] for guarantee in told["guarantees"]}
 
 
