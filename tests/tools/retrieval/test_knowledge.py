@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -171,7 +172,7 @@ class CountingParser(Parser):
 
 @pytest.mark.parametrize("name", ["a:b", "my field", "ü", ":", "$%&/", " ", "line\nend"])
 async def test_a_field_may_have_any_name(knowledge: LocalKnowledge, name: str) -> None:
-    place = {"tenant": "acme", "collection": "named"}
+    place: dict[str, Any] = {"tenant": "acme", "collection": "named"}
     await knowledge.ingest_text(
         "Holiday rules.", name=name, metadata={name: "yes", f"{name}!": True}, **place
     )
