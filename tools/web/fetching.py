@@ -28,7 +28,7 @@ from tools.web.errors import (
     PageUnreachableError,
     PageUnreadableError,
 )
-from tools.web.resolver import JudgedResolver
+from tools.web.resolver import ApartResolver, JudgedResolver
 
 OPEN_PORTS = frozenset(addresses.PORTS.values())
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -95,11 +95,12 @@ class Fetcher:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        self._judge = JudgedResolver(self._opened, inner=self._resolver or ApartResolver())
         trusted = ssl.create_default_context()
         trusted.load_verify_locations(certifi.where())
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=JudgedResolver(self._opened, inner=self._resolver),
+                resolver=self._judge,
                 use_dns_cache=False,
                 force_close=True,
                 ssl=trusted,
@@ -125,6 +126,8 @@ class Fetcher:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+            # A connector closes only a resolver of its own.
+            await self._judge.close()
 
     async def fetch(self, url: str, *, may_follow: MayFollow | None = None) -> Fetched:
         """The page at ``url``, or where it leads.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.web.addresses import AddressError, Opened, RefusedError, check, is_public, parse
-from tools.web.resolver import JudgedResolver
+from tools.web.resolver import ApartResolver, JudgedResolver
 
 CLOSED = Opened()
 
@@ -219,3 +221,39 @@ async def test_one_bad_address_among_a_name_s_is_enough() -> None:
 async def test_an_address_with_a_scope_is_judged_too() -> None:
     with pytest.raises(RefusedError):
         await JudgedResolver(CLOSED, inner=Names(x=["fe80::1%eth0"])).resolve("x")
+
+
+async def test_names_are_looked_up_by_the_machine_and_judged() -> None:
+    apart = ApartResolver(threads=1)
+    found = await apart.resolve("localhost", 80)
+    assert {one["host"] for one in found} <= {"127.0.0.1", "::1"}
+    assert found[0]["port"] == 80
+    judged = JudgedResolver(CLOSED, inner=apart)
+    with pytest.raises(RefusedError):
+        await judged.resolve("localhost", 80)
+    await judged.close()
+    with pytest.raises(RuntimeError):
+        await apart.resolve("localhost", 80)
+
+
+async def test_a_lookup_that_hangs_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging, over = threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        hanging.set()
+        over.wait(10)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    apart = ApartResolver(threads=1)
+    waiting = [asyncio.create_task(apart.resolve("slow.example")) for _ in range(40)]
+    try:
+        assert await asyncio.to_thread(hanging.wait, 10)
+        # The loop's own threads are free.
+        assert await asyncio.to_thread(lambda: "done") == "done"
+    finally:
+        over.set()
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await apart.close()
