@@ -22,8 +22,6 @@ from server.part import Part
 if TYPE_CHECKING:
     from server.house import House
 
-_COLLECT_AT = (5_000, 20, 20)
-
 _STARTING = {
     Part.ALL: "Starting Counterpoint; its data is in {folder}",
     Part.API: "Starting Counterpoint's API; runs are advanced by `counterpoint worker`",
@@ -128,8 +126,6 @@ def _warm(opened: House) -> asyncio.Task[None]:
         # What is there now stays: no collection has to look at it again.
         gc.collect()
         gc.freeze()
-        # A run makes many objects and few cycles: look for those less often.
-        gc.set_threshold(*_COLLECT_AT)
 
     return asyncio.create_task(warm(), name="warm up")
 
