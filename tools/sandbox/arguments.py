@@ -21,6 +21,7 @@ PACKAGES = "/opt/packages"
 """Where the guest's own packages are mounted, read-only."""
 # Room for what libraries reserve and never touch; what they hold is counted elsewhere.
 _ADDRESS_SPACE = 4096 * MEBIBYTE
+_RESERVE = 32 * MEBIBYTE
 AHEAD = ("numpy", "pandas", "matplotlib.pyplot")
 """What a kernel imports before anybody waits for it."""
 
@@ -144,7 +145,8 @@ def kernel_command(
         limits.disk_bytes,
         limits.open_files,
         limits.processes,
-        limits.memory_bytes,
+        # A reserve of the kernel's own is in it.
+        limits.memory_bytes + _RESERVE,
         limits.memory_bytes + _ADDRESS_SPACE,
     )
     ahead = (PACKAGES, *AHEAD) if packages else ("",)

@@ -99,6 +99,11 @@ class BubblewrapSandbox:
         """Start the warm kernels, in the background."""
         self._pool.refill()
 
+    @property
+    def ready(self) -> int:
+        """How many kernels are warm."""
+        return self._pool.ready
+
     async def _kernel(self) -> LiveKernel:
         if not self._kernel_slots:
             raise SandboxError("all kernels are in use")

@@ -12,6 +12,7 @@ import _ast
 import base64
 import contextlib
 import fcntl
+import gc
 import io
 import json
 import linecache
@@ -31,6 +32,7 @@ HEAD = struct.Struct(">cI")
 FRAMES_SHOWN = 8
 TEXT_LIMIT = 64 * 1024
 ERROR_LIMIT = 8 * 1024
+RESERVE = 32 * 1024 * 1024
 LIMITS = {
     "text/plain": TEXT_LIMIT,
     "text/html": 512 * 1024,
@@ -185,6 +187,10 @@ def notebook(show: Show) -> Cells:
         def showsyntaxerror(self, *_: Any, **__: Any) -> None:
             self.problem = sys.exc_info()[1]
 
+        def _format_exception_for_storage(self, *_: Any, **__: Any) -> dict[str, Any]:
+            # Nobody reads it, and making it takes longer than all the rest.
+            return {"ename": "", "evalue": "", "traceback": []}
+
         def ask_exit(self) -> None:
             raise SystemExit(0)
 
@@ -198,8 +204,7 @@ def notebook(show: Show) -> Cells:
     sys.modules["__main__"] = shell.user_module
     warnings.filterwarnings("ignore", "To exit: use", UserWarning)
     # What the first error imports is there before anybody waits for it.
-    shell.run_cell("raise KeyError", store_history=False)
-    explained(KeyError())
+    explained(shell.run_cell("1 / 0", store_history=False).error_in_exec)
 
     class Notebook:
         name = "ipython"
@@ -288,22 +293,36 @@ class Kernel:
 
     def _cell(self, code: str) -> None:
         end: dict[str, Any] = {"ok": False, "exit": 1, "interrupted": True}
-        # An interrupt may come between any two lines of ours.
-        with contextlib.suppress(BaseException):
+        try:
             try:
+                self._grant(0)
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 self._wire.tell(b"B", id=self._nonce)
-                end = end_of(self._cells.run(code))
+                error = self._cells.run(code)
+                self._grant(RESERVE)
+                end = end_of(error)
             finally:
                 self._turn_deaf()
+                self._grant(RESERVE)
                 if os.getpid() != self._own:
                     # A fork of the cell's that came back here.
                     os._exit(0)
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):  # the cell's own doing
-                stream.flush()
-        self._end_others()
+        except BaseException as error:  # noqa: BLE001 - it may come between any two lines of ours
+            if not isinstance(error, KeyboardInterrupt):
+                end = {"ok": False, "exit": 1, "text": f"{type(error).__name__}\n"}
+                end["memory"] = isinstance(error, MemoryError)
+        if end.get("memory"):
+            gc.collect()
+        # What fails here is the cell's own doing, such as the last of its memory taken.
+        for tidy in (sys.stdout.flush, sys.stderr.flush, self._end_others):
+            with contextlib.suppress(Exception):
+                tidy()
         self._wire.tell(b"D", id=self._nonce, **end)
+
+    def _grant(self, more: int) -> None:
+        """A cell that took all memory leaves some for what has to be said of it."""
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (hard - RESERVE + more, hard))
 
     def _turn_deaf(self) -> None:
         while True:

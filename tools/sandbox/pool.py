@@ -22,6 +22,11 @@ class WarmKernels:
         self._filling: asyncio.Task[None] | None = None
         self._closed = False
 
+    @property
+    def ready(self) -> int:
+        """How many are."""
+        return len(self._ready)
+
     async def take(self) -> LiveKernel:
         """A kernel of one's own. Raises SandboxError."""
         if self._closed:
