@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
@@ -103,16 +103,22 @@ def spending(runtime: Runtime[TeamContext]) -> dict[str, Any]:
             runtime,
             events.LimitNear(limit=near.limit.value, used=near.used, maximum=near.maximum),
         )
-    return {"spent": asdict(runtime.context.ledger.spent)}
+    return {"spent": dict(vars(runtime.context.ledger.spent))}
 
 
 def opening_messages(agent: agent_module.Agent, *, rule: str = "") -> list[AnyMessage]:
     """An agent's system text, with a further rule for its model, and its examples."""
-    system = f"{agent.prompt.system}\n\n{rule}" if rule else agent.prompt.system
+    return list(_opening(agent.prompt, rule))
+
+
+@functools.lru_cache(maxsize=64)
+def _opening(prompt: agent_module.Prompt, rule: str) -> tuple[AnyMessage, ...]:
+    """Made once: messages are costly to make, and nobody changes one."""
+    system = f"{prompt.system}\n\n{rule}" if rule else prompt.system
     messages: list[AnyMessage] = [SystemMessage(system)]
-    for asked, answered in agent.prompt.examples:
+    for asked, answered in prompt.examples:
         messages += [HumanMessage(asked), AIMessage(answered)]
-    return messages
+    return tuple(messages)
 
 
 async def ask(

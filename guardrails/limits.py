@@ -166,12 +166,11 @@ class Ledger:
 
     @property
     def spent(self) -> Spent:
-        elapsed = self._clock() - self._started
-        return replace(self._spent, seconds=self._before.seconds + elapsed)
+        return replace(self._spent, seconds=self._seconds)
 
     @property
     def seconds_left(self) -> float:
-        return max(0.0, self.limits.seconds - self.spent.seconds)
+        return max(0.0, self.limits.seconds - self._seconds)
 
     def step(self) -> None:
         """Count one step of an agent. Raises LimitExceededError."""
@@ -253,7 +252,11 @@ class Ledger:
         if most is not None and used + wanted > most:
             raise LimitExceededError(limit, used=used if told is None else told, maximum=most)
 
+    @property
+    def _seconds(self) -> float:
+        return self._before.seconds + self._clock() - self._started
+
     def _check_time(self) -> None:
-        used = self.spent.seconds
+        used = self._seconds
         if used >= self.limits.seconds:
             raise LimitExceededError(Limit.SECONDS, used=used, maximum=self.limits.seconds)

@@ -8,6 +8,7 @@ question is shown as code.
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 from collections.abc import Iterator, Sequence
@@ -165,6 +166,7 @@ def _destination(written: str) -> str:
     return unescapeAll(written.removeprefix("<").removesuffix(">"))
 
 
+@functools.cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     # What a renderer may refuse is judged here like the rest.
