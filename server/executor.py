@@ -154,14 +154,16 @@ async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begu
         stops=await _stops(record, graph, head),
     )
     given = start.given if isinstance(start, starting.Begin) else None
-    answers = isinstance(given, Command) and given.resume is not None
+    answering = None
+    if isinstance(given, Command) and given.resume is not None:
+        answering = starting.answered(given, [one.id for one in head.interrupts])
     # What goes on where another run stopped goes on with its spending too.
     goes_on = bool(head.tasks) and (given is None or isinstance(given, Command))
     account, ledger = await ledgers.open(
         record,
         after=record.asked.continues
         or (str((head.metadata or {}).get("run_id") or record.run_id) if goes_on else None),
-        answering=[one.id for one in head.interrupts] if answers else None,
+        answering=answering,
     )
     return Begun(start=start, account=account, ledger=ledger, head=head)
 

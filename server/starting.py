@@ -6,9 +6,10 @@ an interrupt is never given to another one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send, StateSnapshot
@@ -16,6 +17,7 @@ from langgraph.types import Command, Send, StateSnapshot
 from server.runs.asked import Asked
 from server.runs.record import RunRecord
 
+_ID = re.compile(r"[0-9a-f]{32}")
 # What we say ourselves, or LangGraph keeps for itself.
 _RESERVED = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map", "run_id"})
 
@@ -78,7 +80,9 @@ def decide(
                 return Overtaken()
             if not ours or record.resumes:
                 return Begin(given=_command(record, answer, pending), forks=forks(asked))
-        elif (pending and set(pending) <= set(answering)) or (not pending and not ours):
+        elif left := [one for one in pending if one in answering]:
+            return Begin(given=_command(record, answer, left), forks=forks(asked))
+        elif not pending and not ours:
             return Begin(given=_command(record, answer, pending), forks=forks(asked))
     elif not ours:
         return Begin(given=first_input(asked), forks=forks(asked))
@@ -171,9 +175,21 @@ def _command(record: RunRecord, answer: Any, pending: Sequence[str]) -> Command[
     named = answer if isinstance(answer, Mapping) else {}
     if left := {one: named[one] for one in pending if one in named}:
         answer = left
-    elif len(pending) == 1 and not forks(record.asked):
+    elif len(pending) == 1 and not _is_by_id(answer) and not forks(record.asked):
         answer = {pending[0]: answer}
     return command_of({**told, "resume": answer})
+
+
+def answered(given: Command[Any], pending: Sequence[str]) -> list[str]:
+    """Those of the pending interrupts that a command has an answer for."""
+    if _is_by_id(given.resume):
+        return [one for one in pending if one in given.resume]
+    return list(pending)
+
+
+def _is_by_id(answer: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether LangGraph takes an answer for several, by their interrupts' ids."""
+    return isinstance(answer, Mapping) and bool(answer) and all(map(_ID.fullmatch, answer))
 
 
 def forks(asked: Asked) -> bool:

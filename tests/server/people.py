@@ -188,7 +188,7 @@ async def at_work(
     parts: Parts,
     redis: Redis,
     keys: Keys,
-    model: ScriptedModel | None = None,
+    model: ChatModel | None = None,
     *,
     rules: Sequence[policy.Rule] = RULES,
     world: World | None = None,

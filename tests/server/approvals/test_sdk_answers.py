@@ -51,9 +51,9 @@ async def inbox(parts: Parts, redis: Redis, keys: Keys) -> AsyncIterator[Inbox]:
     async with (
         at_work(parts, redis, keys, refunds(200, 300)) as people,
         served(build(people.parts)) as url,
+        get_client(url=url) as client,
     ):
-        async with get_client(url=url) as client:
-            yield Inbox(client=client, people=people)
+        yield Inbox(client=client, people=people)
 
 
 def _amount(interrupt: Any) -> int:

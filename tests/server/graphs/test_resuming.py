@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from langgraph.types import Interrupt, PregelTask, StateSnapshot
+from langgraph.types import Command, Interrupt, PregelTask, StateSnapshot
 
 from server import starting
 from server.runs.record import RunRecord
@@ -131,10 +131,24 @@ async def test_a_worker_that_dies_within_an_answered_step_gives_the_answer_again
     assert await desk.done() == ["ask", "yes", "last"]
 
 
-@pytest.mark.parametrize("left", [["i1"], ["i1", "i2"]])
-def test_a_death_between_answers_gives_what_is_left_its_own_answer(left: list[str]) -> None:
+IDS = [f"{number:032x}" for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("answered", "left", "given"),
+    [
+        (IDS, IDS[1:2], IDS[1:2]),
+        (IDS, IDS[1:], IDS[1:]),
+        # Answered in part, and what is left of it, or nothing, was not yet heard.
+        (IDS[:2], IDS[1:], IDS[1:2]),
+        (IDS[:2], IDS[2:], None),
+    ],
+)
+def test_a_death_between_answers_gives_each_question_its_own_answer_or_none(
+    answered: list[str], left: list[str], given: list[str] | None
+) -> None:
     """A worker that is killed leaves no note of the answer in the task that it was in."""
-    answers = {"i0": "no", "i1": "yes", "i2": {"decisions": []}}
+    answers = {one: {"decisions": [one]} for one in answered}
     asked = tuple(Interrupt(value="?", id=one) for one in left)
     head = StateSnapshot(
         values={},
@@ -147,9 +161,13 @@ def test_a_death_between_answers_gives_what_is_left_its_own_answer(left: list[st
         interrupts=asked,
     )
     record = RunRecord(run_id="r", thread_id="t", token=3, resumes=1, resume=answers)
-    start = starting.decide(record, head, answering=list(answers))
-    assert isinstance(start, starting.Begin)
-    assert start.given.resume == {one: answers[one] for one in left}
+    noted = starting.answered(Command(resume=answers), IDS)
+    start = starting.decide(record, head, answering=noted)
+    if given is None:
+        assert isinstance(start, starting.Paused)
+    else:
+        assert isinstance(start, starting.Begin)
+        assert start.given.resume == {one: answers[one] for one in given}
 
 
 @pytest.mark.parametrize("way", ["decision", "command"])

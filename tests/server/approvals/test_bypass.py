@@ -1,0 +1,204 @@
+"""No way around a person, and no way beyond a limit: what leaked elsewhere, tried here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from redis.asyncio import Redis
+
+from graphs.context import LedgerGate
+from graphs.keys import Keys
+from guardrails import limits, policy
+from models import chat
+from models.chat import ChatModel
+from models.registry import ModelSpec, ToolMode
+from server.approvals.record import Approval
+from server.runs.asked import of_messages
+from server.runs.ledger import RedisRunLedgers
+from server.runs.records import RunRecord
+from tests.faults.provider import Fault, Provider, calling
+from tests.server.people import LIMITS, People, at_work
+from tests.server.surface import Parts
+
+APPROVE = {"decisions": [{"type": "approve"}]}
+SEARCH = policy.Rule(tool="search_documents", decision=policy.Decision.ALLOW)
+ASKS = (
+    SEARCH,
+    policy.Rule(tool="*", decision=policy.Decision.ASK, terms=policy.Terms(self_approval=True)),
+)
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    """It wants what the question says, as often as it is asked."""
+    async with Provider() as found:
+        yield found
+
+
+@pytest.fixture
+async def model(provider: Provider) -> AsyncIterator[ChatModel]:
+    made = chat.build(
+        ModelSpec(
+            name="provider",
+            model="provider",
+            url=provider.url,
+            tools=ToolMode.NATIVE,
+            input_price=0.0,
+            output_price=0.0,
+        )
+    )
+    yield made
+    await made.aclose()
+
+
+def wants(*amounts: int) -> Any:
+    """A question that makes the model want a refund a round."""
+    rounds = [[("refund", {"order": "7", "amount": amount})] for amount in amounts]
+    return {"messages": [{"role": "user", "content": calling("r1", rounds)}]}
+
+
+@pytest.fixture
+async def people(parts: Parts, redis: Redis, keys: Keys, model: ChatModel) -> AsyncIterator[People]:
+    async with at_work(parts, redis, keys, model, rules=ASKS) as found:
+        yield found
+
+
+async def resumes_the_run_itself(people: People, one: Approval) -> None:
+    """A process of ours that forgets the queue."""
+    with contextlib.suppress(Exception):
+        await people.parts.runs.resume(
+            one.run_id, value={one.interrupt_id: APPROVE}, tenant="default"
+        )
+
+
+async def answers_on_the_wire(people: People, one: Approval) -> None:
+    await people.ask(command={"resume": {one.interrupt_id: APPROVE}})
+    await people.ask(command={"resume": APPROVE})
+
+
+async def jumps_to_the_tools(people: People, one: Approval) -> None:
+    """Where a middleware's jump led: the node that runs tools, with the call as it was wanted."""
+    async with people.parts.registry.open(
+        "team", tenant="default", thread_id=people.thread
+    ) as graph:
+        held = (await graph.aget_state({"configurable": {"thread_id": people.thread}})).values
+    (branch,) = held["held"].values()
+    branch = {**branch, "history": []}
+    for node, given in (("act", branch), ("act", {**branch, "apart": True})):
+        await people.ask(command={"goto": [{"node": node, "input": given}]})
+    call = branch["calls"][0]
+    asking = {"branch": branch, "call": call, "value": {"action_requests": []}}
+    await people.ask(command={"goto": [{"node": "approve", "input": asking}]})
+
+
+async def goes_back_in_time(people: People, one: Approval) -> None:
+    history = await people.client.post(f"/threads/{people.thread}/history", json={"limit": 50})
+    for state in history.json():
+        await people.ask(
+            checkpoint={"checkpoint_id": state["checkpoint"]["checkpoint_id"]}, input=None
+        )
+
+
+async def copies_the_thread(people: People, one: Approval) -> None:
+    copied = (await people.client.post(f"/threads/{people.thread}/copy")).json()["thread_id"]
+    people.thread = copied
+    await people.ask(command={"resume": APPROVE})
+
+
+async def writes_the_state(people: People, one: Approval) -> None:
+    """The client says that the node of the decision has said yes."""
+    for node in ("check", "act", "approve", "settle"):
+        await people.client.post(
+            f"/threads/{people.thread}/state", json={"values": {}, "as_node": node}
+        )
+        await people.ask(command={"resume": APPROVE})
+
+
+WAYS = [
+    resumes_the_run_itself,
+    answers_on_the_wire,
+    jumps_to_the_tools,
+    goes_back_in_time,
+    copies_the_thread,
+    writes_the_state,
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_call_that_nobody_approved_is_not_made_whatever_way_leads_to_the_tool(
+    people: People, way: Any
+) -> None:
+    await people.ask(input=wants(200))
+    (one,) = await people.waiting()
+    if way is resumes_the_run_itself:
+        # The decision stands, and the run does not know of it yet.
+        await people.decide(one, "reject", resume=False)
+    elif way not in {jumps_to_the_tools, copies_the_thread}:
+        # Those are tried while it waits: behind its end there is nothing to jump with or to copy.
+        await people.decide(one, "reject")
+        await people.over()
+    await way(people, one)
+    await people.over()
+    assert people.world.did == []
+    assert {each.status for each in await people.all()} <= {"pending", "rejected", "cancelled"}
+    assert {each.uses for each in await people.all()} <= {0}
+
+
+def most(model_calls: int) -> limits.Limits:
+    return replace(LIMITS, model_calls=model_calls)
+
+
+async def test_a_limit_of_model_calls_holds_over_any_number_of_pauses(
+    parts: Parts, redis: Redis, keys: Keys, model: ChatModel, provider: Provider
+) -> None:
+    async with at_work(parts, redis, keys, model, rules=ASKS, most=most(3)) as people:
+        await people.ask(input=wants(*range(100, 110)))
+        for _ in range(10):
+            for one in await people.waiting():
+                await people.decide(one)
+            record = await people.over()
+    assert record.status.is_terminal
+    assert record.result["stop_reason"] == "max_model_calls"
+    assert provider.books["r1"].requests == 3
+    assert people.world.refunds() == [100, 101, 102]
+
+
+async def test_a_limit_of_model_calls_counts_what_is_tried_again(
+    parts: Parts, redis: Redis, keys: Keys, model: ChatModel, provider: Provider
+) -> None:
+    provider.faults = [Fault.FAILED, Fault.CUT] * 10
+    async with at_work(parts, redis, keys, model, rules=ASKS, most=most(3)) as people:
+        await people.ask(input=wants(100, 101, 102))
+        await people.over()
+    assert provider.books["r1"].requests <= 3
+
+
+async def test_of_fifty_branches_that_race_for_ten_model_calls_the_provider_serves_ten(
+    redis: Redis, keys: Keys, model: ChatModel, provider: Provider
+) -> None:
+    asked = of_messages([{"role": "user", "content": "hi"}])
+    record = RunRecord(run_id="r", thread_id="t", asked=asked)
+    _, durable = await RedisRunLedgers(redis, keys).open(record)
+    ledger = limits.Ledger(most(10), clock=time.monotonic)
+    refused: list[limits.Limit] = []
+
+    async def branch(number: int) -> None:
+        gate = LedgerGate(
+            ledger, agent="any", task_id=f"{number}", emit=lambda event: None, durable=durable
+        )
+        try:
+            await model.call([HumanMessage("For run r1, say something")], gate=gate)
+        except limits.LimitExceededError as error:
+            refused.append(error.limit)
+
+    await asyncio.gather(*map(branch, range(50)))
+    assert provider.books["r1"].requests == 10
+    assert refused == [limits.Limit.MODEL_CALLS] * 40
+    assert ledger.spent.model_calls == 10
