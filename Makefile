@@ -52,6 +52,7 @@ faults: $(VENV)/.installed-dev
 	  $(BIN)/python -m tests.faults
 
 evals: $(VENV)/.installed-dev
+	$(BIN)/python -m evals.humaneval
 	$(BIN)/python -m evals.first_answer --write docs/first-answer.md
 
 bench: $(VENV)/.installed-dev

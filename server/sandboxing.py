@@ -6,8 +6,10 @@ from pathlib import Path
 
 from server.settings import Settings
 from tools.sandbox.find import Sizes, Unavailable, open_sandbox
+from tools.sandbox.interpreter import is_root
 from tools.sandbox.sandbox import MEBIBYTE, Limits, Sandbox
 
+_SYSTEM = Path("/var/lib/counterpoint")
 _PACKAGES = "sandbox-packages"
 _FILES = "sandbox-files"
 
@@ -19,7 +21,10 @@ def limits_of(settings: Settings) -> Limits:
 
 def packages_folder(settings: Settings) -> Path:
     """Where packages lie that code may import; `counterpoint sandbox install` fills it."""
-    return settings.data_dir / _PACKAGES
+    if settings.sandbox.folder is not None:
+        return settings.sandbox.folder.absolute()
+    # A data folder of root's is closed to the user that code runs as.
+    return (_SYSTEM if is_root() else settings.data_dir) / _PACKAGES
 
 
 def files_folder(settings: Settings) -> Path:

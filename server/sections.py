@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
@@ -102,6 +103,11 @@ class SandboxSettings(BaseModel):
         default=(),
         description="packages that code may import beside the usual ones, as pip names them; "
         "`counterpoint sandbox install` installs all",
+    )
+    folder: Path | None = Field(
+        default=None,
+        description="where packages for code lie; absent: `sandbox-packages` in the data folder, "
+        "as root `/var/lib/counterpoint/sandbox-packages`, which the code's own user can enter",
     )
 
 

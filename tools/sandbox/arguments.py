@@ -86,7 +86,7 @@ def arguments(
     *,
     limits: Limits,
     variables: Mapping[str, str],
-    packages: Sequence[str],
+    packages: Path | None,
     seccomp_fd: int | None,
     info_fd: int,
     block_fd: int,
@@ -107,7 +107,9 @@ def arguments(
         WRITABLE, (SHARED_MEMORY_BYTES, limits.disk_bytes, limits.disk_bytes), strict=True
     ):
         tree += ["--size", str(size), "--tmpfs", folder]
-    tree += [*packages, "--remount-ro", "/", "--chdir", WORK]
+    if packages is not None:
+        tree += ["--ro-bind", str(packages), PACKAGES]
+    tree += ["--remount-ro", "/", "--chdir", WORK]
 
     named = ["--clearenv"]
     for name, value in variables.items():

@@ -150,7 +150,7 @@ async def _first_that_works(
     # One that has packages goes before all others.
     pythons = sorted(
         _reachable_first(pythons, users=users),
-        key=lambda each: guest_packages.of(packages, each) is None,
+        key=lambda each: guest_packages.of(packages, each, users=users) is None,
     )
     for binary, python in itertools.product(binaries, pythons):
         folder = None
@@ -165,7 +165,7 @@ async def _first_that_works(
             interpreter=python,
             program=program,
             kernel=kernel,
-            packages=guest_packages.of(packages, python),
+            packages=guest_packages.of(packages, python, users=users),
             seccomp=seccomp.filter_program(machine) if seccomp.supported(machine) else None,
             users=users,
             groups=groups,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.sandbox.interpreter import Interpreter
+from tools.sandbox.interpreter import Interpreter, anybody_may_read, is_root
 from tools.sandbox.sandbox import Outcome, Sandbox, SandboxError
 
 USEFUL = (
@@ -35,12 +35,15 @@ for path in pathlib.Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):
 """
 
 
-def of(folder: Path | None, python: Interpreter) -> Path | None:
-    """The packages for this Python; None where there are none."""
+def of(folder: Path | None, python: Interpreter, *, users: Sequence[int]) -> Path | None:
+    """The packages for this Python; None where there are none, or none that ``users`` (those to
+    drop to, if any) can reach."""
     if folder is None:
         return None
-    path = folder / f"python{python.version}"
-    return path if (path / "IPython").is_dir() else None
+    path = (folder / f"python{python.version}").resolve()
+    if not (path / "IPython").is_dir():
+        return None
+    return path if not users or anybody_may_read(path) else None
 
 
 async def install(folder: Path, python: Interpreter, *, packages: Sequence[str]) -> Path:
@@ -71,6 +74,11 @@ async def install(folder: Path, python: Interpreter, *, packages: Sequence[str])
     )
     if await process.wait() != 0:
         raise SandboxError("pip could not install the packages; its own words are above")
+    if is_root() and not anybody_may_read(target):
+        raise SandboxError(
+            f"code does not run as root and cannot reach {target}; name a folder that everybody "
+            "may enter: sandbox.folder"
+        )
     return target
 
 

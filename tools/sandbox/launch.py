@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.sandbox import arguments, memory
-from tools.sandbox.interpreter import Interpreter, anybody_may_read
+from tools.sandbox.interpreter import Interpreter
 from tools.sandbox.sandbox import Limits, SandboxError
 
 START_SECONDS = 10.0
@@ -91,11 +91,6 @@ class Descriptors:
         os.lseek(descriptor, 0, os.SEEK_SET)
         return descriptor
 
-    def folder(self, path: Path) -> int:
-        descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._open.add(descriptor)
-        return descriptor
-
     def release(self, *descriptors: int) -> None:
         """These are somebody else's to close from now on."""
         self._open.difference_update(descriptors)
@@ -130,7 +125,7 @@ async def launch(
             parts.interpreter,
             limits=limits,
             variables=wanted.variables,
-            packages=_mounted(wanted.packages, ours=ours, theirs=theirs, parts=parts),
+            packages=wanted.packages,
             seccomp_fd=seccomp_fd,
             info_fd=info_write,
             block_fd=block_read,
@@ -182,19 +177,6 @@ async def launch(
         with contextlib.suppress(BrokenPipeError):
             os.write(block_write, b"\0")
         return Launched(process=process, first=first, first_handle=handle)
-
-
-def _mounted(
-    folder: Path | None, *, ours: Descriptors, theirs: list[int], parts: Parts
-) -> list[str]:
-    """Arguments that mount the guest's packages; by descriptor where its user cannot reach them."""
-    if folder is None:
-        return []
-    if not parts.users or anybody_may_read(folder):
-        return ["--ro-bind", str(folder), arguments.PACKAGES]
-    descriptor = ours.folder(folder)
-    theirs.append(descriptor)
-    return ["--ro-bind-fd", str(descriptor), arguments.PACKAGES]
 
 
 async def _whole(spawning: Coroutine[Any, Any, Process]) -> Process:
