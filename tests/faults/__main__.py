@@ -91,9 +91,8 @@ async def _one(
         folder = root / f"{tally.scenario.name}-{seed}"
         try:
             full = seed % FULL_EVERY == 1
-            tally.kills += await play(
-                tally.scenario, seed, nursery=nursery, folder=folder, full=full
-            )
+            kills = await play(tally.scenario, seed, nursery=nursery, folder=folder, full=full)
+            tally.kills += kills
             tally.passed += 1
         except Exception as error:  # noqa: BLE001 - the edge: the next seed is played
             tally.failed.append((seed, _said(error)))
