@@ -7,7 +7,7 @@ CONSTRAINTS := constraints.txt
 # Wheels only: a machine without a compiler installs everything.
 WHEELS := --only-binary :all: --no-binary counterpoint -c $(CONSTRAINTS)
 
-.PHONY: install up test check test-full faults evals bench clean
+.PHONY: install up test check test-full compatibility faults evals bench clean
 
 install: $(VENV)/.installed
 
@@ -45,6 +45,11 @@ check: $(VENV)/.installed-dev
 test-full: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder chat-small
 	$(BIN)/python -m pytest -m ""
+
+compatibility: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -p no:randomly --compatibility -k "not cut" \
+	  tests/compatibility tests/server/threads/test_sdk.py \
+	  tests/server/test_runs_sdk.py tests/server/test_crons_routes.py tests/server/test_store_routes.py
 
 faults: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder

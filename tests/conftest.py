@@ -18,6 +18,8 @@ from server.redis_server import RedisServer
 from tests.doubles import redis_kinds
 from tests.doubles.openai_endpoint import OpenAIEndpoint
 
+pytest_plugins = ["tests.compatibility.collector"]
+
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:

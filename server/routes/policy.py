@@ -20,6 +20,7 @@ from server.serving import House, Serving
 
 MOST = 10_000
 _RUNS_AT_ONCE = 200
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # An asked call is told before it is made, maybe with other arguments: what was wanted counts.
 _WANTED = frozenset({"tool.started", "approval.requested"})
 
@@ -42,6 +43,8 @@ async def calls(
         if tenant not in {None, caller.tenant}:
             raise Forbidden(f"tenant: the key {caller.name!r} sees only {caller.tenant!r}")
         tenant = caller.tenant
+    # Redis knows no time before it, and an instant of the year 1 has none in UTC.
+    since = max(since, _EPOCH)
     settings = house.settings
     rules = policy_section.read(settings.policy, alone=not settings.has_keys)
     items: list[dict[str, Any]] = []

@@ -157,6 +157,21 @@ async def test_only_calls_since_then_are_given_and_more_than_the_limit_is_said(
         assert (await client.get("/admin/calls", params=later)).json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("since", "found"),
+    [
+        ("0889-10-11T14:58:38+11:22", 1),
+        ("0001-01-01T00:00:00+14:00", 1),
+        ("9999-12-31T23:59:59-14:00", 0),
+    ],
+)
+async def test_any_instant_is_a_beginning(parts: Parts, since: str, found: int) -> None:
+    await recorded(parts, ("a", {}))
+    async with in_process(configured(parts)) as client:
+        told = await client.get("/admin/calls", params={"since": since})
+    assert (told.status_code, len(told.json()["items"])) == (200, found)
+
+
 async def test_what_changed_rules_would_change_is_told_in_groups(
     parts: Parts, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from langgraph_sdk import get_client, get_sync_client
@@ -277,6 +278,8 @@ async def test_streams_that_are_cut_two_hundred_times_give_every_event_once(
             pieces = [part.data["progress"] for part in told if part.event == "custom"]
             assert pieces == list(range(FLOOD))
             assert told == whole
+            assert all(part.id for part in told)
+            assert len({part.id for part in told}) == len(told)
     assert cuts == CUTS
 
 
@@ -294,3 +297,10 @@ async def test_an_answer_that_is_cut_while_it_is_waited_for_is_fetched_again(
             found = await client.call("wait", thread_id(), "writes", input=NOTHING)
     assert found == {"steps": ["wrote"]}
     assert proxy.cuts > 0
+
+
+async def test_the_thread_centric_stream_finds_that_it_is_not_served(app: FastAPI) -> None:
+    async with served(app) as url, get_client(url=url, api_key=None) as client:
+        with pytest.raises(httpx.HTTPStatusError, match=r"404.*/commands"):
+            async with client.threads.stream(assistant_id="echo") as handle:
+                await handle.run.start(input=QUESTION)

@@ -128,7 +128,10 @@ def is_meant(failure: Failure) -> bool:
     """Whether it is our leniency: `"5"` and `5.0` are taken as a number, `1` and `"no"` as a truth
     value, as clients in several languages spell them.
     """
-    return isinstance(failure, AcceptedNegativeData) and "Incorrect type" in failure.message
+    lenient = ("Incorrect type", "violates `anyOf`")
+    return isinstance(failure, AcceptedNegativeData) and any(
+        word in failure.message for word in lenient
+    )
 
 
 def asked_at_once(document: dict[str, Any]) -> dict[str, Any]:
@@ -151,12 +154,15 @@ async def fuzzed(parts: Parts, *, examples: int, phases: list[str]) -> list[str]
 async def test_whatever_is_asked_the_answer_is_as_documented_and_no_fault_of_ours(
     parts: Parts,
 ) -> None:
-    assert await fuzzed(parts, examples=3, phases=["fuzzing"]) == []
+    found = await fuzzed(parts, examples=3, phases=["fuzzing"])
+    assert not found, "\n\n".join(found)
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")
 @pytest.mark.usefixtures("worker")
 @pytest.mark.timeout(3600)
 async def test_the_same_with_every_bound_and_many_more_requests(parts: Parts) -> None:
     found = await fuzzed(parts, examples=40, phases=["examples", "coverage", "fuzzing", "stateful"])
-    assert found == []
+    assert not found, "\n\n".join(found)
