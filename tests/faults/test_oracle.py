@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
@@ -13,13 +13,17 @@ from redis.asyncio import Redis
 from graphs.event_log import EventLog
 from graphs.keys import Keys
 from graphs.saver import RedisSaver
+from server.approvals.record import NewApproval
+from server.approvals.store import ApprovalStore
+from server.audit.entry import Kind, Line
+from server.audit.log import Audit
 from server.runs.record import RunRecord
 from server.runs.transitions import RunStatus
 from tests.faults import oracle
 from tests.faults.graph import steps_of
 from tests.faults.oracle import Accepted, Evidence, Repeated
 from tests.faults.provider import Books
-from tests.faults.world import Done, World
+from tests.faults.world import Called, Done, World
 
 PROGRAM = "sfs"
 THREAD = "default:t"
@@ -71,7 +75,7 @@ async def scene(redis: Redis, keys: Keys) -> AsyncIterator[Scene]:
         await world.effect(Done(run="r1", step=step, pid=1))
         await world.once(Done(run="r1", step=step, pid=1))
     yield scene
-    for name in ("repeatable", "applied", "asked"):
+    for name in ("repeatable", "applied", "asked", "calls"):
         await redis.delete(name)
 
 
@@ -146,6 +150,33 @@ async def stuck_fence(scene: Scene) -> None:
     await scene.redis.set(scene.keys.fence(THREAD), "r:1")
 
 
+async def call_that_nobody_approved(scene: Scene) -> None:
+    called = Called(tool="refund", order="a", amount=1, key="k", run_id="r", pid=1)
+    await scene.world.call(called)
+
+
+async def audit_entry_changed(scene: Scene) -> None:
+    audit = Audit(scene.redis, scene.keys)
+    await audit.append(Line(kind=Kind.LIMIT_RAISED, tenant="default", who="olga"))
+    name = scene.keys.audit("default")
+    ((entry_id, fields),) = cast("list[tuple[Any, Any]]", await scene.redis.xrange(name))
+    await scene.redis.delete(name)
+    body = fields[b"body"].replace(b"olga", b"omar")
+    await scene.redis.xadd(name, {**fields, b"body": body}, id=entry_id)
+
+
+async def decision_untold(scene: Scene) -> None:
+    await scene.redis.zadd(scene.keys.approvals_resuming, {"r": 1})
+
+
+async def approval_untold(scene: Scene) -> None:
+    """As if it had been written past the audit log, and nobody had settled it."""
+    new = NewApproval(run_id="r", thread_id="t", interrupt_id="i", tool="refund")
+    store = ApprovalStore(scene.redis, scene.keys)
+    line = Line(kind=Kind.REQUESTED, tenant="default")
+    await store.request("a", new, sha="", fence="", pause=0, line=line)
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
@@ -157,6 +188,11 @@ async def stuck_fence(scene: Scene) -> None:
         (effect_missing, "(iii)"),
         (stuck_lease, "(vi)"),
         (stuck_fence, "(vi)"),
+        (call_that_nobody_approved, "(iii)"),
+        (audit_entry_changed, "(v)"),
+        (decision_untold, "(vi)"),
+        (approval_untold, "(v)"),
+        (approval_untold, "(vi)"),
     ],
 )
 async def test_it_finds_what_may_not_be(
