@@ -192,7 +192,7 @@ class Building:
         """The tool that runs code, or that says why none is run."""
         if isinstance(sandbox, Unavailable):
             return unavailable(sandbox.reason, remedy=sandbox.remedy)
-        return run_python(self.sessions(sandbox))
+        return run_python(self.sessions(sandbox), libraries=sandboxing.libraries(sandbox))
 
     async def web(self, rules: Sequence[policy.Rule]) -> Sequence[Tool]:
         """The web's tools, as far as they are configured."""

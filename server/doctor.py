@@ -219,6 +219,7 @@ async def _sandbox(configured: settings.Settings) -> list[Finding]:
         ]
     try:
         isolation = sandbox.describe()
+        more = "" if sandboxing.libraries(sandbox) else f"; {sandboxing.ADDS}"
     finally:
         await sandbox.close()
     binary = find_bwrap(configured.bubblewrap)[0]
@@ -234,7 +235,8 @@ async def _sandbox(configured: settings.Settings) -> list[Finding]:
                 remedy="`counterpoint sandbox check` shows what is held off all the same",
             )
         ]
-    return [Finding(part=part, state=State.OK, detail=f"{said}; all its guarantees hold here")]
+    detail = f"{said}; all its guarantees hold here{more}"
+    return [Finding(part=part, state=State.OK, detail=detail)]
 
 
 async def _version(binary: Path) -> str:

@@ -9,6 +9,10 @@ from tools.sandbox.find import Sizes, Unavailable, open_sandbox
 from tools.sandbox.interpreter import is_root
 from tools.sandbox.sandbox import MEBIBYTE, Limits, Sandbox
 
+ADDS = "`counterpoint sandbox install` adds numpy, pandas, matplotlib and others"
+_LIBRARIES = (
+    "numpy, pandas, matplotlib, scipy, sklearn, sympy, openpyxl, pyarrow and pypdf are installed"
+)
 _SYSTEM = Path("/var/lib/counterpoint")
 _PACKAGES = "sandbox-packages"
 _FILES = "sandbox-files"
@@ -34,10 +38,15 @@ def files_folder(settings: Settings) -> Path:
 
 def told(sandbox: Sandbox) -> str:
     """What code runs in, for people, and how it gets more to import."""
-    isolation = sandbox.describe()
-    python = next(one.detail for one in isolation.guarantees if one.name == "python")
-    more = "; `counterpoint sandbox install` adds numpy, pandas, matplotlib and others"
-    return f"run in {isolation.kind}" + (more if "standard library" in python else "")
+    more = "" if libraries(sandbox) else f"; {ADDS}"
+    return f"run in {sandbox.describe().kind}{more}"
+
+
+def libraries(sandbox: Sandbox) -> str:
+    """What code may import beside the standard library, in a phrase for a model; empty where that
+    is nothing."""
+    details = {one.name: one.detail for one in sandbox.describe().guarantees}
+    return _LIBRARIES if "packages in" in details.get("python", "") else ""
 
 
 async def opened(settings: Settings, *, warm: int = 0) -> Sandbox | Unavailable:

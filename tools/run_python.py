@@ -41,8 +41,11 @@ class RunPython(BaseModel):
     code: str = Field(min_length=1, max_length=CODE_LENGTH, description=DESCRIPTION)
 
 
-def run_python(sessions: ThreadSessions, *, artifacts: Artifacts | None = None) -> Tool:
-    """The tool on open sessions; figures and files go to ``artifacts``."""
+def run_python(
+    sessions: ThreadSessions, *, artifacts: Artifacts | None = None, libraries: str = ""
+) -> Tool:
+    """The tool on open sessions; figures and files go to ``artifacts``. ``libraries`` says, in a
+    phrase, what may be imported beside the standard library."""
     kept = artifacts if artifacts is not None else MemoryArtifacts(limit=0)
 
     async def call(arguments: RunPython, context: ToolContext) -> ToolResult:
@@ -73,7 +76,7 @@ def run_python(sessions: ThreadSessions, *, artifacts: Artifacts | None = None) 
             },
         )
 
-    return _tool(call)
+    return _tool(call, libraries=libraries)
 
 
 def unavailable(reason: str, *, remedy: str = "") -> Tool:
@@ -94,10 +97,11 @@ def session_key(context: ToolContext) -> str:
     return f"{context.tenant}:{context.thread_id or context.run_id}"
 
 
-def _tool(call: object) -> Tool:
+def _tool(call: object, *, libraries: str = "") -> Tool:
+    more = f" {libraries}." if libraries else ""
     return Tool(
         name=NAME,
-        description=f"Run Python code in a sandbox without network. {DESCRIPTION}.",
+        description=f"Run Python code in a sandbox without network. {DESCRIPTION}.{more}",
         parameters=RunPython,
         effect=Effect.READS,
         call=call,  # type: ignore[arg-type]

@@ -182,7 +182,7 @@ for folder in (".", "/tmp", "/dev/shm"):
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.ENOMEM)
             break
-    for name in os.listdir(folder):
+    for name in filter(str.isdigit, os.listdir(folder)):
         os.unlink(f"{folder}/{name}")
     if not full or total > limit:
         print(folder, total)

@@ -128,7 +128,7 @@ async def open_sandbox(
             lacking = "; ".join(f"{one.name}: {one.detail}" for one in missing)
             return Unavailable(
                 reason=f"the sandbox is to be strict, and here does not hold {lacking}",
-                remedy="mend that, or set sandbox_strict = false",
+                remedy="mend that, or set sandbox.strict = false",
             )
     return sandbox
 

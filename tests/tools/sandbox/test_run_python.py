@@ -137,3 +137,8 @@ async def test_the_real_sandbox_serves_the_tool(sandbox: Sandbox) -> None:
     second = await _call(tool, "n + 1")
     assert (first.content, first.data["outcome"]) == ("5050", "finished")
     assert second.content == "102"
+
+
+def test_the_model_is_told_what_it_may_import() -> None:
+    tool = run_python(ThreadSessions(ScriptedSandbox([])), libraries="numpy is installed")
+    assert tool.description.endswith(" numpy is installed.")
