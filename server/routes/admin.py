@@ -46,7 +46,7 @@ async def runs(
     status: RunStatus | None = None,
     tenant: Annotated[str | None, Query(pattern=TENANT)] = None,
     limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> dict[str, Any]:
     """Runs in any state, the newest first; an admin sees those of all tenants."""
     if not caller.may(CallerRole.ADMIN):

@@ -50,7 +50,7 @@ async def list_(
     mine: bool = False,
     claimable: bool = False,
     limit: Annotated[int, Query(ge=1, le=wire.MOST_LISTED)] = 50,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
     order: Annotated[str | None, Query(pattern="^(asc|desc)$")] = None,
 ) -> Response:
     """Approvals that fit, a page at a time; operators see all of their tenant, others their own.

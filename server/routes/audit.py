@@ -32,7 +32,7 @@ async def list_(
     thread_id: Name = None,
     approval_id: Name = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
-    before: Annotated[int | None, Query(ge=1)] = None,
+    before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
 ) -> dict[str, Any]:
     """Entries that fit, the newest first; `before` a `seq` gives the next page."""
     given = {
@@ -57,7 +57,7 @@ async def list_(
 async def verify(
     house: House,
     caller: OperatorDep,
-    seq: Annotated[int | None, Query(ge=1)] = None,
+    seq: Annotated[int | None, Query(ge=1, le=2**53)] = None,
     hash: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,  # noqa: A002
 ) -> dict[str, Any]:
     """Check every entry; with `seq` and `hash` also against one that was noted earlier.
@@ -78,7 +78,7 @@ async def verify(
 
 @router.get("/export", responses=shapes.told(media=shapes.LINES))
 async def export(
-    house: House, caller: OperatorDep, after: Annotated[int, Query(ge=0)] = 0
+    house: House, caller: OperatorDep, after: Annotated[int, Query(ge=0, le=2**53)] = 0
 ) -> Response:
     """All entries behind `after`, the oldest first, one JSON object a line."""
 

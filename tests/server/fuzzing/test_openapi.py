@@ -18,7 +18,7 @@ from schemathesis.engine import events, from_schema
 
 from server.app import build
 from tests.server.fuzzing.impatient import Impatient
-from tests.server.surface import Parts, served
+from tests.server.surface import Parts, in_process, served
 
 SEED = 20_261
 # Uvicorn answers by itself what is no HTTP; a path or a query may not be made of everything.
@@ -73,6 +73,25 @@ def test_every_reference_in_the_document_leads_somewhere(app: FastAPI) -> None:
         for part in name.removeprefix("#/").split("/"):
             assert part in found, name
             found = found[part]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/audit/export", "after"),
+        ("/audit", "before"),
+        ("/audit/verify", "seq"),
+        ("/approvals", "offset"),
+        ("/admin/runs", "offset"),
+    ],
+)
+async def test_a_number_that_redis_cannot_count_to_is_refused(
+    app: FastAPI, path: str, name: str
+) -> None:
+    async with in_process(app) as client:
+        reply = await client.get(path, params={name: 2**86, "hash": "0" * 64})
+    assert reply.status_code == 422
+    assert reply.json()["detail"].startswith(f"{name}:")
 
 
 def findings(document: dict[str, Any], url: str, *, examples: int, phases: list[str]) -> list[str]:
