@@ -37,7 +37,7 @@ from tools.run_python import run_python, unavailable
 from tools.sandbox.find import Unavailable
 from tools.sandbox.sandbox import Sandbox
 from tools.sandbox.snapshots import FolderSnapshots
-from tools.sandbox.threads import ThreadSessions
+from tools.sandbox.threads import ThreadSessions, key_of
 from tools.tool import Tool
 
 _REVIVE_SECONDS = 1.0
@@ -53,6 +53,7 @@ class Building:
         self._stack = stack
         self._progress = progress
         self._started = time.monotonic()
+        self._sessions: ThreadSessions | None = None
         self.parts: dict[str, str] = {}
         self.redis_url = ""
         # Our own Redis always writes its file.
@@ -186,7 +187,16 @@ class Building:
         self._stack.push_async_callback(sessions.close)
         watch = asyncio.create_task(sessions.watch(), name="idle sessions")
         self._stack.push_async_callback(loop.over, watch)
+        self._sessions = sessions
         return sessions
+
+    async def forget(self, tenant: str, thread_id: str) -> None:
+        """Drop a deleted thread's session with its files."""
+        if self._sessions is not None:
+            try:
+                await self._sessions.forget(key_of(tenant, thread_id))
+            except OSError:
+                _log.exception("the files of a deleted thread are still there")
 
     def coding(self, sandbox: Sandbox | Unavailable) -> Tool:
         """The tool that runs code, or that says why none is run."""

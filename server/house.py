@@ -230,7 +230,7 @@ async def open_house(
                 on_pause=Pauses(approvals, rules=rules),
             )
             await stack.enter_async_context(_hurried(working))
-        threads = RedisThreads(redis, keys, saver=saver, log=log)
+        threads = RedisThreads(redis, keys, saver=saver, log=log, forget=build.forget)
         if part.works:
             await stack.enter_async_context(swept(ThreadSweeper(redis, keys, threads=threads)))
             await stack.enter_async_context(approvals_swept(ApprovalSweeper(approvals)))

@@ -20,7 +20,7 @@ from tools.sandbox.sandbox import (
     Session,
     Variables,
 )
-from tools.sandbox.threads import ThreadSessions
+from tools.sandbox.threads import ThreadSessions, key_of
 from tools.tool import Effect, Tool, ToolContext, ToolError, ToolResult
 
 NAME = "run_python"
@@ -94,7 +94,7 @@ def unavailable(reason: str, *, remedy: str = "") -> Tool:
 
 def session_key(context: ToolContext) -> str:
     """Whose session a call runs in: its thread's."""
-    return f"{context.tenant}:{context.thread_id or context.run_id}"
+    return key_of(context.tenant, context.thread_id or context.run_id)
 
 
 def _tool(call: object, *, libraries: str = "") -> Tool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -42,11 +42,21 @@ _INDEXED = tuple(status for status in ThreadStatus if status is not ThreadStatus
 class RedisThreads:
     """All thread records. Runs write theirs themselves: status, and the ids of their graph."""
 
-    def __init__(self, redis: Redis, keys: Keys, *, saver: RedisSaver, log: ThreadLog) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        *,
+        saver: RedisSaver,
+        log: ThreadLog,
+        forget: Callable[[str, str], Awaitable[None]] | None = None,
+    ) -> None:
+        """``forget`` drops what this process keeps of a deleted thread (tenant, thread) itself."""
         self._redis = redis
         self._keys = keys
         self._saver = saver
         self._log = log
+        self._forget = forget
         self._create = redis.register_script(CREATE)
         self._patch = redis.register_script(PATCH)
         self._settle = redis.register_script(SETTLE)
@@ -158,6 +168,8 @@ class RedisThreads:
             self._keys.runs_untold,
             self._keys.runs_parked,
         ]
+        if self._forget is not None:
+            await self._forget(tenant, thread_id)
         await self._saver.adelete_thread(name)
         await self._log.delete(thread_id, tenant=tenant)
         async with self._redis.pipeline(transaction=False) as pipeline:

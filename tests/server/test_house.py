@@ -23,6 +23,9 @@ from server.runs.transitions import RunStatus
 from server.settings import Settings
 from tests.server.cli.program import descendants, gone
 from tools.retrieval.errors import StoreMismatch
+from tools.run_python import RunPython
+from tools.sandbox.find import Unavailable
+from tools.tool import ToolContext
 
 
 @asynccontextmanager
@@ -130,3 +133,25 @@ def test_limits_and_policy_are_those_of_the_settings() -> None:
         "deny",
         "no",
     )
+
+
+async def test_the_files_of_a_deleted_thread_go_with_it(folder: Path) -> None:
+    async with opened(folder) as house:
+        if isinstance(house.sandbox, Unavailable):
+            pytest.skip(house.sandbox.reason)
+        made = await house.threads.create()
+        here = ToolContext(
+            tenant=DEFAULT_TENANT,
+            collection="c",
+            run_id="r",
+            call_id="1",
+            thread_id=made.thread_id,
+        )
+        tool = house.tools["run_python"]
+        write = RunPython(code="n = open('secret', 'w').write('1')")
+        look = RunPython(code="import os; os.listdir()")
+        await tool.call(write, here)
+        before = await tool.call(look, here)
+        await house.threads.delete(made.thread_id)
+        after = await tool.call(look, here)
+    assert (before.content, after.content) == ("['secret']", "[]")

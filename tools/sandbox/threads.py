@@ -23,6 +23,11 @@ _LOOK_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
+def key_of(tenant: str, thread_id: str) -> str:
+    """The key of a thread's session."""
+    return f"{tenant}:{thread_id}"
+
+
 @dataclass(kw_only=True, eq=False)
 class Held:
     """A thread's session, as a caller has it; ``woken`` where it slept since the last time."""
