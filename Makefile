@@ -7,6 +7,12 @@ CONSTRAINTS := constraints.txt
 # Wheels only: a machine without a compiler installs everything.
 WHEELS := --only-binary :all: --no-binary counterpoint -c $(CONSTRAINTS)
 
+# As many as keep two cores busy: most tests wait for processes.
+TEST_JOBS ?= 3
+# What docs/compatibility.md says is proved in one session.
+PROVED := tests/compatibility tests/server/threads/test_sdk.py \
+  tests/server/test_runs_sdk.py tests/server/test_crons_routes.py tests/server/test_store_routes.py
+
 .PHONY: install up test check test-full compatibility faults evals bench clean
 
 install: $(VENV)/.installed
@@ -34,7 +40,8 @@ up: install
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(PROVED:%=--ignore=%)
+	$(BIN)/python -m pytest $(PROVED)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -47,9 +54,7 @@ test-full: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m ""
 
 compatibility: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -p no:randomly --compatibility -k "not cut" \
-	  tests/compatibility tests/server/threads/test_sdk.py \
-	  tests/server/test_runs_sdk.py tests/server/test_crons_routes.py tests/server/test_store_routes.py
+	$(BIN)/python -m pytest -p no:randomly --compatibility -k "not cut" $(PROVED)
 
 faults: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder
