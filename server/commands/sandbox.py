@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from server import sandboxing, settings
+from server.commands import options
 from tools.run_python import ending
 from tools.sandbox import guest_packages
 from tools.sandbox.abuse import ATTACKS, Finding, assault, assault_session
@@ -79,12 +80,17 @@ def check(*, as_json: bool) -> None:
 
 
 @group.command("install")
-def install() -> None:
+@options.as_json
+def install(*, as_json: bool) -> None:
     """Install what code may import: numpy, pandas, matplotlib and others, apart from the server.
 
     About 170 MB to download and 760 MB on disk. Run it again to have newer ones.
     """
-    asyncio.run(_install())
+    folder = asyncio.run(_install())
+    if as_json:
+        click.echo(orjson.dumps({"folder": str(folder)}))
+    else:
+        click.echo("Code may import them once the server is started again")
 
 
 async def _run(code: str, *, with_files: bool) -> tuple[Execution, dict[str, bytes]]:
@@ -108,13 +114,13 @@ async def _check() -> tuple[Isolation, list[Finding]]:
         return sandbox.describe(), findings
 
 
-async def _install() -> None:
+async def _install() -> Path:
     configured = _settings()
     python = python_to_equip()
     if python is None:
         raise click.ClickException("there is no Python that the sandbox could use")
     folder = sandboxing.packages_folder(configured)
-    click.echo(f"Installing packages for Python {python.version} into {folder}")
+    click.echo(f"Installing packages for Python {python.version} into {folder}", err=True)
     try:
         target = await guest_packages.install(
             folder, python, packages=(*guest_packages.USEFUL, *configured.sandbox.packages)
@@ -123,7 +129,7 @@ async def _install() -> None:
             await guest_packages.keep_fonts(sandbox, target)
     except (SandboxError, OSError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo("Code may import them once the server is started again")
+    return folder
 
 
 def _figures(execution: Execution) -> dict[str, bytes]:

@@ -96,7 +96,6 @@ async def test_an_answer_is_heard_as_it_comes_under_the_id_of_its_message(
     async with model_of(openai_endpoint, mode) as model:
         reply = await model.call(ASK, tools=[SEARCH], heard=heard.append)
     assert "".join(piece.text for piece in heard) == reply.message.content
-    assert len(heard) > 1
     assert {piece.message_id for piece in heard} == {reply.message.id}
 
 

@@ -212,6 +212,9 @@ class Model(RuleBasedStateMachine):
             for _ in range(3 * len(self.runs) + 1):
                 for run_id in self.dispatched():
                     claim = self.do(self.records.claim(run_id))
+                    if claim.outcome is ClaimOutcome.ELSEWHERE:
+                        # One that had been put off came due, and stands before it on its thread.
+                        continue
                     to = RunStatus.SUCCESS
                     if claim.outcome is ClaimOutcome.UNWANTED:
                         to = RunStatus.CANCELLED
