@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ READ_SECONDS = 60.0
 _PROBE_SECONDS = 2.0
 _BUSY_SECONDS = 600.0
 _POLL_SECONDS = 0.2
+_ENDS = frozenset({"run.finished", "run.failed"})
 _RECONNECTS = 5
 
 
@@ -204,16 +205,21 @@ def lost(error: httpx.HTTPError) -> CommandFailed:
 
 
 async def run_events(
-    client: httpx.AsyncClient, request: Mapping[str, Any]
+    client: httpx.AsyncClient,
+    request: Mapping[str, Any],
+    *,
+    on_pause: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[dict[str, Any]]:
     """Start a run and give its events, each once, to its end; a cut stream is taken up again.
 
-    Raises CommandFailed.
+    A run that waits for a person is waited for; ``on_pause`` hears of each look at it. Raises
+    CommandFailed.
     """
     method, path, last = "POST", "/runs/stream", ""
     place = ""
     tries = 0
     while True:
+        over = paused = False
         body = dict(request) if method == "POST" else None
         params = {"stream_mode": "custom"} if method == "GET" else {}
         headers = {"last-event-id": last or "-1"} if method == "GET" else {}
@@ -225,22 +231,28 @@ async def run_events(
                 place = response.headers.get("location", place)
                 async for kind, name, data in frames(response):
                     if kind == "end":
-                        return
+                        # A run that was cancelled has this status too, and has told its end.
+                        paused = data.get("status") == "interrupted" and not over
+                        if not paused:
+                            return
                     if kind == "custom":
                         last, tries = name or last, 0
+                        over = data.get("type") in _ENDS
                         yield data
         except httpx.HTTPError as error:
             tries += 1
             if not place or tries > _RECONNECTS:
                 raise lost(error) from error
         else:
-            tries += 1
+            tries = 0 if paused else tries + 1
             if not place or tries > _RECONNECTS:
                 raise CommandFailed(
                     "the server ended the stream before the run; see its log",
                     code=Exit.UNAVAILABLE,
                 )
         method, path = "GET", place
+        if paused:
+            on_pause()
         await asyncio.sleep(min(5.0, 0.5 * 2**tries))
 
 

@@ -112,7 +112,19 @@ async def _ask(
 
 async def _follow(client: httpx.AsyncClient, request: dict[str, object], *, as_json: bool) -> Exit:
     end: events.RunFinished | events.RunFailed | None = None
-    async for raw in clients.run_events(client, request):
+    waits = False
+
+    def paused() -> None:
+        nonlocal waits
+        if not waits:
+            click.echo(
+                "A person decides: counterpoint approvals list, or /console/approvals in a "
+                "browser. This waits; Ctrl-C leaves it there.",
+                err=True,
+            )
+        waits = True
+
+    async for raw in clients.run_events(client, request, on_pause=paused):
         if as_json:
             click.echo(orjson.dumps(raw).decode())
         event = parsed(raw)
