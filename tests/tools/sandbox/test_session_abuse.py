@@ -67,7 +67,8 @@ async def test_attacks_do_not_keep_ten_others_from_their_work() -> None:
     ends = [(await attack).outcome for attack in attacks]
     await sandbox.close()
     assert results == [["", f"{number * number}\n"] for number in range(10)]
-    assert ends[0] is Outcome.TIMED_OUT
+    # A bomb of processes may come to the end of its memory before that of its time.
+    assert ends[0] in {Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY}
     assert ends[1] is Outcome.OUT_OF_MEMORY
 
 
