@@ -10,11 +10,11 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
-from graphs import approving, circling, effects, events, evidence, guarding
+from graphs import approving, circling, effects, evidence, guarding
 from graphs.branches import ACT, SETTLE, THINK, changed, finish, stop, to
-from graphs.calling import REFUSED, UnknownEffectError, problem_with, run_call
+from graphs.calling import REFUSED, UnknownEffectError, problem_with, run_call, tell_refused
 from graphs.context import TeamContext
-from graphs.node import emit, spending
+from graphs.node import spending
 from graphs.state import Asking, Branch, TeamState, Wanted
 from guardrails import limits
 from guardrails.policy import Decision, PolicyVerdict
@@ -57,7 +57,7 @@ async def check(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
             left.append(call)
             done.append(circling.call_key(call))
             continue
-        _tell_refused(call, refusal, branch, runtime)
+        tell_refused(call, refusal, branch, runtime)
         history.append(_told(call, refusal))
     branch = changed(branch, calls=left, history=history, done=done or ["nothing"])
     if not left:
@@ -219,22 +219,6 @@ def _told(call: Wanted, text: str) -> AnyMessage:
     if call["native"]:
         return ToolMessage(text, tool_call_id=call["id"])
     return HumanMessage(text)
-
-
-def _tell_refused(
-    call: Wanted, refusal: str, branch: Branch, runtime: Runtime[TeamContext]
-) -> None:
-    task = branch["task"]
-    emit(
-        runtime,
-        events.ToolRefused(
-            agent=runtime.context.agents[task["agent"]].name,
-            task_id=task["id"],
-            call_id=call["id"],
-            tool=call["name"],
-            reason=refusal,
-        ),
-    )
 
 
 def _in_words(result: ToolResult) -> str:

@@ -161,9 +161,8 @@ async def _made(call: Wanted, tool: Tool, *, key: str, runtime: Runtime[TeamCont
         return ToolResult(content=unsure, ok=False, data={"unsure": True})
 
 
-def _not_made(
-    words: str, call: Wanted, branch: Branch, runtime: Runtime[TeamContext]
-) -> ToolResult:
+def tell_refused(call: Wanted, why: str, branch: Branch, runtime: Runtime[TeamContext]) -> None:
+    """Tell the world of a call that is not made."""
     task = branch["task"]
     emit(
         runtime,
@@ -172,9 +171,15 @@ def _not_made(
             task_id=task["id"],
             call_id=call["id"],
             tool=call["name"],
-            reason=words,
+            reason=why,
         ),
     )
+
+
+def _not_made(
+    words: str, call: Wanted, branch: Branch, runtime: Runtime[TeamContext]
+) -> ToolResult:
+    tell_refused(call, words, branch, runtime)
     return refused(words, why="policy")
 
 
