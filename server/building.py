@@ -22,7 +22,7 @@ from models.minilm import MiniLM
 from models.progress import Progress
 from models.registry import Registry, Role
 from models.remembering import RememberingEmbedder
-from server import house_models, loop, redis_check, sandboxing, web_tools
+from server import house_models, patience, redis_check, sandboxing, web_tools
 from server.redis_client import open_redis
 from server.redis_server import RedisServer, RedisServerError
 from server.settings import Settings
@@ -82,7 +82,7 @@ class Building:
             self._stack.push_async_callback(server.close)
             # Pushed behind the end of the server, so that it is over before that.
             watch = asyncio.create_task(_keep(server), name="redis watch")
-            self._stack.push_async_callback(loop.over, watch)
+            self._stack.push_async_callback(patience.over, watch)
             url = server.url
             redis = open_redis(url)
             self._stack.push_async_callback(redis.aclose)
@@ -186,7 +186,7 @@ class Building:
         )
         self._stack.push_async_callback(sessions.close)
         watch = asyncio.create_task(sessions.watch(), name="idle sessions")
-        self._stack.push_async_callback(loop.over, watch)
+        self._stack.push_async_callback(patience.over, watch)
         self._sessions = sessions
         return sessions
 

@@ -12,8 +12,6 @@ import uvloop
 
 from server.exits import CommandFailed, Exit
 
-AGAIN_SECONDS = 0.5
-
 T = TypeVar("T")
 
 
@@ -38,15 +36,3 @@ async def _watched(main: Coroutine[Any, Any, T]) -> T:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
     return await main
-
-
-async def over(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until they are done, whatever they end with.
-
-    One is not enough: before Python 3.12 `wait_for`, which the Redis client uses, may lose it.
-    """
-    pending = {task for task in tasks if not task.done()}
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=AGAIN_SECONDS)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 # How long cancelled work may clean up before it is told again.
 AGAIN_SECONDS = 1.0
+# The same for tasks in the background, which have little to clean up.
+BACKGROUND_SECONDS = 0.5
 
 Result = TypeVar("Result")
 
@@ -77,3 +79,15 @@ async def _end(task: asyncio.Future[Any]) -> None:
             await asyncio.wait({task}, timeout=AGAIN_SECONDS)
         except asyncio.CancelledError:
             continue
+
+
+async def over(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they are done, whatever they end with.
+
+    One is not enough: before Python 3.12 `wait_for`, which the Redis client uses, may lose it.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=BACKGROUND_SECONDS)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from redis.exceptions import RedisError
 
-from server import loop
+from server import patience
 from server.approvals.record import ApprovalNotFoundError
 from server.approvals.service import Approvals
 from server.runs.record import RunConflictError, RunError
@@ -80,4 +80,4 @@ async def swept(
     try:
         yield
     finally:
-        await loop.over(task)
+        await patience.over(task)

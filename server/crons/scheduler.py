@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from redis.exceptions import RedisError
 
+from server import patience
 from server.clock import microseconds, moment
 from server.crons.cron import Due
 from server.crons.records import Crons
@@ -110,9 +111,6 @@ async def scheduling(scheduler: Scheduler) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        while not task.done():
-            # Before Python 3.12 `wait_for`, which the Redis client uses, may lose a cancellation.
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.1)
+        await patience.over(task)
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from graphs import events
 from graphs.event_log import ThreadLog
 from graphs.fence import FencedError
+from server import patience
 from server.runs import endings
 from server.runs.emitter import Emit, Emitter
 from server.runs.endings import Outcome
@@ -134,11 +135,7 @@ class RunWorker:
             for held in list(self._held.values()):
                 held.interrupt(Why.STOPPING)
             await asyncio.wait(self._attempts, timeout=0.1)
-        while going := [task for task in others if not task.done()]:
-            # Before Python 3.12 `wait_for`, which the Redis client uses, may lose a cancellation.
-            for task in going:
-                task.cancel()
-            await asyncio.wait(going, timeout=0.1)
+        await patience.over(*others)
         await asyncio.gather(*others, return_exceptions=True)
         try:
             await self._beat()

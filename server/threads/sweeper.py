@@ -12,7 +12,7 @@ from typing import cast
 from redis.asyncio import Redis
 
 from graphs.keys import Keys, thread_name
-from server import loop
+from server import patience
 from server.threads.records import RedisThreads
 from server.threads.thread import Strategy, ThreadNotFoundError, ThreadRecord, ThreadStatus
 
@@ -108,7 +108,7 @@ async def swept(
     try:
         yield
     finally:
-        await loop.over(task)
+        await patience.over(task)
 
 
 def _later(record: ThreadRecord, now: datetime) -> datetime:

@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver
 from redis.exceptions import RedisError
 from yarl import URL
 
+from server import patience
 from server.clock import moment
 from server.runs.record import RunRecord
 from server.webhooks import message, signing
@@ -231,10 +232,6 @@ async def sending(sender: Sender) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            while not task.done():
-                # Before Python 3.12 `wait_for`, which the Redis client uses, may lose a
-                # cancellation.
-                task.cancel()
-                await asyncio.wait({task}, timeout=0.1)
+            await patience.over(task)
             with contextlib.suppress(asyncio.CancelledError):
                 await task

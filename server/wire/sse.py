@@ -11,6 +11,8 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from server import patience
+
 HEARTBEAT_SECONDS = 5.0
 HEARTBEAT = b": heartbeat\n\n"
 KEEP_ALIVE = b"\n"
@@ -195,10 +197,7 @@ async def _left(receive: Receive) -> None:
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel and wait. Before Python 3.12 `wait_for`, which the Redis client uses, may lose one."""
-    while left := [task for task in tasks if not task.done()]:
-        for task in left:
-            task.cancel()
-        await asyncio.wait(left, timeout=0.1)
+    """Cancel and wait."""
+    await patience.over(*tasks)
     # Said once, so that nobody complains that it was never said.
     await asyncio.gather(*tasks, return_exceptions=True)
