@@ -21,7 +21,8 @@ class Section:
     """A run of text under one heading on one page.
 
     ``start`` is a character offset: ``parsed.text[start:start + len(text)] == text``.
-    ``page`` counts from 1 and is None where the format has no pages.
+    ``page`` counts from 1 and is None where the format has no pages. ``caption`` is the
+    caption of a table or figure, which stands in the text as well; empty where there is none.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Section:
     heading_path: tuple[str, ...] = ()
     page: int | None = None
     kind: Kind = Kind.PROSE
+    caption: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

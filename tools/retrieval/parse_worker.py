@@ -73,7 +73,7 @@ def to_json(parsed: Parsed) -> dict[str, Any]:
         "title": parsed.title,
         "text": parsed.text,
         "sections": [
-            [one.start, len(one.text), list(one.heading_path), one.page, one.kind]
+            [one.start, len(one.text), list(one.heading_path), one.page, one.kind, one.caption]
             for one in parsed.sections
         ],
         "media_type": parsed.media_type,
@@ -95,8 +95,9 @@ def from_json(data: dict[str, Any]) -> Parsed:
                 heading_path=tuple(heading_path),
                 page=page,
                 kind=Kind(kind),
+                caption=caption,
             )
-            for start, length, heading_path, page, kind in data["sections"]
+            for start, length, heading_path, page, kind, caption in data["sections"]
         ),
         media_type=data["media_type"],
         pages=data["pages"],
