@@ -135,28 +135,27 @@ class ChaosProxy:
         pair = _Pair(client=writer, target=forth)
         self._pairs.add(pair)
         left = self._cuts.pop(0) if self._cuts else None
+        pumps = (
+            asyncio.create_task(self._pump(reader, forth, left=None, pair=pair)),
+            asyncio.create_task(self._pump(back, writer, left=left, pair=pair)),
+        )
         try:
-            done, pending = await asyncio.wait(
-                {
-                    asyncio.create_task(self._pump(reader, forth, left=None, pair=pair)),
-                    asyncio.create_task(self._pump(back, writer, left=left, pair=pair)),
-                },
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            done, pending = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             if any(task.exception() is not None for task in done):
                 pair.abort()
-            else:
+            elif pending:
                 # One side has said all; the other may still have something to say.
                 await asyncio.wait(pending, timeout=5)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
         finally:
             self._pairs.discard(pair)
+            for task in pumps:
+                task.cancel()
+            # Both before anything is awaited: a cancelled wait would leave the second one open.
             for end in (writer, forth):
                 end.close()
-                with contextlib.suppress(OSError):
-                    await end.wait_closed()
+            await asyncio.gather(
+                *pumps, *(end.wait_closed() for end in (writer, forth)), return_exceptions=True
+            )
 
     async def _pump(
         self,
