@@ -1,4 +1,4 @@
-"""Documents: add, list, delete, search. A document that cannot be read does not stop the others."""
+"""Documents: add, list, delete. A document that cannot be read does not stop the others."""
 
 from __future__ import annotations
 
@@ -99,17 +99,6 @@ class AddRequest(BaseModel):
     documents: list[TextDocument] = Field(min_length=1, max_length=MAX_FILES)
 
 
-class SearchRequest(BaseModel):
-    """What to look for. ``filters``: metadata fields with a value, values, or bounds."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    collection: str | None = Field(default=None, pattern=COLLECTION)
-    query: str = Field(min_length=1, max_length=4_000)
-    limit: int = Field(default=8, ge=1, le=100)
-    filters: JsonFields | None = None
-
-
 _BODIES = {
     "requestBody": {
         "required": True,
@@ -194,19 +183,6 @@ async def delete(
             "GET /documents lists them"
         )
     return Response(status_code=204)
-
-
-@router.post(PATH + "/search")
-async def search(asked: SearchRequest, house: House, caller: CallerDep) -> dict[str, Any]:
-    """The passages that fit a query best, best first."""
-    hits = await house.knowledge.search(
-        asked.query,
-        tenant=caller.tenant,
-        collection=asked.collection or house.settings.collection,
-        limit=asked.limit,
-        filters=asked.filters,
-    )
-    return {"hits": [hit.to_json() for hit in hits]}
 
 
 async def _add_files(request: Request, house: Serving, *, tenant: str) -> dict[str, Any]:

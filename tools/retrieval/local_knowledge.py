@@ -8,35 +8,24 @@ import json
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 from models.embedder import Embedder
 from tools.retrieval import chunks as chunking
-from tools.retrieval import filters as filtering
-from tools.retrieval import fusion
-from tools.retrieval.documents import Chunk, DocumentVersion, Hit, Parsed, Passage, Scores
+from tools.retrieval.documents import Chunk, DocumentVersion, Hit, Parsed, Passage
 from tools.retrieval.errors import EmptyDocument
 from tools.retrieval.fusion import Fusion
 from tools.retrieval.knowledge import Ingested, Status
 from tools.retrieval.parse import Parser
+from tools.retrieval.searching import Mode, Searcher
 from tools.retrieval.sniff import Format
 from tools.retrieval.sparse import Bm25Encoder
-from tools.retrieval.store import Candidate, PassageStore, Scope
+from tools.retrieval.store import PassageStore, Scope
 
 # Raised whenever parsing or chunking gives other passages for the same bytes.
 PASSAGES_VERSION = 1
-CANDIDATES = 100
 EMBED_BATCH = 32
 LIST_PAGE = 1_000
-
-
-class Mode(StrEnum):
-    """Which searches are asked."""
-
-    HYBRID = "hybrid"
-    DENSE = "dense"
-    BM25 = "bm25"
 
 
 class LocalKnowledge:
@@ -47,6 +36,7 @@ class LocalKnowledge:
         self._embedder = embedder
         self._parser = parser
         self._bm25 = Bm25Encoder()
+        self._searcher = Searcher(store, embedder=embedder)
         self._locks: weakref.WeakValueDictionary[tuple[str, ...], asyncio.Lock] = (
             weakref.WeakValueDictionary()
         )
@@ -145,24 +135,16 @@ class LocalKnowledge:
 
         ``method`` and ``k`` say how the two searches become one list (`fusion.fuse`).
         """
-        query = _storable(query)
-        if not query.strip() or limit < 1:
-            return []
-        conditions = filtering.conditions(filters)
-        dense = None
-        if mode is not Mode.BM25:
-            dense = (await self._embedder.embed_query(query)).tolist()
-        found = await self._store.candidates(
-            Scope(tenant=tenant, collection=collection),
-            dense=dense,
-            sparse=None if mode is Mode.DENSE else self._bm25.query(query),
-            limit=max(CANDIDATES, limit),
-            conditions=conditions,
+        return await self._searcher.search(
+            query,
+            tenant=tenant,
+            collection=collection,
+            limit=limit,
+            filters=filters,
+            mode=mode,
+            method=method,
+            k=k,
         )
-        by_id = {one.point_id: one for one in found}
-        pairs = [fusion.Pair(id=one.point_id, bm25=one.bm25, dense=one.dense) for one in found]
-        order = fusion.fuse(pairs, method=method, k=k)
-        return [_hit(by_id[one.id], fused=one.score) for one in order[:limit]]
 
     async def delete(self, document_id: str, *, tenant: str, collection: str) -> bool:
         """Remove a document; False if it was not there. Raises StoreError."""
@@ -247,19 +229,4 @@ def _ingested(version: DocumentVersion, parsed: Parsed, *, known: bool) -> Inges
         chunks=version.chunks,
         pages=parsed.pages,
         pages_without_text=parsed.pages_without_text,
-    )
-
-
-def _hit(found: Candidate, *, fused: float) -> Hit:
-    return Hit(
-        document_id=found.chunk.document_id,
-        chunk_id=found.chunk.chunk_id,
-        title=found.version.title,
-        source=found.version.source,
-        text=found.chunk.text,
-        page=found.chunk.page,
-        heading=found.chunk.heading,
-        span=found.chunk.span,
-        scores=Scores(bm25=found.bm25, dense=found.dense, fused=fused),
-        metadata=found.version.metadata,
     )

@@ -12,8 +12,9 @@ from tools.retrieval.documents import DocumentVersion, Parsed
 from tools.retrieval.errors import BadFilter, EmptyDocument
 from tools.retrieval.fusion import Fusion
 from tools.retrieval.knowledge import Ingested, Status
-from tools.retrieval.local_knowledge import LocalKnowledge, Mode
+from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.parse import InlineParser, Parser
+from tools.retrieval.searching import Mode
 from tools.retrieval.sniff import Format
 from tools.retrieval.store import PassageStore
 
