@@ -40,8 +40,8 @@ up: install
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(PROVED:%=--ignore=%)
-	$(BIN)/python -m pytest $(PROVED)
+	$(BIN)/python -m tests -n $(TEST_JOBS) --dist loadfile $(PROVED:%=--ignore=%)
+	$(BIN)/python -m tests $(PROVED)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,0 +1,62 @@
+"""What failed is played once more, alone, and only that decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.__main__ import MOST, failures, main
+
+UNSTEADY = """
+from pathlib import Path
+
+def test_unsteady():
+    seen = Path(__file__).with_name("seen")
+    was_there = seen.exists()
+    seen.touch()
+    assert was_there
+
+def test_steady():
+    pass
+"""
+WRONG = """
+import pytest
+
+@pytest.mark.parametrize("n", range({many}))
+def test_wrong(n):
+    assert 0
+"""
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose tests have no configuration but their own."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_one_that_passes_alone_is_told_and_fails_nothing(
+    alone: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (alone / "test_it.py").write_text(UNSTEADY, encoding="utf-8")
+    assert main([]) == 0
+    told = capfd.readouterr().out
+    assert "UNSTEADY, passed only when alone: test_it.py::test_unsteady" in told
+
+
+def test_one_that_fails_twice_fails(alone: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (alone / "test_it.py").write_text(WRONG.format(many=1), encoding="utf-8")
+    assert main([]) == 1
+    assert "UNSTEADY" not in capfd.readouterr().out
+
+
+def test_many_are_not_played_again(alone: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (alone / "test_it.py").write_text(WRONG.format(many=MOST + 1), encoding="utf-8")
+    assert main([]) == 1
+    assert "Once more" not in capfd.readouterr().out
+
+
+def test_a_cache_without_failures_names_none(tmp_path: Path) -> None:
+    assert failures(tmp_path) == []
