@@ -295,6 +295,14 @@ class Keys:
         """Hash: the calls by which a thread's runs write to the world, as intended or done."""
         return self.thread(tenant, thread_id) + "effects"
 
+    def thread_files(self, tenant: str, thread_id: str) -> str:
+        """Hash: a thread's files by id."""
+        return self.thread(tenant, thread_id) + "files"
+
+    def thread_file(self, tenant: str, thread_id: str, sha256: str) -> str:
+        """String: the content of a thread's file, by its SHA-256."""
+        return self.thread(tenant, thread_id) + f"file:{sha256}"
+
     @property
     def tenants(self) -> str:
         """Set: every tenant that has, or had, threads."""
@@ -382,3 +390,7 @@ class Keys:
     def audit_head(self, tenant: str) -> str:
         """Hash: number and hash of the last entry of a tenant's audit log."""
         return f"{self.prefix}audit:{{{_safe(tenant)}}}:head"
+
+    def slack(self, *names: str) -> str:
+        """All that is kept about Slack; ``server/slack/names.py`` says what there is."""
+        return f"{self.prefix}{{slack}}:" + ":".join(map(_safe, names))

@@ -31,6 +31,7 @@ from server.approvals.service import Approvals
 from server.approvals.store import ApprovalStore
 from server.approvals.sweeper import ApprovalSweeper
 from server.approvals.sweeper import swept as approvals_swept
+from server.artifacts.store import RedisThreadFiles
 from server.assistants.records import Assistants
 from server.audit import policy_notes
 from server.audit.log import Audit
@@ -88,6 +89,7 @@ class House:
     audit: Audit
     repairs: Repairs
     threads: RedisThreads
+    files: RedisThreadFiles
     states: ThreadStates
     assistants: Assistants
     crons: Crons
@@ -171,6 +173,7 @@ async def open_house(
                 registry = house_models.local(llama, timeout=settings.model_timeout)
             assert registry is not None
             models = await build.chat_models(registry, redis=redis, keys=keys)
+        files = RedisThreadFiles(redis, keys, limits=settings.file_limits())
         rules = rules_of(settings)
         web = await build.web(rules) if part.works else ()
         own = (search_documents(knowledge), build.coding(sandbox))
@@ -230,7 +233,7 @@ async def open_house(
                 on_pause=Pauses(approvals, rules=rules),
             )
             await stack.enter_async_context(_hurried(working))
-        threads = RedisThreads(redis, keys, saver=saver, log=log, forget=build.forget)
+        threads = RedisThreads(redis, keys, saver=saver, log=log, files=files, forget=build.forget)
         if part.works:
             await stack.enter_async_context(swept(ThreadSweeper(redis, keys, threads=threads)))
             await stack.enter_async_context(approvals_swept(ApprovalSweeper(approvals)))
@@ -246,6 +249,7 @@ async def open_house(
             audit=Audit(redis, keys),
             repairs=Repairs(records, queue),
             threads=threads,
+            files=files,
             states=ThreadStates(
                 graphs=graphs, saver=saver, threads=threads, end_paused=ending(runs)
             ),

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from agents import agent
 from graphs.store import RedisStore
 from server.approvals.service import Approvals
+from server.artifacts.store import ThreadFiles
 from server.assistants.records import Assistants, Graphs
 from server.audit.log import Audit
 from server.crons.records import Crons
@@ -46,6 +47,9 @@ class Serving(Protocol):
 
     @property
     def threads(self) -> RedisThreads: ...
+
+    @property
+    def files(self) -> ThreadFiles: ...
 
     @property
     def states(self) -> ThreadStates: ...

@@ -28,6 +28,7 @@ from pydantic_settings import (
 
 from graphs import retention
 from server.check_section import CheckSettings
+from server.file_section import ArtifactSettings
 from server.limit_section import LimitSettings
 from server.policy_section import RuleSettings, impossible_rule, tables_of
 from server.sections import (
@@ -41,6 +42,7 @@ from server.sections import (
     WebhookBase,
     WebhookSecret,
 )
+from server.slack_section import SlackSettings
 from server.web_section import WebSettings
 
 PREFIX = "COUNTERPOINT_"
@@ -56,7 +58,9 @@ def _home(variable: str, fallback: str) -> Path:
     return (Path(base) if base else Path.home() / fallback) / "counterpoint"
 
 
-class Settings(LimitSettings, CheckSettings, WebSettings, BaseSettings):
+class Settings(
+    LimitSettings, CheckSettings, WebSettings, ArtifactSettings, SlackSettings, BaseSettings
+):
     """The configuration of one Counterpoint process; frozen."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from server.file_section import FileSettings
 from server.limit_section import BudgetSettings
 from server.policy_section import RuleSettings
 from server.sections import (
@@ -23,6 +24,7 @@ from server.sections import (
     SandboxSettings,
 )
 from server.settings import PREFIX, Settings
+from server.slack_section import SlackPersonSettings
 
 _HEAD = """# Configuration
 
@@ -41,6 +43,9 @@ _DEFAULT_TEXTS = {
     "data_dir": "`~/.local/share/counterpoint` (`XDG_DATA_HOME`)",
     "models_dir": "`~/.cache/counterpoint/models` (`XDG_CACHE_HOME`)",
     "offline": "`false`",
+    "slack_bot_token": "`SLACK_BOT_TOKEN`",
+    "slack_signing_secret": "`SLACK_SIGNING_SECRET`",
+    "slack_app_token": "`SLACK_APP_TOKEN`",
     "policy": "`search_documents` and `run_python` allowed",
 }
 
@@ -58,6 +63,8 @@ def page() -> str:
     parts.append(_section("`[roles]`: which model plays which role", RoleSettings))
     parts.append(_section("`[budgets.TENANT]`: what a tenant may spend", BudgetSettings))
     parts.append(_section("`[sandbox]`: sessions of the coder", SandboxSettings))
+    parts.append(_section("`[files]`: what threads keep of files", FileSettings))
+    parts.append(_section("`[[slack_people]]`: who may ask in Slack", SlackPersonSettings))
     parts.append(_section("`[[policy]]`: what agents may do", RuleSettings))
     parts.append(_EXAMPLE)
     return "\n".join(parts)

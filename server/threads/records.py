@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from graphs.event_log import ThreadLog
 from graphs.keys import DEFAULT_TENANT, Keys, thread_name
 from graphs.saver import RedisSaver
+from server.artifacts.store import ThreadFiles
 from server.threads.matching import contains, scalar
 from server.threads.scripts import CREATE, DELETE, PATCH, SEARCH, SETTLE
 from server.threads.thread import (
@@ -49,6 +50,7 @@ class RedisThreads:
         *,
         saver: RedisSaver,
         log: ThreadLog,
+        files: ThreadFiles | None = None,
         forget: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:
         """``forget`` drops what this process keeps of a deleted thread (tenant, thread) itself."""
@@ -56,6 +58,7 @@ class RedisThreads:
         self._keys = keys
         self._saver = saver
         self._log = log
+        self._files = files
         self._forget = forget
         self._create = redis.register_script(CREATE)
         self._patch = redis.register_script(PATCH)
@@ -135,7 +138,7 @@ class RedisThreads:
         )
 
     async def delete(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
-        """With its checkpoints, events and runs. Raises ThreadNotFoundError, ThreadBusyError."""
+        """With all that hangs on it. Raises ThreadNotFoundError, ThreadBusyError."""
         reply = await self._remove(thread_id, tenant=tenant, kept=[ThreadStatus.BUSY])
         if reply == "missing":
             raise _missing(thread_id)
@@ -170,6 +173,8 @@ class RedisThreads:
         ]
         if self._forget is not None:
             await self._forget(tenant, thread_id)
+        if self._files is not None:
+            await self._files.drop(thread_id, tenant=tenant)
         await self._saver.adelete_thread(name)
         await self._log.delete(thread_id, tenant=tenant)
         async with self._redis.pipeline(transaction=False) as pipeline:
@@ -183,10 +188,12 @@ class RedisThreads:
             await pipeline.execute()
 
     async def copy(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> ThreadRecord:
-        """A new thread with the same metadata and history. Raises ThreadNotFoundError."""
+        """A new thread with the same metadata, history and files. Raises ThreadNotFoundError."""
         source = await self.get(thread_id, tenant=tenant)
         made = await self.create(tenant=tenant, metadata=source.metadata, ttl=source.ttl)
         await self._saver.acopy_thread(source.checkpoint_thread, made.checkpoint_thread)
+        if self._files is not None:
+            await self._files.copy(thread_id, to=made.thread_id, tenant=tenant)
         if source.status in {ThreadStatus.INTERRUPTED, ThreadStatus.ERROR}:
             await self.settle(made.thread_id, source.status, tenant=tenant)
         return await self.get(made.thread_id, tenant=tenant)

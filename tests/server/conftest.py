@@ -22,6 +22,7 @@ from server.app import build
 from server.approvals.answering import answer
 from server.approvals.service import Approvals
 from server.approvals.store import ApprovalStore
+from server.artifacts.store import RedisThreadFiles
 from server.assistants.records import Assistants
 from server.audit.log import Audit
 from server.crons.records import Crons
@@ -71,7 +72,8 @@ async def parts(
 ) -> AsyncIterator[Parts]:
     """Accepts runs; who wants them worked on asks for the team too."""
     records, log, saver = RunRecords(redis, keys), EventLog(redis, keys), RedisSaver(redis, keys)
-    threads = RedisThreads(redis, keys, saver=saver, log=log)
+    files = RedisThreadFiles(redis, keys)
+    threads = RedisThreads(redis, keys, saver=saver, log=log, files=files)
     store = RedisStore(redis, keys)
     async with (
         RunQueue(redis_url, keys) as queue,
@@ -96,6 +98,7 @@ async def parts(
             registry=registry,
             assistants=Assistants(redis, keys, graphs=registry, agents=tuple(roster.build())),
             threads=threads,
+            files=files,
             crons=Crons(redis, keys),
             webhooks=Deliveries(redis, keys),
             webhook_secrets=Secrets(redis, keys),

@@ -22,6 +22,7 @@ from graphs.event_log import EventLog
 from graphs.store import RedisStore
 from server.app import build
 from server.approvals.service import Approvals
+from server.artifacts.store import RedisThreadFiles
 from server.assistants.records import Assistants
 from server.audit.log import Audit
 from server.crons.records import Crons
@@ -57,6 +58,7 @@ class Parts:
     registry: GraphRegistry
     assistants: Assistants
     threads: RedisThreads
+    files: RedisThreadFiles
     states: ThreadStates
     crons: Crons
     webhooks: Deliveries

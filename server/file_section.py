@@ -1,0 +1,37 @@
+"""What threads keep of files, as settings."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from server.artifacts.store import MEBIBYTE, FileLimits
+
+
+class FileSettings(BaseModel):
+    """Files of threads: what users upload, and what runs make (`[files]`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file_mib: int = Field(default=16, ge=1, le=256, description="largest file, MiB")
+    per_run: int = Field(default=50, ge=0, description="most files and figures that a run keeps")
+    per_thread: int = Field(default=200, ge=0, description="most files of a thread")
+    thread_mib: int = Field(
+        default=64, ge=1, description="most MiB of a thread's files; equal contents count once"
+    )
+
+
+class ArtifactSettings(BaseModel):
+    """Files among the settings."""
+
+    files: FileSettings = Field(
+        default=FileSettings(), description="Files of threads: uploads, and what runs make"
+    )
+
+    def file_limits(self) -> FileLimits:
+        """What a thread keeps."""
+        return FileLimits(
+            file_bytes=self.files.file_mib * MEBIBYTE,
+            run_files=self.files.per_run,
+            thread_files=self.files.per_thread,
+            thread_bytes=self.files.thread_mib * MEBIBYTE,
+        )
