@@ -7,26 +7,24 @@ call, refuse a method, and be down. ``messages`` is what people would see.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import WSMsgType, web
 from slack_sdk.signature import SignatureVerifier
 
 from tests.server.slack import limits
+from tests.server.slack.messages import BOT, BOT_USER, Messages, no
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 BOT_TOKEN = "xoxb-112233-double-secretpart"
 APP_TOKEN = "xapp-1-A012-double-secretpart"
 TEAM = "T0OWN"
-BOT_USER = "U0BOT"
-BOT = "B0BOT"
 SECONDS = 60.0
 
 
@@ -39,35 +37,12 @@ class Call:
     at: float
 
 
-@dataclass(kw_only=True)
-class Message:
-    """A message as people see it. ``chunks`` and ``text`` are what a stream has brought."""
-
-    channel: str
-    ts: str
-    thread_ts: str | None = None
-    user: str = BOT_USER
-    text: str = ""
-    blocks: list[dict[str, Any]] = field(default_factory=list)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    chunks: list[dict[str, Any]] = field(default_factory=list)
-    streaming: bool = False
-    ephemeral_to: str | None = None
-    edits: list[float] = field(default_factory=list)
-
-    @property
-    def shown(self) -> str:
-        """All its words."""
-        return "\n".join(one for one in (self.text, *limits.words(self.blocks)) if one)
-
-
-class SlackDouble:
+class SlackDouble(Messages):
     """Started by ``async with``; ``api_url`` is what the client is given."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.calls: list[Call] = []
-        self.messages: dict[tuple[str, str], Message] = {}
-        self.ephemerals: list[Message] = []
         self.views: list[dict[str, Any]] = []
         self.files: dict[str, dict[str, Any]] = {}
         self.uploads: dict[str, bytes] = {}
@@ -76,8 +51,6 @@ class SlackDouble:
         self.users: dict[str, dict[str, Any]] = {}
         self.statuses: list[dict[str, Any]] = []
         self.acked: list[dict[str, Any]] = []
-        self.too_fast: list[str] = []
-        self.edit_seconds = 0.0
         self.down = False
         self.url = ""
         self._limited: dict[str, deque[int]] = defaultdict(deque)
@@ -85,7 +58,6 @@ class SlackDouble:
         self._refused: dict[str, str] = {}
         self._held: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Event()
-        self._count = itertools.count(1)
         self._sockets: list[web.WebSocketResponse] = []
 
     @property
@@ -156,19 +128,6 @@ class SlackDouble:
         """The bodies of a method's calls."""
         return [call.body for call in self.calls if call.method == method]
 
-    def said(self, channel: str, thread_ts: str | None = None) -> list[Message]:
-        """The bot's messages in a channel or thread, in order."""
-        return [
-            one
-            for one in self.messages.values()
-            if one.channel == channel and thread_ts in {None, one.thread_ts}
-        ]
-
-    @property
-    def hanging(self) -> list[Message]:
-        """Streams that are still open."""
-        return [one for one in self.messages.values() if one.streaming]
-
     def signed(self, body: str, *, secret: str = SECRET, at: int | None = None) -> dict[str, str]:
         """Slack's headers for a body."""
         stamp = str(int(time.time()) if at is None else at)
@@ -182,9 +141,6 @@ class SlackDouble:
         socket = next(one for one in self._sockets if not one.closed)
         await socket.send_str(json.dumps(envelope))
 
-    def _ts(self) -> str:
-        return f"{1_700_000_000 + next(self._count)}.{next(self._count):06d}"
-
     async def _api(self, request: web.Request) -> web.StreamResponse:
         method = request.match_info["method"]
         body = await _body(request)
@@ -195,7 +151,7 @@ class SlackDouble:
         self.calls.append(Call(method=method, body=body, at=time.monotonic()))
         self._changed.set()
         if token != expected:
-            return _no("invalid_auth")
+            return no("invalid_auth")
         if self._limited[method]:
             seconds = self._limited[method].popleft()
             return web.json_response(
@@ -204,12 +160,12 @@ class SlackDouble:
                 headers={"Retry-After": str(seconds)},
             )
         if method in self._refused:
-            return _no(self._refused[method])
+            return no(self._refused[method])
         handler = getattr(self, "_" + method.replace(".", "_"), None)
         if handler is None:
-            return _no("unknown_method")
+            return no("unknown_method")
         code = limits.wrong(method, body)
-        reply = _no(code) if code else handler(body)
+        reply = no(code) if code else handler(body)
         self._changed.set()
         if method in self._held:
             await self._held[method].wait()
@@ -226,108 +182,7 @@ class SlackDouble:
 
     def _users_info(self, body: dict[str, Any]) -> Any:
         found = self.users.get(body["user"])
-        return {"user": found} if found else _no("user_not_found")
-
-    def _chat_postMessage(self, body: dict[str, Any]) -> Any:
-        made = self._message(body)
-        self.messages[made.channel, made.ts] = made
-        return {"channel": made.channel, "ts": made.ts}
-
-    def _chat_postEphemeral(self, body: dict[str, Any]) -> Any:
-        made = self._message(body)
-        made.ephemeral_to = body["user"]
-        self.ephemerals.append(made)
-        return {"message_ts": made.ts}
-
-    def _message(self, body: dict[str, Any]) -> Message:
-        return Message(
-            channel=body["channel"],
-            ts=self._ts(),
-            thread_ts=body.get("thread_ts"),
-            text=body.get("markdown_text") or body.get("text") or "",
-            blocks=limits.listed(body.get("blocks")),
-            metadata=body.get("metadata") or {},
-        )
-
-    def _chat_update(self, body: dict[str, Any]) -> Any:
-        found = self.messages.get((body["channel"], body["ts"]))
-        if found is None:
-            return _no("message_not_found")
-        if found.streaming:
-            return _no("streaming_state_conflict")
-        self._edited(found)
-        found.text = body.get("markdown_text") or body.get("text") or ""
-        found.blocks = limits.listed(body.get("blocks"))
-        found.chunks = []
-        return {"channel": found.channel, "ts": found.ts, "text": found.text}
-
-    def _chat_delete(self, body: dict[str, Any]) -> Any:
-        gone = self.messages.pop((body["channel"], body["ts"]), None)
-        return {} if gone else _no("message_not_found")
-
-    def _chat_startStream(self, body: dict[str, Any]) -> Any:
-        if not body.get("thread_ts"):
-            return _no("invalid_thread_ts")
-        if not body["channel"].startswith("D") and not body.get("recipient_user_id"):
-            return _no("missing_recipient_user_id")
-        made = Message(
-            channel=body["channel"], ts=self._ts(), thread_ts=body["thread_ts"], streaming=True
-        )
-        self.messages[made.channel, made.ts] = made
-        self._add(made, body)
-        return {"channel": made.channel, "ts": made.ts}
-
-    def _chat_appendStream(self, body: dict[str, Any]) -> Any:
-        return self._streamed(body, stops=False)
-
-    def _chat_stopStream(self, body: dict[str, Any]) -> Any:
-        return self._streamed(body, stops=True)
-
-    def _streamed(self, body: dict[str, Any], *, stops: bool) -> Any:
-        found = self.messages.get((body["channel"], body["ts"]))
-        if found is None:
-            return _no("message_not_found")
-        if not found.streaming:
-            return _no("message_not_in_streaming_state")
-        if len(found.text) + len(body.get("markdown_text") or "") > limits.MESSAGE:
-            return _no("msg_too_long")
-        self._edited(found)
-        self._add(found, body)
-        if stops:
-            found.streaming = False
-            found.blocks = limits.listed(body.get("blocks"))
-        return {"channel": found.channel, "ts": found.ts}
-
-    def _add(self, message: Message, body: dict[str, Any]) -> None:
-        message.text += body.get("markdown_text") or ""
-        for chunk in limits.listed(body.get("chunks")):
-            message.chunks.append(chunk)
-            if chunk.get("type") == "markdown_text":
-                message.text += chunk["text"]
-
-    def _edited(self, message: Message) -> None:
-        now = time.monotonic()
-        if message.edits and now - message.edits[-1] < self.edit_seconds:
-            self.too_fast.append(message.ts)
-        message.edits.append(now)
-
-    def _conversations_replies(self, body: dict[str, Any]) -> Any:
-        found = self.said(body["channel"], body["ts"])
-        return {
-            "messages": [
-                {
-                    "type": "message",
-                    "ts": one.ts,
-                    "thread_ts": one.thread_ts,
-                    "user": one.user,
-                    "bot_id": BOT,
-                    "text": one.text,
-                    "metadata": one.metadata,
-                }
-                for one in found
-                if one.ts > str(body.get("oldest", "0"))
-            ]
-        }
+        return {"user": found} if found else no("user_not_found")
 
     def _assistant_threads_setStatus(self, body: dict[str, Any]) -> Any:
         self.statuses.append(body)
@@ -363,7 +218,7 @@ class SlackDouble:
         done = limits.listed(body["files"])
         for one in done:
             if one["id"] not in self.uploads:
-                return _no("file_not_found")
+                return no("file_not_found")
             self.files[one["id"]] |= {
                 "title": one.get("title"),
                 "channel": body.get("channel_id"),
@@ -408,10 +263,6 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if request.content_type == "application/json":
         return dict(await request.json())
     return {**request.query, **{name: str(value) for name, value in (await request.post()).items()}}
-
-
-def _no(code: str) -> web.Response:
-    return web.json_response({"ok": False, "error": code})
 
 
 @asynccontextmanager

@@ -7,7 +7,8 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.server.slack.double import BOT_USER, TEAM
+from tests.server.slack.double import TEAM
+from tests.server.slack.messages import BOT_USER
 
 _COUNT = itertools.count(1)
 
