@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tools.sandbox import arguments, isolation, kernel_start, memory
-from tools.sandbox.launch import CHUNK, Launched, Parts, Wanted, drained, launch
+from tools.sandbox.launch import CHUNK, Launched, Parts, Wanted, drained, emptied, launch
 from tools.sandbox.live_kernel import LiveKernel
 from tools.sandbox.local_session import LocalSession
 from tools.sandbox.pipes import Capture
@@ -55,6 +55,7 @@ class _Running:
             with contextlib.suppress(ProcessLookupError):
                 self.tree.process.kill()
             await drained(self.tree.process)
+        await emptied(self.tree)
 
 
 class BubblewrapSandbox:
@@ -77,6 +78,7 @@ class BubblewrapSandbox:
         self._pool = WarmKernels(self._kernel, size=warm)
         self._sessions: set[LocalSession] = set()
         self._running: set[_Running] = set()
+        self._turns: set[asyncio.Future[None]] = set()
         self._closed = False
         self._count = 0
 
@@ -143,7 +145,8 @@ class BubblewrapSandbox:
         running = list(self._running)
         for each in running:
             each.stop(Outcome.KILLED)
-        await asyncio.gather(*(each.tree.process.wait() for each in running))
+        # Those that are just starting end themselves.
+        await asyncio.gather(*self._turns)
 
     async def run(
         self,
@@ -162,12 +165,14 @@ class BubblewrapSandbox:
         seconds = longest if timeout is None else min(longest, timeout)
 
         slot = await self._slots.get()
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.add(over)
         try:
-            if self._closed:
-                raise SandboxError("the sandbox is closed")
             async with self._started(slot) as running:
                 return await self._finish(running, sent, seconds=seconds)
         finally:
+            self._turns.discard(over)
+            over.set_result(None)
             self._slots.put_nowait(slot)
 
     async def _finish(
@@ -214,6 +219,8 @@ class BubblewrapSandbox:
     @contextlib.asynccontextmanager
     async def _started(self, slot: int) -> AsyncIterator[_Running]:
         """A tree that waits for its code; gone when the block is left, however it is left."""
+        if self._closed:
+            raise SandboxError("the sandbox is closed")
         user = self._parts.users[slot] if self._parts.users else None
         group = self._group()
         python = self._parts.interpreter
@@ -226,6 +233,8 @@ class BubblewrapSandbox:
             running = _Running(tree=tree, group=group)
             self._running.add(running)
             try:
+                if self._closed:
+                    raise SandboxError("the sandbox is closed")
                 yield running
             finally:
                 running.stop(Outcome.KILLED)

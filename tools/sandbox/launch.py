@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
@@ -17,8 +18,11 @@ from tools.sandbox import arguments, memory
 from tools.sandbox.interpreter import Interpreter
 from tools.sandbox.sandbox import Limits, SandboxError
 
-START_SECONDS = 10.0
+START_SECONDS = 30.0
+GONE_SECONDS = 30.0
 CHUNK = 64 * 1024
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +211,24 @@ async def drained(process: Process) -> int:
     if process.stdin is not None:
         process.stdin.close()
     return await process.wait()
+
+
+async def emptied(tree: Launched) -> None:
+    """Kill what is left of a tree whose bubblewrap has ended, and wait until nothing is.
+
+    bubblewrap ends with its command, its namespace a moment later. The kernel ends the namespace's
+    first process after all others are gone.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(tree.first_handle, signal.SIGKILL)
+    try:
+        async with asyncio.timeout(GONE_SECONDS):
+            await _readable(tree.first_handle)
+    except TimeoutError:
+        _log.error("a process of the sandbox, %d, does not end though killed", tree.first)
+    # Where this process is the machine's first, or stands in for it, the dead are its to bury.
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PIDFD, tree.first_handle, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222
 
 
 async def _readable(descriptor: int) -> None:

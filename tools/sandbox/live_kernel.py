@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tools.sandbox import arguments, frames, memory, pipes, trees
-from tools.sandbox.launch import Launched
+from tools.sandbox.launch import Launched, emptied
 from tools.sandbox.pipes import Capture, Tap
 from tools.sandbox.sandbox import (
     Execution,
@@ -311,6 +311,7 @@ class LiveKernel:
         """Wait for the end of the tree, however it comes, and clear up behind it."""
         process = self._tree.process
         await process.wait()
+        await emptied(self._tree)
         self._killed = self._kills()
         self.dead = True
         for timer in (self._quiet, self._watching):

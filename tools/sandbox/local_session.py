@@ -104,9 +104,11 @@ class LocalSession:
             await kernel.end()
             if kernel.work is not None:
                 kernel.work.close()
-        if self._left is not None:
-            self._left.close()
-            self._left = None
+        # A kernel that is just starting finds the session closed, and is ended by its starter.
+        async with self._turn:
+            if self._left is not None:
+                self._left.close()
+                self._left = None
         self._told(self)
 
     def _check(self) -> None:

@@ -46,7 +46,7 @@ class ControlGroup:
     async def close(self) -> None:
         """Remove the groups; the kernel needs a moment after the last process."""
         for folder in self._folders:
-            for _ in range(50):
+            for _ in range(500):
                 try:
                     folder.rmdir()
                     break

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tools.sandbox.find import Unavailable, open_sandbox
-from tools.sandbox.sandbox import Sandbox
+from tools.sandbox.sandbox import Limits, Sandbox
 
 
 def required(sandbox: Sandbox | Unavailable) -> Sandbox:
@@ -23,6 +23,7 @@ def required(sandbox: Sandbox | Unavailable) -> Sandbox:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    opened = required(await open_sandbox())
+    # So long that no load of the machine makes it matter.
+    opened = required(await open_sandbox(limits=Limits(seconds=60.0)))
     yield opened
     await opened.close()

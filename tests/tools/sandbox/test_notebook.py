@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.tools.sandbox.conftest import required
 from tools.sandbox import guest_packages, interpreter
 from tools.sandbox.find import open_sandbox, python_to_equip
-from tools.sandbox.sandbox import Listener, Outcome, Output, OutputKind, Sandbox, Session
+from tools.sandbox.sandbox import Limits, Listener, Outcome, Output, OutputKind, Sandbox, Session
 
 pytestmark = [
     pytest.mark.skipif(find_spec("IPython") is None, reason="IPython: make test has it"),
@@ -34,7 +34,7 @@ async def notebook(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sa
     (folder / f"python{own.version}").symlink_to(packages)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(interpreter, "interpreters", lambda: [own])
-        sandbox = required(await open_sandbox(packages=folder))
+        sandbox = required(await open_sandbox(packages=folder, limits=Limits(seconds=60.0)))
     yield sandbox
     await sandbox.close()
 

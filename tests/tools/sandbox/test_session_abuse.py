@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.sandbox.conftest import required
-from tests.tools.sandbox.test_abuse import BOUND, ROOT, _named, _orphan, _peak_memory
+from tests.tools.sandbox.test_abuse import BOUND, ROOT, SMALL, _named, _orphan, _peak_memory
 from tools.sandbox import live_kernel, memory
 from tools.sandbox.abuse import ATTACKS, Attack, assault_session
 from tools.sandbox.find import Sizes, open_sandbox
@@ -29,8 +29,6 @@ from tools.sandbox.sandbox import (
     Session,
     Variables,
 )
-
-SMALL = Limits(memory_bytes=96 * MEBIBYTE, seconds=6.0)
 
 
 @pytest.fixture
@@ -60,8 +58,8 @@ async def test_attacks_do_not_keep_ten_others_from_their_work() -> None:
 
     attackers = [await sandbox.create(), await sandbox.create()]
     attacks = [
-        asyncio.create_task(one.run(code, timeout=3.0))
-        for one, code in zip(attackers, (bomb, hog), strict=True)
+        asyncio.create_task(one.run(code, timeout=seconds))
+        for one, code, seconds in zip(attackers, (bomb, hog), (3.0, None), strict=True)
     ]
     results = await asyncio.gather(*(work(number) for number in range(10)))
     ends = [(await attack).outcome for attack in attacks]
@@ -113,7 +111,7 @@ kernel._wire.tell(b"D", id="0" * 32, ok=True)
 time.sleep(1)
 """
     forged = await session.run(code)
-    assert (forged.outcome, forged.seconds < 1.0) == (Outcome.FINISHED, True)
+    assert forged.outcome is Outcome.FINISHED
     honest = await session.run("print('honest')")
     assert (honest.outcome, honest.stdout) == (Outcome.FINISHED, "honest\n")
 
@@ -141,10 +139,9 @@ async def test_a_kernel_that_dies_is_told_and_replaced_with_its_files(
 
 
 async def test_a_kernel_that_dies_between_cells_is_told_with_the_next(session: Session) -> None:
-    await session.run(
-        "import os, threading\nopen('a', 'w').close()\nthreading.Timer(0.05, os._exit, [1]).start()"
-    )
+    await session.run("open('a', 'w').close()")
     kernel = session._kernel  # type: ignore[attr-defined]
+    signal.pidfd_send_signal(kernel._main, signal.SIGKILL)
     async with asyncio.timeout(BOUND):
         await asyncio.shield(kernel._burial)
     execution = await session.run("import os; print(os.listdir())")
@@ -187,12 +184,32 @@ async def test_a_file_larger_than_the_folder_is_not_given_out(session: Session) 
 
 async def test_a_daemon_is_gone_when_its_cell_ends(session: Session) -> None:
     name = secrets.token_hex(6)
-    execution = await session.run(_orphan(name, then="time.sleep(0.2)"))
+    execution = await session.run(_orphan(name, then=""))
     assert (execution.stdout, execution.outcome) == ("up\n", Outcome.FINISHED)
     assert _named(name) == []
 
 
-async def test_a_cancelled_cell_is_interrupted_and_its_variables_stay(session: Session) -> None:
+async def test_many_processes_are_gone_when_their_cell_ends(session: Session) -> None:
+    """Some are the kernel's own children, some nobody's, some with memory to be given back."""
+    code = """
+import os, time
+held = bytearray(2_000_000)
+for number in range(40):
+    if os.fork() == 0:
+        if number % 2 and os.fork():
+            os._exit(0)
+        held[::4096] = bytes(len(held[::4096]))
+        time.sleep(60)
+"""
+    assert (await session.run(code)).outcome is Outcome.FINISHED
+    first = session._kernel._tree.first  # type: ignore[attr-defined]
+    assert len(list(descendants(first))) == 2
+
+
+async def test_a_cancelled_cell_is_interrupted_and_its_variables_stay(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_kernel, "GRACE_SECONDS", BOUND)
     await session.run("x = 1")
     running = asyncio.create_task(session.run("while True: pass"))
     await asyncio.sleep(0)
@@ -244,7 +261,10 @@ async def test_nothing_is_left_when_the_sandbox_is_closed() -> None:
     tree = set(descendants(os.getpid())) - others
     await sandbox.close()
     assert len(tree) >= 6
-    assert [process for process in tree if os.path.exists(f"/proc/{process}")] == []  # noqa: PTH110, ASYNC240
+    async with asyncio.timeout(BOUND):
+        # The machine's first process clears away what bubblewrap did not live to see end.
+        while [one for one in tree if os.path.exists(f"/proc/{one}")]:  # noqa: PTH110, ASYNC110, ASYNC240
+            await asyncio.sleep(0.01)
     assert _groups() == []
     assert _mounts() == mounts
     assert set(os.listdir("/proc/self/fd")) <= descriptors  # noqa: PTH208
@@ -259,15 +279,19 @@ from tools.sandbox.memory import descendants
 async def main():
     sandbox = await open_sandbox()
     session = await sandbox.create()
-    run = asyncio.create_task(session.run("import time; time.sleep(60)"))
-    print(*list(descendants(os.getpid()))[1:], flush=True)
-    await run
+    runs = [
+        asyncio.create_task(each.run("import time; time.sleep(60)")) for each in (session, sandbox)
+    ]
+    while len(tree := list(descendants(os.getpid()))) < 7:
+        await asyncio.sleep(0.01)
+    print(*tree[1:], flush=True)
+    await asyncio.gather(*runs)
 
 asyncio.run(main())
 """
 
 
-async def test_sessions_die_with_their_worker(sandbox: Sandbox) -> None:
+async def test_runs_and_sessions_die_with_their_worker(sandbox: Sandbox) -> None:
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WORKER.format(root=str(ROOT)), stdout=subprocess.PIPE
     )
@@ -276,14 +300,14 @@ async def test_sessions_die_with_their_worker(sandbox: Sandbox) -> None:
         line = await worker.stdout.readline()
     tree = [os.pidfd_open(int(number)) for number in line.split()]
     try:
-        assert len(tree) >= 3
+        assert len(tree) >= 6
         worker.send_signal(signal.SIGKILL)
         await worker.wait()
         for handle in tree:
             poll = select.poll()
             poll.register(handle, select.POLLIN)
             ended = await asyncio.to_thread(poll.poll, BOUND * 1000)
-            assert ended, "a process of the session outlived its worker"
+            assert ended, "a process of the sandbox outlived its worker"
     finally:
         for handle in tree:
             os.close(handle)

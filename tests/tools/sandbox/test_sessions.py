@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.tools.sandbox.conftest import required
+from tools.sandbox import live_kernel
 from tools.sandbox.find import open_sandbox
 from tools.sandbox.sandbox import (
     Execution,
@@ -22,7 +23,7 @@ from tools.sandbox.sandbox import (
 )
 from tools.sandbox.scripted import ScriptedSandbox, Step, failed, finished, hanging
 
-LIMITS = Limits(seconds=5.0, output_bytes=1024)
+LIMITS = Limits(seconds=60.0, output_bytes=1024)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,10 @@ async def test_a_missing_file_is_said_to_be_missing(either: Either) -> None:
         await session.get("none.csv")
 
 
-async def test_an_interrupt_ends_the_cell_and_variables_stay(either: Either) -> None:
+async def test_an_interrupt_ends_the_cell_and_variables_stay(
+    either: Either, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_kernel, "GRACE_SECONDS", 60.0)
     session = await either.playing([SET, LOOP, READ]).create()
     await session.run(SET.code)
     started = asyncio.Event()

@@ -15,7 +15,7 @@ from tools.sandbox.scripted import ScriptedSandbox, finished
 from tools.sandbox.snapshots import FolderSnapshots, MemorySnapshots, Snapshots
 from tools.sandbox.threads import ThreadSessions
 
-BOUND = 5.0
+BOUND = 30.0
 
 
 class Clock:
