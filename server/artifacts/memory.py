@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 
 from server.artifacts import naming
 from server.artifacts.store import (
@@ -20,16 +19,10 @@ from server.artifacts.store import (
 
 
 class MemoryThreadFiles:
-    """Files of threads in memory; ``exists`` says whether a tenant has a thread."""
+    """Files of threads in memory; none expires."""
 
-    def __init__(
-        self,
-        *,
-        limits: FileLimits | None = None,
-        exists: Callable[[str, str], bool] = lambda tenant, thread_id: True,
-    ) -> None:
+    def __init__(self, *, limits: FileLimits | None = None) -> None:
         self._limits = limits or FileLimits()
-        self._exists = exists
         self._files: dict[tuple[str, str], dict[str, Kept]] = {}
         self._contents: dict[tuple[str, str, str], bytes] = {}
 
@@ -45,8 +38,6 @@ class MemoryThreadFiles:
         origin: Origin,
     ) -> Kept:
         fits(content, limits=self._limits)
-        if not self._exists(tenant, thread_id):
-            raise refused("missing", limits=self._limits)
         files = self._files.setdefault((tenant, thread_id), {})
         wanted = described(
             name=name,

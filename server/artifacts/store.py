@@ -19,10 +19,13 @@ from redis.asyncio import Redis
 
 from graphs.keys import Keys
 from server.artifacts import naming
-from server.artifacts.scripts import PUT, REMOVE
+from server.artifacts.scripts import PUT, REMOVE, SETTLE
 from tools.artifacts import ArtifactError
 
 MEBIBYTE = 1024 * 1024
+TEMPORARY_SECONDS = 3600
+"""How long the files of a thread without a record are kept behind the last one: what a run without
+a thread made can be fetched after its end."""
 _TRIES = 20
 
 
@@ -79,11 +82,12 @@ class ThreadFiles(Protocol):
         """Keep one. The same content under the same name again is the same file.
 
         A name is made safe. An upload's is no other file's of its thread: where another content
-        has it, a number is added. A run's file may have the name of an earlier one.
+        has it, a number is added. A run's file may have the name of an earlier one. A thread
+        that has no record (yet) keeps its files for ``TEMPORARY_SECONDS``.
 
         Raises:
-            ArtifactError: it is too large, the thread or run has too many, or there is no such
-                thread; the message is for people.
+            ArtifactError: it is too large, or the thread or run has too many; the message is for
+                people.
         """
         ...
 
@@ -119,6 +123,7 @@ class RedisThreadFiles:
         self._limits = limits or FileLimits()
         self._put = redis.register_script(PUT)
         self._remove = redis.register_script(REMOVE)
+        self._settle = redis.register_script(SETTLE)
 
     async def put(
         self,
@@ -161,6 +166,8 @@ class RedisThreadFiles:
                     self._limits.thread_files,
                     self._limits.thread_bytes,
                     self._limits.run_files,
+                    self._keys.thread_file(tenant, thread_id, ""),
+                    TEMPORARY_SECONDS,
                 ],
             )
             match reply:
@@ -189,7 +196,16 @@ class RedisThreadFiles:
     async def of_thread(
         self, thread_id: str, *, tenant: str, origin: Origin | None = None
     ) -> list[Kept]:
-        found = await cast("Any", self._redis.hgetall(self._keys.thread_files(tenant, thread_id)))
+        listing = self._keys.thread_files(tenant, thread_id)
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.hgetall(listing)
+            pipeline.ttl(listing)
+            found, left = await pipeline.execute()
+        if left >= 0:
+            await self._settle(
+                keys=[listing, self._keys.thread_record(tenant, thread_id)],
+                args=[self._keys.thread_file(tenant, thread_id, "")],
+            )
         files = [_of_stored(stored, word.decode(), thread_id) for word, stored in found.items()]
         return ordered(files, origin=origin)
 
@@ -241,8 +257,6 @@ def fits(content: bytes, *, limits: FileLimits) -> None:
 def refused(why: str, *, limits: FileLimits) -> ArtifactError:
     """What a refusal says, by its word."""
     match why:
-        case "missing":
-            return ArtifactError("there is no such thread; POST /threads makes one")
         case "files":
             said = f"the thread has {limits.thread_files} files already (setting files.per_thread)"
         case "bytes":

@@ -24,14 +24,9 @@ Made = Callable[[FileLimits], ThreadFiles]
 
 @pytest.fixture(params=["redis", "memory"])
 async def made(request: pytest.FixtureRequest, redis: Redis, keys: Keys) -> Made:
-    """Both kinds, with two threads of one tenant and one of another's."""
-    there = {(TENANT, THREAD), (TENANT, OTHER), ("other", THREAD)}
+    """Both kinds."""
     if request.param == "memory":
-        return lambda limits: MemoryThreadFiles(
-            limits=limits, exists=lambda tenant, thread_id: (tenant, thread_id) in there
-        )
-    for tenant, thread_id in there:
-        await redis.hset(keys.thread_record(tenant, thread_id), "status", "idle")
+        return lambda limits: MemoryThreadFiles(limits=limits)
     return lambda limits: RedisThreadFiles(redis, keys, limits=limits)
 
 
@@ -121,11 +116,6 @@ async def test_what_is_no_id_finds_nothing(files: ThreadFiles) -> None:
     for wrong in ("", "x", "u.", "t====.aaaaaaaaaaaaaaaaaaaaaa", "u" + "a" * 500):
         assert await files.get(wrong, tenant=TENANT) is None
         assert not await files.remove(wrong, tenant=TENANT)
-
-
-async def test_a_thread_that_is_not_there_keeps_nothing(files: ThreadFiles) -> None:
-    with pytest.raises(ArtifactError, match="no such thread"):
-        await put(files, b"a", thread_id="nobody")
 
 
 async def test_a_file_that_is_too_large_is_refused(files: ThreadFiles) -> None:

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from graphs.event_log import EventLog
 from graphs.keys import DEFAULT_TENANT, Keys
 from graphs.saver import RedisSaver
-from server.artifacts.store import Kept, Origin, RedisThreadFiles
+from server.artifacts.store import TEMPORARY_SECONDS, Kept, Origin, RedisThreadFiles
 from server.threads.records import RedisThreads
 
 
@@ -37,3 +37,17 @@ async def test_files_go_with_their_thread_and_not_with_its_copy(redis: Redis, ke
     assert copied.name == kept.name
     await threads.delete(copy.thread_id)
     assert [key async for key in redis.scan_iter(f"{keys.prefix}thread:*")] == []
+
+
+async def test_files_without_a_thread_expire_until_there_is_one(redis: Redis, keys: Keys) -> None:
+    files = RedisThreadFiles(redis, keys)
+    kept = await _kept(files, "t1")
+    names = [
+        keys.thread_files(DEFAULT_TENANT, "t1"),
+        keys.thread_file(DEFAULT_TENANT, "t1", kept.sha256),
+    ]
+    assert await files.of_thread("t1", tenant=DEFAULT_TENANT) == [kept]
+    assert all([0 < await redis.ttl(name) <= TEMPORARY_SECONDS for name in names])
+    await redis.hset(keys.thread_record(DEFAULT_TENANT, "t1"), "status", "idle")
+    assert await files.of_thread("t1", tenant=DEFAULT_TENANT) == [kept]
+    assert [await redis.ttl(name) for name in names] == [-1, -1]
