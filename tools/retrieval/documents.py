@@ -50,7 +50,9 @@ class Chunk:
     """A passage: the unit that is embedded, found and cited.
 
     ``span`` is the passage's place in the parsed text. ``text`` is that span, except that
-    a further part of a long table repeats the table's header in front of it.
+    a further part of a long table repeats the table's caption and header in front of it.
+    ``context`` says in a sentence where the passage stands in its document; it is searched, and
+    no part of what is cited.
     """
 
     document_id: str
@@ -60,6 +62,7 @@ class Chunk:
     heading: tuple[str, ...]
     page: int | None
     span: tuple[int, int]
+    context: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,9 @@ class Passage:
 @dataclass(frozen=True, kw_only=True)
 class DocumentVersion:
     """One version of a document. ``sha256`` covers everything that decides its passages;
-    ``ingested_at`` is in Unix seconds and tells which of two versions is the newer.
+    ``ingested_at`` is in Unix seconds and tells which of two versions is the newer. ``content`` is
+    the SHA-256 of the bytes alone, ``folder`` the folder that is followed and holds the file, and
+    ``lacking`` how many passages still want their context.
     """
 
     tenant: str
@@ -96,6 +101,18 @@ class DocumentVersion:
     chunks: int
     ingested_at: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    content: str = ""
+    folder: str | None = None
+    lacking: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPassage:
+    """A passage as it lies in the store, of a version that is visible or not yet."""
+
+    title: str
+    chunk: Chunk
+    dense: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import functools
-import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +13,16 @@ from typing import Any, TypeVar
 
 import qdrant_edge as qdrant
 
-from tools.retrieval import store
-from tools.retrieval.documents import DocumentVersion, Passage, SparseVector, StoredDocument
-from tools.retrieval.errors import StoreBusy, StoreDamaged, StoreError
+from tools.retrieval import edge_folder, store
+from tools.retrieval.documents import (
+    Chunk,
+    DocumentVersion,
+    Passage,
+    SparseVector,
+    StoredDocument,
+    StoredPassage,
+)
+from tools.retrieval.errors import StoreError
 from tools.retrieval.filters import AnyOf, Condition, Within
 from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
 
@@ -64,7 +68,7 @@ class EdgeStore:
         loop = asyncio.get_running_loop()
         try:
             opened = functools.partial(
-                _open,
+                edge_folder.open_shard,
                 path,
                 embedder=embedder,
                 dimension=dimension,
@@ -78,6 +82,11 @@ class EdgeStore:
 
     async def upsert_document(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
         """Write a version, show it, remove the older ones."""
+        await self.write_passages(version, passages)
+        await self.show_document(version)
+
+    async def write_passages(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
+        """Write some of a version's passages, which nobody sees yet."""
         for start in range(0, len(passages), store.WRITE_BATCH):
             points = [
                 qdrant.Point(
@@ -94,10 +103,13 @@ class EdgeStore:
                 for passage in passages[start : start + store.WRITE_BATCH]
             ]
             await self._run(functools.partial(self._write, points))
+
+    async def show_document(self, version: DocumentVersion) -> None:
+        """Make a version visible and remove the older ones."""
         await self._run(functools.partial(self._show, version))
 
     def _write(self, points: list[qdrant.Point]) -> None:
-        _check_disk(self._path, spare_bytes=self._spare_bytes)
+        edge_folder.check_disk(self._path, spare_bytes=self._spare_bytes)
         self._shard.update(_ops.upsert_points(points))
 
     def _show(self, version: DocumentVersion) -> None:
@@ -105,7 +117,7 @@ class EdgeStore:
         mine = _equal("sha256", version.sha256)
         document = [*_scope(scope), _equal("document_id", version.document_id)]
         self._shard.update(
-            _ops.set_payload_by_filter(qdrant.Filter(must=[*document, mine]), store.LIVE)
+            _ops.set_payload_by_filter(qdrant.Filter(must=[*document, mine]), store.shown(version))
         )
         older = qdrant.FieldCondition(
             key="ingested_at", range=qdrant.RangeFloat(lte=version.ingested_at)
@@ -164,6 +176,36 @@ class EdgeStore:
         records, following = await self._run(lambda: self._shard.scroll(request))
         versions = [store.version_of(record.payload or {}) for record in records]
         return versions, None if following is None else str(following)
+
+    async def stored_passages(self, scope: Scope, *, document_id: str) -> Sequence[StoredPassage]:
+        """All passages of all versions of a document with their vectors."""
+        where = [*_scope(scope), _equal("document_id", document_id)]
+        records = await self._scrolled(where, with_vector=True)
+        return [store.stored_passage(one.payload or {}, one.vector) for one in records]
+
+    async def chunks(
+        self, scope: Scope, *, document_id: str, conditions: Sequence[Condition] = ()
+    ) -> Sequence[Chunk]:
+        """The visible passages of the newest version, in the document's order."""
+        document = [*_visible(scope), _equal("document_id", document_id)]
+        records = await self._scrolled([*document, *map(_condition, conditions)])
+        return store.of_newest([one.payload or {} for one in records])
+
+    async def _scrolled(self, where: list[Any], *, with_vector: bool = False) -> list[Any]:
+        found: list[Any] = []
+        after: Any = None
+        while True:
+            request = qdrant.ScrollRequest(
+                offset=after,
+                limit=store.READ_BATCH,
+                filter=qdrant.Filter(must=where),
+                with_payload=True,
+                with_vector=with_vector,
+            )
+            records, after = await self._run(functools.partial(self._shard.scroll, request))
+            found += records
+            if after is None:
+                return found
 
     async def candidates(
         self,
@@ -237,111 +279,10 @@ class EdgeStore:
             raise
         except Exception as error:
             # The engine raises nothing narrower than Exception.
-            raise _store_error(error, path=self._path) from error
+            raise edge_folder.store_error(error, path=self._path) from error
 
 
 _ops = qdrant.UpdateOperation
-
-
-def _open(
-    path: Path, *, embedder: str, dimension: int, spare_bytes: int
-) -> tuple[qdrant.EdgeShard, int]:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = _lock(path / "lock", path=path)
-    except OSError as error:
-        raise _store_error(error, path=path) from error
-    try:
-        _check_disk(path, spare_bytes=spare_bytes)
-        _check_meta(path, embedder=embedder, dimension=dimension)
-        shard = path / "shard"
-        if not shard.exists():
-            _create(shard, dimension=dimension)
-        return qdrant.EdgeShard.load(str(shard)), lock
-    except StoreError:
-        os.close(lock)
-        raise
-    except Exception as error:
-        os.close(lock)
-        raise _store_error(error, path=path) from error
-
-
-def _check_disk(path: Path, *, spare_bytes: int) -> None:
-    free = shutil.disk_usage(path).free
-    if free < spare_bytes:
-        raise StoreError(
-            f"{path}: the disk is full ({free // 1_000_000} MB left, {spare_bytes // 1_000_000}"
-            " MB needed); free some space and try again"
-        )
-
-
-def _lock(lock_path: Path, *, path: Path) -> int:
-    lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        owner = os.read(lock, 32).decode("ascii", errors="replace").strip() or "unknown"
-        os.close(lock)
-        raise StoreBusy(
-            f"{path}: the document store is in use by process {owner};"
-            " stop it, or send the documents to that server (--url)"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode("ascii"), 0)
-    return lock
-
-
-def _check_meta(path: Path, *, embedder: str, dimension: int) -> None:
-    meta_path = path / "meta.json"
-    wanted = store.meta(embedder=embedder, dimension=dimension)
-    if not meta_path.exists():
-        if (path / "shard").exists():
-            raise StoreDamaged(
-                f"{meta_path} is missing; move {path} away and ingest the documents again"
-            )
-        fresh = meta_path.with_suffix(".new")
-        fresh.write_text(json.dumps(wanted), encoding="utf-8")
-        fresh.replace(meta_path)
-        return
-    try:
-        found = json.loads(meta_path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise StoreDamaged(
-            f"{meta_path} cannot be read; move {path} away and ingest the documents again"
-        ) from None
-    store.check_meta(found, wanted=wanted, place=str(path))
-
-
-def _create(shard_path: Path, *, dimension: int) -> None:
-    # Built aside and renamed, so that a kill in between leaves nothing half made.
-    fresh = shard_path.with_suffix(".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shard = qdrant.EdgeShard.create(
-        str(fresh),
-        qdrant.EdgeConfig(
-            vectors={
-                DENSE: qdrant.EdgeVectorParams(size=dimension, distance=qdrant.Distance.Cosine)
-            },
-            sparse_vectors={SPARSE: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
-        ),
-    )
-    kinds = qdrant.PayloadSchemaType
-    for name in store.KEYWORD_FIELDS:
-        shard.update(_ops.create_field_index(name, kinds.Keyword))
-    for name in store.INTEGER_FIELDS:
-        shard.update(_ops.create_field_index(name, kinds.Integer))
-    shard.flush()
-    shard.close()
-    fresh.rename(shard_path)
-
-
-def _store_error(error: Exception, *, path: Path) -> StoreError:
-    message = " ".join(str(error).split())
-    if "No space left" in message or "os error 28" in message:
-        return StoreError(f"{path}: the disk is full; free some space and try again")
-    if isinstance(error, PermissionError) or "Permission denied" in message:
-        return StoreError(f"{path}: not permitted to write there; mend the folder's permissions")
-    return StoreDamaged(f"{path}: the document store failed: {message[:300]}")
 
 
 def _equal(key: str, value: str | int) -> qdrant.FieldCondition:

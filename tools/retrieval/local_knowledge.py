@@ -23,7 +23,7 @@ from tools.retrieval.sparse import Bm25Encoder
 from tools.retrieval.store import PassageStore, Scope
 
 # Raised whenever parsing or chunking gives other passages for the same bytes.
-PASSAGES_VERSION = 1
+PASSAGES_VERSION = 2
 EMBED_BATCH = 32
 LIST_PAGE = 1_000
 

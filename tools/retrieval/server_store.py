@@ -15,7 +15,14 @@ from qdrant_client.http.exceptions import (
 )
 
 from tools.retrieval import store
-from tools.retrieval.documents import DocumentVersion, Passage, SparseVector, StoredDocument
+from tools.retrieval.documents import (
+    Chunk,
+    DocumentVersion,
+    Passage,
+    SparseVector,
+    StoredDocument,
+    StoredPassage,
+)
 from tools.retrieval.errors import StoreDamaged, StoreError, StoreMismatch
 from tools.retrieval.filters import AnyOf, Condition, Within
 from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
@@ -116,12 +123,11 @@ class ServerStore:
 
     async def upsert_document(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
         """Write a version, show it, remove the older ones."""
-        scope = Scope(tenant=version.tenant, collection=version.collection)
-        mine = _equal("sha256", version.sha256)
-        document = [*_scope(scope), _equal("document_id", version.document_id)]
-        older = models.FieldCondition(
-            key="ingested_at", range=models.Range(lte=version.ingested_at)
-        )
+        await self.write_passages(version, passages)
+        await self.show_document(version)
+
+    async def write_passages(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
+        """Write some of a version's passages, which nobody sees yet."""
         async with self._errors():
             for start in range(0, len(passages), store.WRITE_BATCH):
                 points = [
@@ -139,9 +145,19 @@ class ServerStore:
                     for passage in passages[start : start + store.WRITE_BATCH]
                 ]
                 await self._client.upsert(self._name, points, wait=True)
+
+    async def show_document(self, version: DocumentVersion) -> None:
+        """Make a version visible and remove the older ones."""
+        scope = Scope(tenant=version.tenant, collection=version.collection)
+        mine = _equal("sha256", version.sha256)
+        document = [*_scope(scope), _equal("document_id", version.document_id)]
+        older = models.FieldCondition(
+            key="ingested_at", range=models.Range(lte=version.ingested_at)
+        )
+        async with self._errors():
             await self._client.set_payload(
                 self._name,
-                payload=store.LIVE,
+                payload=store.shown(version),
                 points=models.Filter(must=[*document, mine]),
                 wait=True,
             )
@@ -198,6 +214,38 @@ class ServerStore:
             )
         versions = [store.version_of(record.payload or {}) for record in records]
         return versions, None if following is None else str(following)
+
+    async def stored_passages(self, scope: Scope, *, document_id: str) -> Sequence[StoredPassage]:
+        """All passages of all versions of a document with their vectors."""
+        where = [*_scope(scope), _equal("document_id", document_id)]
+        records = await self._scrolled(where, with_vectors=[DENSE])
+        return [store.stored_passage(one.payload or {}, one.vector) for one in records]
+
+    async def chunks(
+        self, scope: Scope, *, document_id: str, conditions: Sequence[Condition] = ()
+    ) -> Sequence[Chunk]:
+        """The visible passages of the newest version, in the document's order."""
+        document = [*_visible(scope), _equal("document_id", document_id)]
+        records = await self._scrolled([*document, *map(_condition, conditions)])
+        return store.of_newest([one.payload or {} for one in records])
+
+    async def _scrolled(
+        self, where: list[Any], *, with_vectors: Sequence[str] = ()
+    ) -> list[models.Record]:
+        found: list[models.Record] = []
+        after: Any = None
+        while True:
+            async with self._errors():
+                records, after = await self._client.scroll(
+                    self._name,
+                    scroll_filter=models.Filter(must=where),
+                    limit=store.READ_BATCH,
+                    offset=after,
+                    with_vectors=list(with_vectors) or False,
+                )
+            found += records
+            if after is None:
+                return found
 
     async def candidates(
         self,

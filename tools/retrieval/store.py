@@ -13,6 +13,7 @@ from tools.retrieval.documents import (
     Passage,
     SparseVector,
     StoredDocument,
+    StoredPassage,
 )
 from tools.retrieval.errors import StoreMismatch
 from tools.retrieval.filters import Condition
@@ -22,6 +23,7 @@ DENSE = "dense"
 SPARSE = "bm25"
 FORMAT = 1
 WRITE_BATCH = 256
+READ_BATCH = 1_000
 KEYWORD_FIELDS = ("tenant", "collection", "document_id", "sha256")
 INTEGER_FIELDS = ("live", "index")
 
@@ -60,6 +62,27 @@ class PassageStore(Protocol):
 
     async def upsert_document(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
         """Write a version and remove the older ones. Repeating it changes nothing."""
+        ...
+
+    async def write_passages(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
+        """Write some of a version's passages, which nobody sees yet."""
+        ...
+
+    async def show_document(self, version: DocumentVersion) -> None:
+        """Make a version visible, all of whose passages are written, and remove the older ones.
+
+        A version that is visible already takes its ``folder`` and ``lacking`` from this one.
+        """
+        ...
+
+    async def stored_passages(self, scope: Scope, *, document_id: str) -> Sequence[StoredPassage]:
+        """All passages of all versions of a document with their vectors, in no order."""
+        ...
+
+    async def chunks(
+        self, scope: Scope, *, document_id: str, conditions: Sequence[Condition] = ()
+    ) -> Sequence[Chunk]:
+        """The visible passages of the newest version, in the document's order."""
         ...
 
     async def find_document(self, scope: Scope, *, document_id: str) -> StoredDocument | None:
@@ -108,6 +131,7 @@ def to_payload(version: DocumentVersion, chunk: Chunk) -> dict[str, Any]:
         "sha256": version.sha256,
         "live": 0,
         "index": chunk.index,
+        "chunk_id": chunk.chunk_id,
         "chunks": version.chunks,
         "title": version.title,
         "source": version.source,
@@ -119,6 +143,10 @@ def to_payload(version: DocumentVersion, chunk: Chunk) -> dict[str, Any]:
         "page": chunk.page,
         "start": chunk.span[0],
         "end": chunk.span[1],
+        "context": chunk.context,
+        "content": version.content,
+        "folder": version.folder,
+        "lacking": version.lacking,
         "metadata": dict(version.metadata),
         "flags": {
             name: int(value) for name, value in version.metadata.items() if isinstance(value, bool)
@@ -140,7 +168,44 @@ def version_of(payload: Mapping[str, Any]) -> DocumentVersion:
         chunks=payload["chunks"],
         ingested_at=payload["ingested_at"],
         metadata=payload["metadata"],
+        # Missing in what an older Counterpoint wrote.
+        content=payload.get("content", ""),
+        folder=payload.get("folder"),
+        lacking=payload.get("lacking", 0),
     )
+
+
+def shown(version: DocumentVersion) -> dict[str, Any]:
+    """What a version's payloads take on when it becomes visible."""
+    return {**LIVE, "folder": version.folder, "lacking": version.lacking}
+
+
+def chunk_of(payload: Mapping[str, Any]) -> Chunk:
+    """The passage's part of a payload."""
+    return Chunk(
+        document_id=payload["document_id"],
+        chunk_id=payload.get("chunk_id") or f"{payload['document_id']}#{payload['index']}",
+        index=payload["index"],
+        text=payload["text"],
+        heading=tuple(payload["heading"]),
+        page=payload["page"],
+        span=(payload["start"], payload["end"]),
+        context=payload.get("context", ""),
+    )
+
+
+def stored_passage(payload: Mapping[str, Any], vector: Any) -> StoredPassage:
+    """A stored point with its vectors as a passage."""
+    return StoredPassage(
+        title=payload["title"], chunk=chunk_of(payload), dense=tuple(vector[DENSE])
+    )
+
+
+def of_newest(payloads: Sequence[Mapping[str, Any]]) -> list[Chunk]:
+    """The passages of the newest of the versions among ``payloads``, in the document's order."""
+    newest = max(((one["ingested_at"], one["sha256"]) for one in payloads), default=(0.0, ""))
+    found = [chunk_of(one) for one in payloads if one["sha256"] == newest[1]]
+    return sorted(found, key=lambda one: one.index)
 
 
 def candidate(
@@ -149,15 +214,7 @@ def candidate(
     """A stored point as a candidate."""
     return Candidate(
         point_id=point,
-        chunk=Chunk(
-            document_id=payload["document_id"],
-            chunk_id=f"{payload['document_id']}#{payload['index']}",
-            index=payload["index"],
-            text=payload["text"],
-            heading=tuple(payload["heading"]),
-            page=payload["page"],
-            span=(payload["start"], payload["end"]),
-        ),
+        chunk=chunk_of(payload),
         version=version_of(payload),
         bm25=bm25,
         dense=dense,
@@ -201,11 +258,14 @@ def meta(*, embedder: str, dimension: int) -> dict[str, Any]:
         "embedder": embedder,
         "dimension": dimension,
         "sparse": Bm25Encoder.name,
+        "normalized": True,
     }
 
 
 def check_meta(found: Mapping[str, Any], *, wanted: Mapping[str, Any], place: str) -> None:
     """Raises StoreMismatch where ``found`` differs from ``wanted``."""
+    # Older stores do not say that their vectors have length 1, as all have.
+    found = {"normalized": True, **found}
     for key, value in wanted.items():
         if found.get(key) != value:
             raise StoreMismatch(

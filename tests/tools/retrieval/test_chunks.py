@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.retrieval.assembly import Assembly, markdown_table
 from tools.retrieval.chunks import MAX_CHARS, chunk, embedded_text, sentences
-from tools.retrieval.documents import Kind, Parsed
+from tools.retrieval.documents import Kind, Parsed, Section
 
 WORDS = st.text(alphabet="abcdefg .!?\n。é'\"-|", min_size=1, max_size=400)
 BLOCKS = st.lists(
@@ -83,6 +85,51 @@ def test_no_character_of_a_section_is_lost(
             assert parsed.text[place].isspace() or place in covered
 
 
+@given(st.integers(0, 2**32))
+def test_prose_repeats_at_least_a_sentence_and_about_a_fifth(seed: int) -> None:
+    lengths = Random(seed).choices(range(20, 190), k=200)
+    text = " ".join(f"S{'x' * (length - 2)}." for length in lengths)
+    passages = chunk(prose(text), document_id="d")
+    starts = {start for start, _, _ in sentences(text)}
+    total = shared = 0
+    for first, second in pairwise(passages):
+        assert second.span[0] in starts
+        repeated = first.span[1] - second.span[0]
+        assert 20 <= repeated <= 300
+        shared += repeated
+        total += len(second.text)
+    assert 0.15 <= shared / total <= 0.25
+
+
+def test_passages_that_stay_keep_their_ids() -> None:
+    blocks = [
+        block
+        for number in range(5)
+        for block in (
+            ("heading", 1, f"Rule {number}"),
+            ("prose", 0, f"The rule of number {number}. " * 60),
+        )
+    ]
+    before = chunk(assembled(blocks), document_id="d")
+    changed = [("heading", 1, "New"), ("prose", 0, "Quite new."), *blocks[:3]]
+    changed += [("prose", 0, "Another rule."), *blocks[4:]]
+    after = chunk(assembled(changed), document_id="d")
+    ids = {one.chunk_id for one in before}
+    assert len(ids) == len(before)
+    new = [one for one in after if one.chunk_id not in ids]
+    assert {one.heading for one in new} == {("New",), ("Rule 1",)}
+    same = {one.chunk_id: one.text for one in after if one.chunk_id in ids}
+    assert all(same.get(one.chunk_id, one.text) == one.text for one in before)
+
+
+def test_the_same_text_twice_has_two_ids() -> None:
+    parsed = assembled(
+        [("page", 1, ""), ("prose", 0, "Blank."), ("page", 2, ""), ("prose", 0, "Blank.")]
+    )
+    one, two = chunk(parsed, document_id="d")
+    assert two.chunk_id == f"{one.chunk_id}-2"
+
+
 @given(WORDS)
 def test_sentences_hold_all_text_in_order(text: str) -> None:
     found = list(sentences(text))
@@ -102,6 +149,43 @@ def test_a_sentence_ends_where_a_reader_would_say_so() -> None:
         "終わり！",
         "Done",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1. Take it.\n2. Leave it.", ["1. Take it.", "2. Leave it."]),
+        ("See Fig. 3 and Dr. Who. Then go.", ["See Fig. 3 and Dr. Who.", "Then go."]),
+        ("「はい。」彼は言った。そう？", ["「はい。」", "彼は言った。", "そう？"]),
+        ("真的吗？！是的。\n\n下一段", ["真的吗？！", "是的。", "下一段"]),
+        ("Buy:\n- milk\n  - fresh\n* eggs", ["Buy:", "- milk", "- fresh", "* eggs"]),
+    ],
+)
+def test_items_abbreviations_and_other_scripts_are_known(text: str, expected: list[str]) -> None:
+    assert [text[start:end] for start, end, _ in sentences(text)] == expected
+
+
+def test_a_list_stays_whole_with_what_leads_to_it() -> None:
+    words = " ".join(f"Sentence number {number:02} stands here." for number in range(20))
+    items = "\n".join(f"- item {number} of the list" for number in range(18))
+    passages = chunk(prose(f"{words}\n\nBring with you:\n{items}\n\nThe end."), document_id="d")
+    assert any(f"Bring with you:\n{items}" in one.text for one in passages)
+    assert "Bring with you" not in passages[0].text
+    assert len(passages) == 2
+
+
+def test_a_list_too_long_for_a_passage_is_cut_between_items() -> None:
+    items = "\n".join(f"{number}. item {number} of the long list" for number in range(100))
+    passages = chunk(prose(items), document_id="d")
+    assert len(passages) > 3
+    assert all(one.text.split(".")[0].isdigit() for one in passages)
+    assert all(one.text.endswith("of the long list") for one in passages)
+
+
+def test_a_text_without_sentences_is_repeated_in_parts_too() -> None:
+    passages = chunk(prose("word " * 1_000), document_id="d")
+    for first, second in pairwise(passages):
+        assert 0 < first.span[1] - second.span[0] <= 300
 
 
 def test_neighbours_repeat_whole_sentences_of_about_a_fifth() -> None:
@@ -144,6 +228,26 @@ def test_every_part_of_a_long_table_repeats_its_header() -> None:
         assert one.text.startswith("| Item | Price |\n| --- | --- |\n| Thing")
         assert parsed.text[slice(*one.span)].startswith("| Thing")
     assert "| Thing 199 | 199.50 |" in passages[-1].text
+
+
+def test_a_caption_stands_in_each_part_of_its_table_and_once() -> None:
+    table = markdown_table([["Item", "Price"], *([f"Thing {n}", f"{n}.50"] for n in range(90))])
+    for text, caption, before in (
+        (table, "Table 3: prices", ""),
+        (table[:300], "Table 3: prices", ""),
+        (table[:300], "Table 3: prices", "Table 3: prices\n\n"),
+    ):
+        sections = [Section(text=text, start=len(before), kind=Kind.TABLE, caption=caption)]
+        if before:
+            sections.insert(0, Section(text=before.strip(), start=0))
+        parsed = Parsed(
+            title="T", text=before + text, sections=tuple(sections), media_type="text/plain"
+        )
+        passages = chunk(parsed, document_id="d")
+        assert all(one.text.startswith("Table 3: prices\n") for one in passages)
+        assert all(one.text.count("Table 3") == 1 for one in passages)
+        assert all(one.text.count("| Item | Price |") == 1 for one in passages)
+        assert all(len(one.text) <= MAX_CHARS for one in passages)
 
 
 def test_long_code_is_cut_between_lines() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.tools.retrieval.conftest import EMBEDDER, OPENERS, open_edge
 from tools.retrieval.documents import Chunk, DocumentVersion, Passage
 from tools.retrieval.edge_store import EdgeStore
 from tools.retrieval.errors import StoreBusy, StoreDamaged, StoreError, StoreMismatch
-from tools.retrieval.filters import conditions
+from tools.retrieval.filters import AnyOf, Within, conditions
 from tools.retrieval.server_store import ServerStore
 from tools.retrieval.sparse import Bm25Encoder
 from tools.retrieval.store import PassageStore, Scope
@@ -167,6 +168,42 @@ async def test_a_crash_before_the_old_version_is_removed_shows_only_the_new_one(
     assert not stored.complete
 
 
+async def test_what_was_written_of_a_version_can_be_taken_up_again(store: PassageStore) -> None:
+    await put(store, "leave", "Holiday is 30 days.")
+    new = version_of("leave", chunks=2, sha256="b" * 64, ingested_at=200.0)
+    passages = await passages_of(new, "Holiday is 28 days.", "Ask your lead.")
+    await store.write_passages(new, passages[:1])
+    assert list(await find(store, "holiday")) == ["Holiday is 30 days."]
+    known = await store.stored_passages(SCOPE, document_id="leave")
+    assert {one.chunk.text for one in known} == {"Holiday is 30 days.", "Holiday is 28 days."}
+    for one in known:
+        [vector] = await EMBEDDER.embed_documents([one.chunk.text])
+        assert one.dense == pytest.approx(vector.tolist(), abs=1e-6)
+        assert one.title == "Leave"
+    await store.write_passages(new, passages[1:])
+    await store.show_document(replace(new, folder="host:/hr", lacking=1))
+    assert set(await find(store, "holiday lead")) == {"Holiday is 28 days.", "Ask your lead."}
+    stored = await store.find_document(SCOPE, document_id="leave")
+    assert stored is not None
+    assert stored.complete
+    assert (stored.version.folder, stored.version.lacking) == ("host:/hr", 1)
+    assert await store.stored_passages(SCOPE, document_id="other") == []
+
+
+async def test_a_documents_passages_are_read_in_order_and_by_place(store: PassageStore) -> None:
+    await put(store, "rules", *(f"Rule {number}." for number in range(5)))
+    await put(store, "other", "Rule 0.")
+    whole = await store.chunks(SCOPE, document_id="rules")
+    assert [one.text for one in whole] == [f"Rule {number}." for number in range(5)]
+    some = (Within(field="index", gte=1, lt=3),)
+    found = await store.chunks(SCOPE, document_id="rules", conditions=some)
+    assert [one.index for one in found] == [1, 2]
+    named = (AnyOf(field="chunk_id", values=("rules#4",)),)
+    found = await store.chunks(SCOPE, document_id="rules", conditions=named)
+    assert [one.text for one in found] == ["Rule 4."]
+    assert await store.chunks(replace(SCOPE, tenant="t"), document_id="rules") == []
+
+
 async def test_more_passages_than_one_batch_are_all_written(store: PassageStore) -> None:
     await put(store, "long", *(f"Rule number {number}." for number in range(600)))
     stored = await store.find_document(SCOPE, document_id="long")
@@ -266,6 +303,18 @@ async def test_a_store_made_with_another_embedder_is_refused(folder: Path) -> No
     await (await open_edge(folder)).close()
     with pytest.raises(StoreMismatch, match="made with embedder 'hashed-64', not 'other'"):
         await EdgeStore.open(folder, embedder="other", dimension=64)
+    with pytest.raises(
+        StoreMismatch, match=r"dimension 64, not 32; set the embedder back, or inge"
+    ):
+        await EdgeStore.open(folder, embedder=EMBEDDER.name, dimension=32)
+    meta = folder / "meta.json"
+    recorded = json.loads(meta.read_text())
+    assert recorded["normalized"] is True
+    meta.write_text(json.dumps({**recorded, "normalized": False}))
+    with pytest.raises(StoreMismatch, match="normalized False, not True"):
+        await open_edge(folder)
+    # As an older Counterpoint wrote it.
+    meta.write_text(json.dumps({k: v for k, v in recorded.items() if k != "normalized"}))
     await (await open_edge(folder)).close()
 
 
