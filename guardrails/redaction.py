@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -138,6 +138,8 @@ _LONGEST_PHONE = 15
 _MAYBE = re.compile(r"[\d@]|.{15}", re.ASCII | re.DOTALL)
 _MOST_PASSES = 5
 _PLACEHOLDER = re.compile(r"\[(" + "|".join(Kind) + r") (\d+)\]")
+LONGEST_PLACEHOLDER = max(map(len, Kind)) + len("[ 999999]")
+"""Characters; a text that is longer is none."""
 
 
 def find(text: str) -> list[Found]:
@@ -223,19 +225,15 @@ class Redactor:
 
     def redact_all(self, value: Any) -> Any:
         """Every text in plain JSON redacted, keys of objects too."""
-        match value:
-            case str():
-                return self.redact(value)
-            case Mapping():
-                return {self.redact_all(key): self.redact_all(one) for key, one in value.items()}
-            case list() | tuple():
-                return [self.redact_all(one) for one in value]
-            case _:
-                return value
+        return _changed(value, self.redact)
 
     def restore(self, text: str) -> str:
         """The text with the values of reversible kinds in the place of their placeholders."""
         return _PLACEHOLDER.sub(lambda match: self._values.get(match[0], match[0]), text)
+
+    def restore_all(self, value: Any) -> Any:
+        """Every text in plain JSON restored, keys of objects too."""
+        return _changed(value, self.restore)
 
     def _placeholder(self, kind: Kind, value: str) -> str:
         key = (kind, _hash(value))
@@ -246,6 +244,18 @@ class Redactor:
             if kind in self._reversible:
                 self._values[placeholder] = value
         return self._placeholders[key]
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return change(value)
+        case Mapping():
+            return {_changed(key, change): _changed(one, change) for key, one in value.items()}
+        case list() | tuple():
+            return [_changed(one, change) for one in value]
+        case _:
+            return value
 
 
 def _apart(found: Iterable[Found]) -> list[Found]:

@@ -223,7 +223,9 @@ class Building:
         self, registry: Registry, *, redis: Redis, keys: Keys
     ) -> Mapping[Role, ChatModel]:
         since = time.monotonic()
-        opened = await house_models.opened(registry, stack=self._stack, redis=redis, keys=keys)
+        opened = await house_models.opened(
+            registry, stack=self._stack, redis=redis, keys=keys, checks=self._settings
+        )
         if "Model" not in self.parts:
             names = dict.fromkeys(registry.roles.values())
             # No whole URL before the server's own: the first one shown is the one to use.

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from guardrails import hosts, redaction
+from models.registry import is_private
+
+_KINDS: Mapping[str, frozenset[redaction.Kind]] = {
+    "off": frozenset(),
+    "secrets": redaction.SECRET,
+    "all": frozenset(redaction.Kind),
+}
 
 
 def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -23,6 +31,15 @@ class CheckSettings(BaseModel):
         description="What is taken out of the team's events before they are stored: keys, tokens "
         "and passwords, or e-mail addresses, phone, card and account numbers too",
     )
+    redact_prompts: Literal["off", "secrets", "all"] = Field(
+        default="secrets",
+        description="What is kept from models, likewise: placeholders stand in prompts, and the "
+        "values are put back into calls and answers",
+    )
+    redact_prompts_to: Literal["public", "every"] = Field(
+        default="public",
+        description="Which models that is for: those at public addresses, or every one",
+    )
     link_hosts: Annotated[tuple[str, ...], AfterValidator(_hosts)] = Field(
         default=(),
         description='Hosts that links in answers may lead to, such as `["intranet.example", '
@@ -31,10 +48,10 @@ class CheckSettings(BaseModel):
 
     def redacted_kinds(self) -> frozenset[redaction.Kind]:
         """What is taken out of events."""
-        match self.redact:
-            case "off":
-                return frozenset()
-            case "secrets":
-                return redaction.SECRET
-            case "all":
-                return frozenset(redaction.Kind)
+        return _KINDS[self.redact]
+
+    def hidden_kinds(self, url: str) -> frozenset[redaction.Kind]:
+        """What is kept from the model at ``url``."""
+        if self.redact_prompts_to == "public" and is_private(url):
+            return frozenset()
+        return _KINDS[self.redact_prompts]

@@ -12,12 +12,14 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
+from graphs.redacting import RedactedModel
 from models import chat, probe
 from models.chat import ChatModel
 from models.errors import UnknownPrice
 from models.llama import LlamaServer
 from models.prices import price_of
 from models.registry import ClientKind, ModelSpec, Registry, Role, ToolMode
+from server.check_section import CheckSettings
 from server.sections import ModelSettings
 from server.settings import ConfigurationError, Settings
 
@@ -111,16 +113,19 @@ def local(server: LlamaServer, *, timeout: float) -> Registry:
 
 
 async def opened(
-    registry: Registry, *, stack: AsyncExitStack, redis: Redis, keys: Keys
+    registry: Registry, *, stack: AsyncExitStack, redis: Redis, keys: Keys, checks: CheckSettings
 ) -> Mapping[Role, ChatModel]:
-    """A chat model for each role, closed with the stack; each model is opened once.
+    """A chat model for each role, closed with the stack; each model is opened once. Those that are
+    not to see secrets or personal data do not.
 
     Raises ModelError where a model has to be asked what it can and does not answer.
     """
     built: dict[str, ChatModel] = {}
     for name in dict.fromkeys(registry.roles.values()):
         spec = await decided(registry.named(name), redis=redis, keys=keys)
-        model = chat.build(spec)
+        model: ChatModel = chat.build(spec)
+        if kinds := checks.hidden_kinds(spec.url):
+            model = RedactedModel(model, kinds=kinds)
         stack.push_async_callback(model.aclose)
         built[name] = model
     return {role: built[name] for role, name in registry.roles.items()}

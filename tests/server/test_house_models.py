@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
@@ -97,3 +99,27 @@ async def test_a_model_that_does_not_answer_is_not_remembered(redis: Redis, keys
     with pytest.raises(ModelUnreachable):
         await house_models.decided(registry.for_role(Role.WORKER), redis=redis, keys=keys)
     assert [key async for key in redis.scan_iter()] == []
+
+
+async def test_what_is_hidden_never_leaves_for_the_endpoint(
+    openai_endpoint: OpenAIEndpoint, redis: Redis, keys: Keys
+) -> None:
+    openai_endpoint.will(Says(text="It belongs to [email 1]."))
+    given = settings(
+        model_url=openai_endpoint.url,
+        model="m",
+        model_tools="native",
+        redact_prompts="all",
+        redact_prompts_to="every",
+    )
+    registry = house_models.configured(given)
+    assert registry is not None
+    async with AsyncExitStack() as stack:
+        models = await house_models.opened(
+            registry, stack=stack, redis=redis, keys=keys, checks=given
+        )
+        reply = await models[Role.WORKER].call([HumanMessage("Whose is ada@example.org?")])
+    assert reply.message.text == "It belongs to ada@example.org."
+    sent = str(openai_endpoint.requests)
+    assert "Whose is [email 1]?" in sent
+    assert "ada@" not in sent
