@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from agents import coder
 from graphs import evidence
-from graphs.events import Source
+from graphs.events import Citation, Source
 from graphs.state import Finding
-from guardrails import citations, grounding, limits
+from guardrails import citations, grounding, limits, spans
 
 _PARTIAL = "I had to stop before I was done ({reason})."
 _REASONS: dict[str, str] = {
@@ -147,6 +147,32 @@ def compose(
         used = [*used, *(index for index in _behind_code(code, passages) if index not in used)]
     sources = _sources(passages, used)
     return Composed(text=_with_missing(text, findings), sources=sources, code=code)
+
+
+def citations_of(text: str, sources: Sequence[Source]) -> list[Citation]:
+    """What each sentence of a finished answer rests on: the place in the document, narrowed to the
+    sentences that bear it.
+    """
+    by_number = {source.number: source for source in sources}
+    texts = {number: (one.text, one.span) for number, one in by_number.items()}
+    found = []
+    for claim in spans.claims(text):
+        for number, (start, end), there in spans.cited(claim, texts):
+            source = by_number[number]
+            found.append(
+                Citation(
+                    number=number,
+                    start=claim.start,
+                    end=claim.end,
+                    document_id=source.document_id,
+                    chunk_id=source.chunk_id,
+                    source=source.source,
+                    page=source.page,
+                    span=there,
+                    text=source.text[start:end],
+                )
+            )
+    return found
 
 
 def _partial(draft: str, findings: Sequence[Finding], *, reason: str, code: str) -> Composed:

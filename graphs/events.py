@@ -17,6 +17,11 @@ from pydantic import (
     model_serializer,
 )
 
+from graphs.event_parts import Citation as Citation
+from graphs.event_parts import Scores as Scores
+from graphs.event_parts import Source as Source
+from graphs.event_parts import Usage as Usage
+
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -139,6 +144,53 @@ class LoopNoticed(_Event):
     stopped: bool = False
 
 
+class QuestionUnderstood(_Event):
+    """A message that was made complete, or taken apart: ``parts`` are what is looked up.
+
+    ``calls`` is how many model calls understanding it took beside the plan.
+    """
+
+    type: Literal["question.understood"] = "question.understood"
+    message: str
+    question: str
+    parts: list[str] = Field(default_factory=list)
+    calls: int = Field(default=0, ge=0)
+
+
+class RetrievalQuery(_Event):
+    """One search in the documents: what was asked, within which ``filters``, what came of it.
+
+    ``reason``: ``question`` for the question itself, ``thin`` or ``not_found`` for a second one in
+    other words, ``asked`` where an agent wanted it. ``best`` are the first passage's scores;
+    ``relaxed`` says that nothing was found within the filters, so that they were left out.
+    """
+
+    type: Literal["retrieval.query"] = "retrieval.query"
+    agent: str
+    task_id: str
+    query: str
+    reason: str = "asked"
+    filters: dict[str, Any] = Field(default_factory=dict)
+    ignored: list[str] = Field(default_factory=list)
+    relaxed: bool = False
+    hits: int = Field(default=0, ge=0)
+    best: Scores | None = None
+
+
+class DocumentRead(_Event):
+    """A document is read in order: ``read`` of ``passages`` so far, in ``groups`` model calls."""
+
+    type: Literal["document.read"] = "document.read"
+    agent: str
+    task_id: str
+    document_id: str
+    title: str
+    read: int = Field(ge=0)
+    passages: int = Field(ge=0)
+    groups: int = Field(ge=0)
+    level: int = Field(default=0, ge=0)
+
+
 class Verdict(_Event):
     """The critic's word on a draft; ``problems`` name what is not supported and why, and
     ``unsupported_share`` is how much of the draft that is, 0 to 1.
@@ -166,36 +218,6 @@ class LimitNear(_Event):
     limit: str
     used: float
     maximum: float
-
-
-class Source(BaseModel):
-    """One numbered source of an answer: where it stands and what it says."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    number: int = Field(ge=1)
-    document_id: str
-    chunk_id: str
-    title: str
-    source: str
-    page: int | None = None
-    heading: str | None = None
-    span: tuple[int, int] | None = None
-    text: str
-
-
-class Usage(BaseModel):
-    """What a run spent; ``cost`` in US dollars, ``seconds`` of active time."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    steps: int = 0
-    model_calls: int = 0
-    tool_calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float = 0.0
-    seconds: float = 0.0
 
 
 class GraphChunk(_Event):
@@ -303,6 +325,7 @@ class RunFinished(_Event):
     type: Literal["run.finished"] = "run.finished"
     answer: str
     sources: list[Source] = Field(default_factory=list)
+    citations: list[Citation] = Field(default_factory=list)
     stop_reason: str
     stopped: Stopped | None = None
     unsupported_share: float | None = None
@@ -337,6 +360,9 @@ RunEvent = Annotated[
     | ApprovalDecided
     | DocumentSuspicious
     | LoopNoticed
+    | QuestionUnderstood
+    | RetrievalQuery
+    | DocumentRead
     | Verdict
     | LimitNear
     | LimitReached

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from graphs.events import Source
+from graphs.events import Scores, Source
 
 Passage = Mapping[str, Any]
 
@@ -77,4 +77,5 @@ def source(passage: Passage, *, number: int) -> Source:
         heading=" > ".join(heading) or None,
         span=(span[0], span[1]) if span else None,
         text=passage["text"],
+        scores=Scores.model_validate(passage["scores"]) if passage.get("scores") else None,
     )

@@ -14,7 +14,7 @@ from graphs import evidence, guarding
 from graphs.context import TeamContext
 from graphs.node import ask
 from graphs.state import Finding
-from guardrails import citations, grounding
+from guardrails import citations, grounding, labels, spans
 from models.errors import MalformedStep
 
 _MOST_PASSAGES = 3
@@ -33,8 +33,9 @@ async def judge(
 ) -> Verdicted:
     """The verdict on a draft. Raises LimitExceededError.
 
-    A number has to come from a passage, the question or a computation; the words that make the
-    question special have to occur in what was found, or the model critic is asked.
+    A number has to come from a passage, the question or a computation, and has to stand in those
+    sentences that its claim is cited from; a line of a list has to be the one that the question
+    names. What can only be judged is asked of the model critic.
     """
     context = runtime.context
     passages = evidence.interleave([finding["sources"] for finding in findings])
@@ -48,6 +49,11 @@ async def judge(
         return Verdicted(supported=False, problems=tuple(loose))
     if computed or not passages:
         return Verdicted(supported=True)
+    places = list(map(evidence.place, passages))
+    beside = spans.unsupported(draft, texts, known=[question], places=places)
+    beside = beside or labels.beside(question, draft, texts)
+    if beside:
+        return Verdicted(supported=False, problems=tuple(beside))
     _, used = citations.cite(draft, texts)
     chosen = [passages[index] for index in used[:_MOST_PASSAGES]] or passages[:1]
     if context.models[context.agents[critic.NAME].role].plain:

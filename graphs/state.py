@@ -133,6 +133,7 @@ class TeamState(TypedDict, total=False):
     findings: Annotated[list[Finding], extend]
     draft: str
     cited: list[dict[str, Any]]
+    citations: list[dict[str, Any]]
     verdict: dict[str, Any]
     round: int
     wave: int

@@ -57,6 +57,7 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         "findings": None,
         "verdict": {},
         "cited": [],
+        "citations": [],
         "draft": "",
         "tasks": [],
         "round": 0,
@@ -209,12 +210,15 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
     )
     text = guarding.disarmed(composed.text, context=context)
     usage = usage_of(context.ledger.spent)
+    sources = [source.model_dump(mode="json") for source in composed.sources]
+    cited = [one.model_dump(mode="json") for one in answers.citations_of(text, composed.sources)]
     message = AIMessage(
         text,
         id=f"answer-{context.run_id}",
         name=TEAM if context.agent == TEAM else context.agent,
         additional_kwargs={
-            "sources": [source.model_dump(mode="json") for source in composed.sources],
+            "sources": sources,
+            "citations": cited,
             "stop_reason": state.get("stop_reason") or ANSWERED,
             "usage": usage.model_dump(mode="json"),
             "code": composed.code,
@@ -224,7 +228,8 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
         update={
             "messages": [message],
             "draft": text,
-            "cited": [source.model_dump(mode="json") for source in composed.sources],
+            "cited": sources,
+            "citations": cited,
         }
     )
 

@@ -277,6 +277,9 @@ def _finished(
             "sources": [
                 events.Source.model_validate(source) for source in values.get("cited") or ()
             ],
+            "citations": [
+                events.Citation.model_validate(one) for one in values.get("citations") or ()
+            ],
             "stop_reason": reason,
             "unsupported_share": (values.get("verdict") or {}).get("unsupported_share"),
             "stopped": events.Stopped.model_validate(stopped) if ended_by_it else None,

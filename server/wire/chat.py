@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -92,7 +93,11 @@ class Completion:
         """The answer in pieces, its sources, why it ended, and what it took if that was asked."""
         text = finished.answer + source_list(finished)
         chunks = [self._chunk({"content": piece}) for piece in pieces(text)]
-        last = self._chunk({}, finish_reason=finish_reason(finished.stop_reason))
+        noted = cited(finished)
+        last = self._chunk(
+            {"annotations": noted} if noted else {},
+            finish_reason=finish_reason(finished.stop_reason),
+        )
         chunks.append({**last, "counterpoint": self._more(finished)})
         if self.include_usage:
             chunks.append(
@@ -112,6 +117,7 @@ class Completion:
             "role": "assistant",
             "content": finished.answer + source_list(finished),
             "refusal": None,
+            "annotations": cited(finished),
             "reasoning_content": "".join(line + "\n" for line in self._progress),
         }
         reason = finish_reason(finished.stop_reason)
@@ -142,6 +148,7 @@ class Completion:
             "thread_id": self.thread_id,
             "stop_reason": finished.stop_reason,
             "sources": [source.model_dump(mode="json") for source in finished.sources],
+            "citations": [one.model_dump(mode="json") for one in finished.citations],
             "usage": finished.usage.model_dump(mode="json"),
         }
 
@@ -163,6 +170,28 @@ def usage(finished: events.RunFinished) -> dict[str, int]:
         "completion_tokens": used.output_tokens,
         "total_tokens": used.input_tokens + used.output_tokens,
     }
+
+
+def cited(finished: events.RunFinished) -> list[dict[str, Any]]:
+    """The answer's citations as OpenAI's clients know them; web pages by their own address.
+
+    A document's place is told by RFC 5147: `/documents/ID#char=START,END`.
+    """
+    titles = {source.number: source.title for source in finished.sources}
+    found = []
+    for one in finished.citations:
+        url = one.source
+        if not url.startswith(("http://", "https://")):
+            place = f"#char={one.span[0]},{one.span[1]}" if one.span else ""
+            url = f"/documents/{quote(one.document_id, safe='')}{place}"
+        about = {
+            "start_index": one.start,
+            "end_index": one.end,
+            "title": titles.get(one.number, ""),
+            "url": url,
+        }
+        found.append({"type": "url_citation", "url_citation": about})
+    return found
 
 
 def source_list(finished: events.RunFinished) -> str:

@@ -52,6 +52,15 @@ def progress_line(event: events.RunEvent) -> str | None:
         case events.LoopNoticed():
             ended = "stopped" if event.stopped else "nudged"
             return f"{event.agent}: goes round in circles, {ended}: {short(event.reason)}"
+        case events.QuestionUnderstood():
+            return _understood(event)
+        case events.RetrievalQuery():
+            return _queried(event)
+        case events.DocumentRead():
+            return (
+                f"{event.agent}: {short(event.title)}: "
+                f"{event.read} of {event.passages} passages read"
+            )
         case events.LimitNear():
             return f"limit near: {event.limit}, {event.used:,.6g} of {event.maximum:,.6g}"
         case events.Verdict():
@@ -65,6 +74,24 @@ def progress_line(event: events.RunEvent) -> str | None:
             return None
         case events.RunFinished() | events.RunFailed():
             return None
+
+
+def _understood(event: events.QuestionUnderstood) -> str:
+    if len(event.parts) > 1:
+        return f"looking up: {short('; '.join(event.parts))}"
+    return f"understood as: {short(event.question)}"
+
+
+def _queried(event: events.RetrievalQuery) -> str | None:
+    """News only where more than the question itself was looked for."""
+    if event.filters and not event.relaxed:
+        told = ", ".join(f"{name}: {value}" for name, value in event.filters.items())
+        return f"{event.agent}: {event.hits} passages within {short(told)}"
+    if event.filters:
+        return f"{event.agent}: nothing within the filters; {event.hits} passages without them"
+    if event.reason in ("thin", "not_found"):
+        return f"{event.agent}: searched in other words: {event.hits} passages"
+    return None
 
 
 def short(text: str, *, longest: int = LONGEST) -> str:

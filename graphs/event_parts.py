@@ -1,0 +1,67 @@
+"""What events hold besides plain values: sources, citations, scores, and what a run spent."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Scores(BaseModel):
+    """How well a passage fits a query, by each stage; None where that stage did not see it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    bm25: float | None = None
+    dense: float | None = None
+    fused: float | None = None
+    rerank: float | None = None
+
+
+class Source(BaseModel):
+    """One numbered source of an answer: where it stands and what it says."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    number: int = Field(ge=1)
+    document_id: str
+    chunk_id: str
+    title: str
+    source: str
+    page: int | None = None
+    heading: str | None = None
+    span: tuple[int, int] | None = None
+    text: str
+    scores: Scores | None = None
+
+
+class Citation(BaseModel):
+    """What one sentence of an answer rests on.
+
+    ``start`` and ``end`` are the sentence's place in the answer, ``number`` its source's, ``text``
+    the sentences there that bear it, and ``span`` their place in the document, in characters.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    number: int = Field(ge=1)
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    document_id: str
+    chunk_id: str
+    source: str
+    page: int | None = None
+    span: tuple[int, int] | None = None
+    text: str
+
+
+class Usage(BaseModel):
+    """What a run spent; ``cost`` in US dollars, ``seconds`` of active time."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    steps: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
