@@ -34,6 +34,7 @@ class _Span:
     heading_path: tuple[str, ...]
     page: int | None
     kind: Kind
+    caption: str = ""
 
 
 class Assembly:
@@ -63,13 +64,19 @@ class Assembly:
         self._bare_heading = self._span(text, separator="\n\n", kind=Kind.PROSE)
         self._path.append((level, text))
 
-    def block(self, text: str, *, kind: Kind = Kind.PROSE, tight: bool = False) -> None:
-        """A paragraph, table or code block; ``tight`` leaves no empty line before it."""
+    def block(
+        self, text: str, *, kind: Kind = Kind.PROSE, tight: bool = False, caption: str = ""
+    ) -> None:
+        """A paragraph, table or code block; ``tight`` leaves no empty line before it.
+
+        ``caption`` is kept with a table or code block; it is not written into the text.
+        """
         text = clean(text).strip("\n" if kind is Kind.CODE else None)
         if not text.strip():
             return
         separator = "\n" if tight else "\n\n"
         span = self._span(text, separator=separator, kind=kind)
+        span.caption = " ".join(clean(caption).split())
         self._bare_heading = None
         last = self._spans[-1] if self._spans else None
         if (
@@ -83,6 +90,21 @@ class Assembly:
             last.end = span.end
         else:
             self._spans.append(span)
+
+    def include(self, parsed: Parsed, *, heading: str) -> None:
+        """A document within this one, under ``heading`` at the top level, with its own pages."""
+        outer = self._page
+        self._page = None
+        self.heading(1, heading)
+        for section in parsed.sections:
+            del self._path[1:]
+            self._path.extend(enumerate(section.heading_path, start=2))
+            self._page = section.page
+            if section.heading_path and section.text == section.heading_path[-1]:
+                continue
+            self.block(section.text, kind=section.kind, caption=section.caption)
+        self._page = outer
+        self._path.clear()
 
     def finish(
         self,
@@ -105,6 +127,7 @@ class Assembly:
                     heading_path=span.heading_path,
                     page=span.page,
                     kind=span.kind,
+                    caption=span.caption,
                 )
                 for span in self._spans
             ),

@@ -7,7 +7,7 @@ RetrievalError
 │   ├── EncryptedDocument     a password is needed
 │   ├── DamagedDocument       cut short, broken, or it crashed the parser
 │   ├── UnsupportedType       a format that is not read here
-│   ├── TooLarge              over a limit on bytes, pages, unpacked bytes or memory
+│   ├── TooLarge              over a limit on bytes, pages, cells, depth, unpacked bytes or memory
 │   └── ParseTimeout          over the time limit
 ├── BadFilter                 a search filter that cannot be understood
 └── StoreError
@@ -20,7 +20,7 @@ RetrievalError
 
 from __future__ import annotations
 
-SUPPORTED = "PDF, DOCX, HTML, Markdown, plain text and source code"
+SUPPORTED = "PDF, DOCX, PPTX, XLSX, CSV, HTML, Markdown, e-mail (EML), plain text and source code"
 
 
 class RetrievalError(Exception):

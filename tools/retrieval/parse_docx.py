@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
+from typing import Any
 
 import docx
 import docx.opc.exceptions
@@ -17,22 +18,25 @@ from lxml import etree
 
 from tools.retrieval.assembly import Assembly, markdown_table
 from tools.retrieval.documents import Kind, Parsed
-from tools.retrieval.errors import DamagedDocument, EmptyDocument, NeedsOcr, TooLarge
+from tools.retrieval.errors import DamagedDocument, EmptyDocument, NeedsOcr
+from tools.retrieval.office_archive import guard
 from tools.retrieval.sniff import Format
 
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 _MATH_TEXT = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
-_MAX_RATIO = 200
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+_WRAPPERS = frozenset(map(qn, "w:sdt w:sdtContent w:customXml w:ins w:moveTo".split()))
+_NOTES = {"footnotes": "Footnote", "endnotes": "Endnote", "comments": "Comment"}
 _MAX_DEPTH = 20
 
 
 def parse(data: bytes, *, name: str, max_unpacked: int) -> Parsed:
-    """The text of a DOCX, with headers and footers at the end.
+    """The text of a DOCX; notes, comments, headers and footers stand at the end.
 
     Raises TooLarge for an archive that unpacks to over ``max_unpacked`` bytes, DamagedDocument,
     EmptyDocument, or NeedsOcr if it holds pictures and no text.
     """
-    _guard_unpacked_size(data, name=name, max_unpacked=max_unpacked)
+    guard(data, name=name, max_unpacked=max_unpacked)
     try:
         document = docx.Document(io.BytesIO(data))
         return _parse(document, name=name)
@@ -50,41 +54,21 @@ def parse(data: bytes, *, name: str, max_unpacked: int) -> Parsed:
         ) from error
 
 
-def _guard_unpacked_size(data: bytes, *, name: str, max_unpacked: int) -> None:
-    unpacked = 0
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for entry in archive.infolist():
-            # Counted by unpacking: the size that an archive declares can lie.
-            with archive.open(entry) as stream:
-                try:
-                    while part := stream.read(1 << 20):
-                        unpacked += len(part)
-                        if unpacked > max_unpacked or (
-                            unpacked > 10_000_000 and unpacked > _MAX_RATIO * len(data)
-                        ):
-                            raise TooLarge(
-                                f"{name}: unpacks to over {unpacked // 1_000_000} MB from"
-                                f" {len(data) / 1_000_000:.1f} MB; split it or save it as PDF"
-                            )
-                except (zipfile.BadZipFile, EOFError, OSError) as error:
-                    raise DamagedDocument(
-                        f"{name}: the archive inside is broken; get a good copy and ingest it"
-                    ) from error
-
-
 def _parse(document: Document, *, name: str) -> Parsed:
     assembly = Assembly()
     title = document.core_properties.title or ""
     first_heading = ""
     previous_was_item = False
-    for block in document.iter_inner_content():
+    body = document._body
+    blocks = list(_blocks(body._element, body))
+    for place, block in enumerate(blocks):
         if isinstance(block, Table):
             rows = _rows(block, depth=0)
-            assembly.block(markdown_table(rows), kind=Kind.TABLE)
+            assembly.block(markdown_table(rows), kind=Kind.TABLE, caption=_caption(blocks, place))
             previous_was_item = False
             continue
         text = _text(block)
-        style = (block.style.name if block.style is not None else None) or ""
+        style = _style(block)
         heading = _HEADING.match(style)
         if heading is not None or style == "Title":
             assembly.heading(int(heading.group(1)) if heading else 1, text)
@@ -99,6 +83,7 @@ def _parse(document: Document, *, name: str) -> Parsed:
                 f"- {text}" if item and text.strip() else text, tight=item and previous_was_item
             )
             previous_was_item = item
+    _notes(document, assembly)
     _margins(document, assembly)
     parsed = assembly.finish(title=title or first_heading or name, media_type=Format.DOCX)
     if not parsed.sections:
@@ -108,6 +93,51 @@ def _parse(document: Document, *, name: str) -> Parsed:
             )
         raise EmptyDocument(f"{name}: holds no text; nothing to ingest")
     return parsed
+
+
+def _blocks(element: Any, parent: Any, depth: int = 0) -> Iterator[Paragraph | Table]:
+    """Paragraphs and tables in order, also those in content controls and tracked insertions,
+    which python-docx passes over.
+    """
+    for child in element:
+        if child.tag == qn("w:p"):
+            yield Paragraph(child, parent)
+        elif child.tag == qn("w:tbl"):
+            yield Table(child, parent)
+        elif child.tag in _WRAPPERS and depth < _MAX_DEPTH:
+            yield from _blocks(child, parent, depth + 1)
+
+
+def _style(paragraph: Paragraph) -> str:
+    return (paragraph.style.name if paragraph.style is not None else None) or ""
+
+
+def _caption(blocks: list[Paragraph | Table], place: int) -> str:
+    """The paragraph of style Caption above the table, or else below it."""
+    for near in (place - 1, place + 1):
+        if 0 <= near < len(blocks):
+            block = blocks[near]
+            if isinstance(block, Paragraph) and _style(block) == "Caption":
+                return _text(block)
+    return ""
+
+
+def _notes(document: Document, assembly: Assembly) -> None:
+    """Footnotes, endnotes and comments, which stand in parts of their own."""
+    for relation in document.part.rels.values():
+        kind = relation.reltype.rpartition("/")[2]
+        label = _NOTES.get(kind)
+        if label is None or relation.is_external:
+            continue
+        root = etree.fromstring(relation.target_part.blob, etree.XMLParser(resolve_entities=False))
+        for note in root:
+            if note.get(qn("w:type")) is not None:
+                # The line that parts notes from text.
+                continue
+            text = " ".join(_runs(note).split())
+            author = note.get(qn("w:author")) if kind == "comments" else None
+            if text:
+                assembly.block(f"{label}{f' by {author}' if author else ''}: {text}")
 
 
 def _margins(document: Document, assembly: Assembly) -> None:
@@ -121,7 +151,7 @@ def _margins(document: Document, assembly: Assembly) -> None:
             section.footer,
             section.even_page_footer,
         ):
-            text = "\n".join(_lines(margin.iter_inner_content(), depth=0)).strip()
+            text = "\n".join(_lines(_blocks(margin._element, margin), depth=0)).strip()
             if text and text not in seen:
                 seen.add(text)
                 assembly.block(text)
@@ -129,11 +159,21 @@ def _margins(document: Document, assembly: Assembly) -> None:
 
 def _text(paragraph: Paragraph) -> str:
     # Paragraph.text leaves out equations, fields, content controls and tracked insertions.
+    return _runs(paragraph._p)
+
+
+def _runs(element: Any) -> str:
     parts: list[str] = []
-    for node in paragraph._p.iter(
-        qn("w:t"), _MATH_TEXT, qn("w:tab"), qn("w:br"), qn("w:cr"), qn("w:noBreakHyphen")
+    # A drawing is there twice: for programs that know it, and for those that do not.
+    skipped = {node for old in element.iter(_FALLBACK) for node in old.iter()}
+    for node in element.iter(
+        qn("w:p"), qn("w:t"), _MATH_TEXT, qn("w:tab"), qn("w:br"), qn("w:cr"), qn("w:noBreakHyphen")
     ):
-        if node.tag in (qn("w:t"), _MATH_TEXT):
+        if node in skipped:
+            continue
+        if node.tag == qn("w:p"):
+            parts.append("\n" if parts else "")
+        elif node.tag in (qn("w:t"), _MATH_TEXT):
             parts.append(node.text or "")
         elif node.tag == qn("w:tab"):
             # A tab stop's definition carries the same tag as a tab.
@@ -157,7 +197,7 @@ def _rows(table: Table, *, depth: int) -> list[list[str]]:
 
 
 def _cell(cell: _Cell, *, depth: int) -> str:
-    return " ".join(_lines(cell.iter_inner_content(), depth=depth + 1))
+    return " ".join(_lines(_blocks(cell._tc, cell), depth=depth + 1))
 
 
 def _lines(blocks: Iterator[Paragraph | Table], *, depth: int) -> Iterator[str]:

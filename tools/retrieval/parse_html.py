@@ -110,6 +110,7 @@ class _Table:
     rows: list[list[str]] = field(default_factory=list)
     cell: list[str] | None = None
     layout: bool = False
+    caption: str = ""
 
 
 class _Walk:
@@ -149,6 +150,7 @@ class _Walk:
             self.flush()
             self._tables.append(_Table())
         elif self._tables and tag == "tr":
+            self.flush()
             self._tables[-1].rows.append([])
         elif self._tables and tag in _ROW_BREAK:
             self._tables[-1].cell = []
@@ -184,6 +186,9 @@ class _Walk:
             self._heading(_HEADINGS[tag])
         elif self._tables and tag in _ROW_BREAK:
             self._end_cell()
+        elif self._tables and tag == "caption":
+            self._tables[-1].caption = " ".join("".join(self._inline).split())
+            self._inline.clear()
         elif self._tables and tag == "table":
             self._end_table(self._tables.pop())
         elif tag in _BLOCK:
@@ -251,18 +256,24 @@ class _Walk:
         rows = [row for row in rows if row]
         if self._tables:
             outer = self._tables[-1]
-            text = "; ".join(", ".join(row) for row in rows)
+            text = "; ".join([*filter(None, [table.caption]), *(", ".join(row) for row in rows)])
             if outer.cell is not None:
                 outer.cell.append(text)
             elif text:
                 outer.rows.append([text])
             outer.layout = outer.layout or len(text) > 1_000
-        elif table.layout or len(rows) < 2 or max(map(len, rows)) < 2:
+            return
+        self.assembly.block(table.caption)
+        if table.layout or len(rows) < 2 or max(map(len, rows)) < 2:
             for row in rows:
                 for cell in row:
                     self.assembly.block(cell)
         else:
-            self.assembly.block(markdown_table(_without_empty_columns(table.rows)), kind=Kind.TABLE)
+            self.assembly.block(
+                markdown_table(_without_empty_columns(table.rows)),
+                kind=Kind.TABLE,
+                caption=table.caption,
+            )
 
 
 def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:

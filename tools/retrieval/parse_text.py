@@ -1,4 +1,4 @@
-"""Markdown, plain text and source code."""
+"""Markdown and plain text."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from tools.retrieval.sniff import Format
 
 def parse_plain(data: bytes, *, name: str) -> Parsed:
     """The text as it is."""
-    return _whole(data, name=name, kind=Kind.PROSE, media_type=Format.TEXT)
-
-
-def parse_code(data: bytes, *, name: str) -> Parsed:
-    """The text as it is, to be cut between lines."""
-    return _whole(data, name=name, kind=Kind.CODE, media_type=Format.CODE)
+    assembly = Assembly()
+    assembly.block(decode(data))
+    return _not_empty(assembly.finish(title=name, media_type=Format.TEXT), name=name)
 
 
 def parse_markdown(data: bytes, *, name: str) -> Parsed:
@@ -46,12 +43,6 @@ def parse_markdown(data: bytes, *, name: str) -> Parsed:
             assembly.block("\n".join(lines[token.map[0] : token.map[1]]), kind=kind)
     parsed = assembly.finish(title=title or first_heading or name, media_type=Format.MARKDOWN)
     return _not_empty(parsed, name=name)
-
-
-def _whole(data: bytes, *, name: str, kind: Kind, media_type: Format) -> Parsed:
-    assembly = Assembly()
-    assembly.block(decode(data), kind=kind)
-    return _not_empty(assembly.finish(title=name, media_type=media_type), name=name)
 
 
 def _not_empty(parsed: Parsed, *, name: str) -> Parsed:

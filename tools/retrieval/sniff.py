@@ -1,4 +1,6 @@
-"""Which format a document is in, told from its bytes; the name only parts Markdown from text."""
+"""Which format a document is in, told from its bytes; the name only tells text from text:
+Markdown, CSV, source code and plain text.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ from tools.retrieval.errors import (
     EncryptedDocument,
     UnsupportedType,
 )
+from tools.retrieval.languages import LANGUAGES
 
 
 class Format(StrEnum):
@@ -23,6 +26,10 @@ class Format(StrEnum):
 
     PDF = "application/pdf"
     DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+    PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+    XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    CSV = "text/csv"
+    EML = "message/rfc822"
     HTML = "text/html"
     MARKDOWN = "text/markdown"
     TEXT = "text/plain"
@@ -30,50 +37,11 @@ class Format(StrEnum):
 
 
 _MARKDOWN = frozenset({".md", ".markdown", ".mdx", ".mkd"})
-_CODE = frozenset(
-    [
-        ".py",
-        ".js",
-        ".ts",
-        ".jsx",
-        ".tsx",
-        ".java",
-        ".kt",
-        ".c",
-        ".h",
-        ".cc",
-        ".cpp",
-        ".hpp",
-        ".cs",
-        ".go",
-        ".rs",
-        ".rb",
-        ".php",
-        ".swift",
-        ".scala",
-        ".sh",
-        ".bash",
-        ".sql",
-        ".lua",
-        ".pl",
-        ".r",
-        ".jl",
-        ".json",
-        ".jsonl",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".ini",
-        ".cfg",
-        ".css",
-        ".xml",
-        ".csv",
-        ".tsv",
-        ".proto",
-        ".tf",
-        ".dockerfile",
-    ]
+_CSV = frozenset({".csv", ".tsv", ".tab"})
+_MAIL_HEADERS = frozenset(
+    "from to subject date received message-id mime-version return-path delivered-to".split()
 )
+_MAIL_HEADER = re.compile(rb"([!-9;-~]{1,76}):[ \t]?[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*")
 _OTHER = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -102,7 +70,7 @@ def sniff(data: bytes, *, name: str) -> Format:
 
     Raises EmptyDocument, EncryptedDocument, DamagedDocument or UnsupportedType.
     """
-    suffix = _suffix(name)
+    suffix = suffix_of(name)
     if not data.strip():
         raise EmptyDocument(f"{name}: holds no text; nothing to ingest")
     if b"%PDF-" in data[:1024]:
@@ -117,7 +85,7 @@ def sniff(data: bytes, *, name: str) -> Format:
         if data.startswith(magic) and (len(magic) > 2 or decode.is_binary(data)):
             raise _unsupported(name, what)
     if decode.is_binary(data):
-        if suffix in (".pdf", ".docx"):
+        if suffix in (".pdf", ".docx", ".pptx", ".xlsx"):
             raise DamagedDocument(
                 f"{name}: is not a {suffix[1:].upper()} file inside; get a good copy and ingest it"
             )
@@ -125,7 +93,7 @@ def sniff(data: bytes, *, name: str) -> Format:
     return _sniff_text(data, suffix=suffix)
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
     """What a name ends in; of a URL its path's end, unless it names what only made the page."""
     address = _ADDRESS.match(name)
     suffix = PurePath(address[1] if address else name).suffix.lower()
@@ -140,9 +108,25 @@ def _sniff_text(data: bytes, *, suffix: str) -> Format:
         return Format.HTML if b"<" in data else Format.TEXT
     if suffix in _MARKDOWN:
         return Format.MARKDOWN
-    if suffix in _CODE:
+    if suffix in LANGUAGES:
         return Format.CODE
+    if suffix in _CSV:
+        return Format.CSV
+    if _is_mail(data, expected=1 if suffix == ".eml" else 3):
+        return Format.EML
     return Format.HTML if _HTML.match(start) else Format.TEXT
+
+
+def _is_mail(data: bytes, *, expected: int) -> bool:
+    """Whether ``data`` begins with a message's headers, ``expected`` of them well known."""
+    found: set[str] = set()
+    place = 0
+    while len(found) < expected and (match := _MAIL_HEADER.match(data, place, 65_536)):
+        place = match.end()
+        key = match[1].decode("ascii").lower()
+        if key in _MAIL_HEADERS:
+            found.add(key)
+    return len(found) >= expected and not found.isdisjoint({"from", "received", "return-path"})
 
 
 def _sniff_zip(data: bytes, *, name: str) -> Format:
@@ -156,11 +140,16 @@ def _sniff_zip(data: bytes, *, name: str) -> Format:
         ) from None
     if encrypted:
         raise EncryptedDocument(f"{name}: encrypted; remove the password and ingest it again")
-    if "word/document.xml" in names:
-        return Format.DOCX
+    for part, kind in (
+        ("word/document.xml", Format.DOCX),
+        ("ppt/presentation.xml", Format.PPTX),
+        ("xl/workbook.xml", Format.XLSX),
+    ):
+        if part in names:
+            return kind
     for place, what in (
-        ("xl/", "an Excel workbook"),
-        ("ppt/", "a PowerPoint presentation"),
+        ("xl/", "an Excel workbook of another kind than XLSX"),
+        ("ppt/", "a PowerPoint file of another kind than PPTX"),
         ("META-INF/container.xml", "an EPUB book"),
         ("mimetype", "an OpenDocument file"),
     ):

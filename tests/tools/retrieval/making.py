@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import zipfile
+from email.message import EmailMessage
 from typing import Any
 
 import docx
+import openpyxl
+import pptx
+from pptx.util import Inches
 from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
 
@@ -73,3 +78,77 @@ PAGE = """<!doctype html><html><head><title>Handbook - Acme</title><style>p{}</s
 <pre>line one
   line two</pre></main>
 <footer>Imprint</footer></body></html>"""
+
+
+def archive_with(made: bytes, part: str, data: bytes) -> bytes:
+    """The archive ``made`` with ``part`` replaced."""
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(made)) as old,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for entry in old.namelist():
+            new.writestr(entry, data if entry == part else old.read(entry))
+    return out.getvalue()
+
+
+def workbook() -> bytes:
+    """An XLSX: a titled table with a date, a share, a saved and an unsaved formula; a second
+    table; an empty sheet; a hidden one.
+    """
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Sales"
+    for row in (
+        ["Sales by country"],
+        ["Country", None, "Day", "Share", "Sum"],
+        ["France", None, datetime.date(2026, 3, 1), 0.125, 0.1 + 0.2],
+        ["Norway", None, datetime.datetime.fromisoformat("2026-03-02T09:30"), 0.5, "=SUM(A1:A2)"],
+        [],
+        ["Person", "Paid"],
+        ["Ada", True],
+    ):
+        sheet.append(row)
+    sheet["D3"].number_format = "0.0%"
+    sheet["D4"].number_format = "0%"
+    book.create_sheet("Empty")
+    secret = book.create_sheet("Secret")
+    secret.append(["hidden words", 1])
+    secret.sheet_state = "hidden"
+    return saved(book)
+
+
+def deck() -> bytes:
+    """A PPTX: a title slide, bullets with notes, a slide with a table, an empty slide."""
+    made = pptx.Presentation()
+    first = made.slides.add_slide(made.slide_layouts[0])
+    first.shapes.title.text = "The plan"
+    first.placeholders[1].text = "For everybody"
+    second = made.slides.add_slide(made.slide_layouts[1])
+    second.shapes.title.text = "Steps"
+    frame = second.placeholders[1].text_frame
+    frame.text = "Look"
+    inner = frame.add_paragraph()
+    inner.text, inner.level = "twice", 1
+    second.notes_slide.notes_text_frame.text = "Say it slowly."
+    third = made.slides.add_slide(made.slide_layouts[5])
+    third.shapes.title.text = "Costs"
+    table = third.shapes.add_table(2, 2, 0, Inches(2), Inches(4), Inches(1)).table
+    for place, text in enumerate(("Item", "Price", "Pen", "3 €")):
+        table.cell(place // 2, place % 2).text = text
+    made.slides.add_slide(made.slide_layouts[6])
+    return saved(made)
+
+
+def message(*attachments: tuple[str, bytes], html: str | None = None) -> bytes:
+    """A message of Ada to Bob with files attached, and its body as HTML where given."""
+    made = EmailMessage()
+    made["From"], made["To"] = "Ada <ada@example.org>", "bob@example.org"
+    made["Subject"], made["Date"] = "Grüße", "Mon, 02 Mar 2026 09:30:00 +0100"
+    if html is None:
+        made.set_content("The body, with käse.\n")
+    else:
+        made.set_content(html, subtype="html")
+    for name, data in attachments:
+        made.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
+    return made.as_bytes()

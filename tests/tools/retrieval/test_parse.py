@@ -189,8 +189,9 @@ def test_source_code_is_kept_line_by_line() -> None:
         (bytes(range(256)) * 9, "a.pdf", DamagedDocument, "is not a PDF file inside"),
         (bytes(range(256)) * 9, "a.bin", UnsupportedType, "binary data, not read here"),
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "a.txt", UnsupportedType, "a PNG image"),
-        (archive(xl__workbook_dot_xml=b"x"), "a.xlsx", UnsupportedType, "an Excel workbook"),
-        (archive(ppt__a_dot_xml=b"x"), "a.pptx", UnsupportedType, "a PowerPoint presentation"),
+        (archive(xl__workbook_dot_bin=b"x"), "a.xlsb", UnsupportedType, "an Excel workbook"),
+        (archive(xl__workbook_dot_xml=b"x"), "a.xlsx", DamagedDocument, "cannot be read as XLSX"),
+        (archive(ppt__a_dot_xml=b"x"), "a.pptx", UnsupportedType, "a PowerPoint file"),
         (archive(a_dot_txt=b"x"), "a.zip", UnsupportedType, "an archive"),
         (b"\xd0\xcf\x11\xe0" + bytes(99), "a.doc", UnsupportedType, "old binary kind"),
         (
@@ -211,7 +212,7 @@ def test_what_cannot_be_read_is_told_in_one_line(
     assert says in message
     assert "\n" not in message
     if error is UnsupportedType:
-        assert "PDF, DOCX, HTML, Markdown, plain text and source code" in message
+        assert "PDF, DOCX, PPTX, XLSX, CSV, HTML, Markdown" in message
 
 
 def test_a_text_under_a_pdfs_name_is_read_as_text() -> None:

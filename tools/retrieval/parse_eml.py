@@ -1,0 +1,124 @@
+"""A message (EML) through the standard library: headers, body and what is attached."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage, MIMEPart
+
+from tools.retrieval import parse_html
+from tools.retrieval.assembly import Assembly
+from tools.retrieval.documents import Parsed
+from tools.retrieval.errors import EmptyDocument, ParseError, TooLarge
+from tools.retrieval.sniff import Format
+
+_HEADERS = ("From", "To", "Cc", "Date", "Subject")
+_MAX_PARTS = 200
+
+# Reads an attachment by its name and bytes; raises ParseError.
+Reader = Callable[[str, bytes], Parsed]
+
+
+def parse(data: bytes, *, name: str, read: Reader, max_chars: int) -> Parsed:
+    """The message, then each attachment under its own name, read by ``read``.
+
+    An attachment that cannot be read is named with the reason. Raises TooLarge for more than 200
+    parts or ``max_chars`` characters of text, EmptyDocument for a message of nothing.
+    """
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    if sum(1 for _ in message.walk()) > _MAX_PARTS:
+        raise TooLarge(f"{name}: more than {_MAX_PARTS} parts; save its attachments one by one")
+    subject = _header(message, "Subject")
+    assembly = Assembly()
+    assembly.heading(1, subject or name)
+    headers = [(key, _header(message, key)) for key in _HEADERS]
+    assembly.block("\n".join(f"{key}: {value}" for key, value in headers if value))
+    body = message.get_body(preferencelist=("plain", "html"))
+    chars = 0
+    found = bool(subject)
+    if body is not None and (text := _content(body)).strip():
+        found = True
+        if body.get_content_type() == "text/html":
+            chars += _html(text, name=name, assembly=assembly)
+        else:
+            chars += len(text)
+            assembly.block(text)
+    for place, part in enumerate(_attached(message, body), start=1):
+        attached = _name(part, place)
+        found = True
+        try:
+            parsed = read(attached, _bytes(part))
+        except ParseError as error:
+            assembly.heading(1, f"Attachment {attached}")
+            assembly.block(f"Not read: {error}")
+            continue
+        chars += len(parsed.text)
+        if chars > max_chars:
+            raise TooLarge(
+                f"{name}: more than {max_chars // 1_000_000} MB of text with its attachments;"
+                " save them one by one"
+            )
+        assembly.include(parsed, heading=f"Attachment {attached}")
+    if not found:
+        raise EmptyDocument(f"{name}: a message without text; nothing to ingest")
+    return assembly.finish(title=subject or name, media_type=Format.EML)
+
+
+def _html(text: str, *, name: str, assembly: Assembly) -> int:
+    try:
+        parsed = parse_html.parse(text.encode("utf-8", errors="replace"), name=name)
+    except EmptyDocument:
+        return 0
+    for section in parsed.sections:
+        assembly.block(section.text, kind=section.kind, caption=section.caption)
+    return len(parsed.text)
+
+
+def _attached(message: MIMEPart, body: MIMEPart | None) -> Iterator[MIMEPart]:
+    """Every leaf but the body and its other forms, and every message within."""
+    if message is body:
+        return
+    if message.get_content_type() == "multipart/alternative" and body is not None:
+        held = list(message.walk())
+        if body in held:
+            for part in held:
+                if not part.is_multipart() and part.get_content_type() not in (
+                    "text/plain",
+                    "text/html",
+                ):
+                    yield part
+            return
+    if message.is_multipart() and message.get_content_maintype() != "message":
+        for part in message.iter_parts():
+            yield from _attached(part, body)
+    elif message.is_multipart() or _bytes(message).strip():
+        yield message
+
+
+def _bytes(part: MIMEPart) -> bytes:
+    if part.is_multipart():
+        inner = part.get_payload(0)
+        return inner.as_bytes() if isinstance(inner, MIMEPart) else b""
+    data = part.get_payload(decode=True)
+    return data if isinstance(data, bytes) else b""
+
+
+def _content(part: MIMEPart) -> str:
+    try:
+        content = part.get_content()
+    except (LookupError, ValueError):
+        # A charset that nobody knows.
+        return _bytes(part).decode("utf-8", errors="replace")
+    return content if isinstance(content, str) else ""
+
+
+def _header(message: EmailMessage, key: str) -> str:
+    return " ".join(str(message.get(key, "")).split())
+
+
+def _name(part: MIMEPart, place: int) -> str:
+    if part.get_content_type() == "message/rfc822":
+        return part.get_filename() or f"{place}.eml"
+    return part.get_filename() or f"part {place} ({part.get_content_type()})"
