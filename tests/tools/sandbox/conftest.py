@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncIterator
 
@@ -19,6 +20,24 @@ def required(sandbox: Sandbox | Unavailable) -> Sandbox:
             pytest.fail(reason)
         pytest.skip(reason)
     return sandbox
+
+
+@contextlib.asynccontextmanager
+async def of_kind(kind: str, *, limits: Limits | None = None) -> AsyncIterator[Sandbox]:
+    """One that really runs code: here, or behind a double of E2B's service."""
+    if kind == "bubblewrap":
+        local = required(await open_sandbox(limits=limits))
+        yield local
+        await local.close()
+        return
+    pytest.importorskip("e2b_code_interpreter", reason="the extra e2b is not installed")
+    from tests.tools.sandbox.e2b_double import behind
+    from tools.sandbox.e2b_sandbox import E2BSandbox
+
+    async with behind() as double:
+        sandbox = E2BSandbox(double.access(), limits=limits or Limits())
+        yield sandbox
+        await sandbox.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every sandbox does: the real one and its in-memory twin."""
+"""What every sandbox does: the local one, E2B behind a double, and their in-memory twin."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tools.sandbox.conftest import required
-from tools.sandbox.find import open_sandbox
+from tests.tools.sandbox.conftest import of_kind
 from tools.sandbox.sandbox import Execution, Outcome, Sandbox, SandboxError, checked_files
 from tools.sandbox.scripted import ScriptedSandbox, failed, finished
 
@@ -23,12 +22,16 @@ FLOOD = ("print('x' * 100_000)", finished("x" * 100_000))
 EXIT = ("import sys; sys.exit(3)", failed("", exit_code=3))
 
 
-@pytest.fixture(params=["bubblewrap", "scripted"])
+@pytest.fixture(params=["bubblewrap", "e2b", "scripted"])
 async def either(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, Sandbox]]:
     kind: str = request.param
-    sandbox = required(await open_sandbox()) if kind == "bubblewrap" else ScriptedSandbox([])
-    yield kind, sandbox
-    await sandbox.close()
+    if kind != "scripted":
+        async with of_kind(kind) as sandbox:
+            yield kind, sandbox
+        return
+    scripted = ScriptedSandbox([])
+    yield kind, scripted
+    await scripted.close()
 
 
 async def _run(either: tuple[str, Sandbox], step: tuple[str, Execution]) -> Execution:

@@ -1,4 +1,4 @@
-"""What every session does: the local one, with and without packages of its own, and its twin."""
+"""What every session does: the local one, E2B's behind a double, and their in-memory twin."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.tools.sandbox.conftest import required
+from tests.tools.sandbox.conftest import of_kind
 from tools.sandbox import live_kernel
-from tools.sandbox.find import open_sandbox
 from tools.sandbox.sandbox import (
     Execution,
     Limits,
@@ -56,21 +55,22 @@ class Either:
     """A kind of sandbox."""
 
     kind: str
-    local: Sandbox | None
+    real: Sandbox | None
 
     def playing(self, cells: Iterable[Cell]) -> Sandbox:
-        if self.local is not None:
-            return self.local
+        if self.real is not None:
+            return self.real
         return ScriptedSandbox([cell.answer for cell in cells], limits=LIMITS)
 
 
-@pytest.fixture(params=["bubblewrap", "scripted"])
+@pytest.fixture(params=["bubblewrap", "e2b", "scripted"])
 async def either(request: pytest.FixtureRequest) -> AsyncIterator[Either]:
     kind: str = request.param
-    local = required(await open_sandbox(limits=LIMITS)) if kind == "bubblewrap" else None
-    yield Either(kind=kind, local=local)
-    if local is not None:
-        await local.close()
+    if kind == "scripted":
+        yield Either(kind=kind, real=None)
+        return
+    async with of_kind(kind, limits=LIMITS) as real:
+        yield Either(kind=kind, real=real)
 
 
 async def test_cells_share_variables(either: Either) -> None:
@@ -160,7 +160,7 @@ async def test_an_interrupt_ends_the_cell_and_variables_stay(
     started = asyncio.Event()
     listener = Listener(stdout=lambda text: started.set())
     running = asyncio.create_task(session.run(LOOP.code, listener=listener))
-    if either.local is not None:
+    if either.real is not None:
         await started.wait()
     else:
         await asyncio.sleep(0)
