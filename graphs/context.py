@@ -16,6 +16,7 @@ from guardrails.hosts import HostPattern
 from models.attempts import TokenUsage
 from models.chat import ChatModel
 from models.registry import Role
+from tools.file_preview import Files, NamedFiles
 from tools.tool import Tool
 
 Emit = Callable[[events.RunEvent], None]
@@ -53,8 +54,8 @@ class TeamContext:
 
     ``durable`` mirrors the ledger; ``overheard`` says that somebody reads what models write.
     ``user`` asked for the run, with ``roles``. ``permits`` are people's decisions, ``effects`` the
-    notes of what was done. A tool call may take ``tool_seconds``. Links in answers lead to
-    ``link_hosts`` only.
+    notes of what was done, ``files`` those that the thread's user gave. A tool call may take
+    ``tool_seconds``. Links in answers lead to ``link_hosts`` only.
     """
 
     run_id: str
@@ -76,6 +77,7 @@ class TeamContext:
     effects: Effects = field(default_factory=MemoryEffects)
     tool_seconds: float | None = None
     link_hosts: Sequence[HostPattern] = ()
+    files: Files = field(default_factory=NamedFiles)
 
     def model_for(self, agent: agent_module.Agent) -> ChatModel:
         return self.models[agent.role]

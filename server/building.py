@@ -23,9 +23,12 @@ from models.progress import Progress
 from models.registry import Registry, Role
 from models.remembering import RememberingEmbedder
 from server import house_models, patience, redis_check, sandboxing, web_tools
+from server.artifacts.keeping import KeptUploads, RunArtifacts
+from server.artifacts.store import ThreadFiles
 from server.redis_client import open_redis
 from server.redis_server import RedisServer, RedisServerError
 from server.settings import Settings
+from tools.file_preview import Files, NamedFiles, SandboxFiles
 from tools.retrieval.edge_store import EdgeStore
 from tools.retrieval.knowledge import Knowledge
 from tools.retrieval.local_knowledge import LocalKnowledge
@@ -198,11 +201,19 @@ class Building:
             except OSError:
                 _log.exception("the files of a deleted thread are still there")
 
-    def coding(self, sandbox: Sandbox | Unavailable) -> Tool:
-        """The tool that runs code, or that says why none is run."""
+    def coding(self, sandbox: Sandbox | Unavailable, *, files: ThreadFiles) -> tuple[Tool, Files]:
+        """The tool that runs code, or that says why none is run, and how files are looked at."""
+        uploads = KeptUploads(files)
         if isinstance(sandbox, Unavailable):
-            return unavailable(sandbox.reason, remedy=sandbox.remedy)
-        return run_python(self.sessions(sandbox), libraries=sandboxing.libraries(sandbox))
+            return unavailable(sandbox.reason, remedy=sandbox.remedy), NamedFiles(uploads)
+        sessions = self.sessions(sandbox)
+        tool = run_python(
+            sessions,
+            artifacts=RunArtifacts(files),
+            uploads=uploads,
+            libraries=sandboxing.libraries(sandbox),
+        )
+        return tool, SandboxFiles(sessions, uploads)
 
     async def web(self, rules: Sequence[policy.Rule]) -> Sequence[Tool]:
         """The web's tools, as far as they are configured."""

@@ -176,7 +176,8 @@ async def open_house(
         files = RedisThreadFiles(redis, keys, limits=settings.file_limits())
         rules = rules_of(settings)
         web = await build.web(rules) if part.works else ()
-        own = (search_documents(knowledge), build.coding(sandbox))
+        coding, seen = build.coding(sandbox, files=files)
+        own = (search_documents(knowledge), coding)
         tools = {tool.name: tool for tool in (*own, *web)}
         agents = web_tools.with_tools(roster.build(), web)
         runs = Runs(records=records, log=log, queue=queue, durability=durability, steps=saver)
@@ -204,6 +205,7 @@ async def open_house(
                     agents=agents,
                     models=models,
                     tools=tools,
+                    files=seen,
                     rules=rules,
                     permits=partial(QueuePermits, approvals),
                     effects=partial(RedisEffects, redis, keys),

@@ -29,6 +29,7 @@ from server.registry import GraphRegistry
 from server.runs.ledger import RunLedgers
 from server.runs.record import RunRecord
 from server.wire import graph_messages
+from tools.file_preview import Files, NamedFiles
 from tools.tool import Tool
 
 # Far above what the ledger permits: the ledger ends a run, not LangGraph's own limit.
@@ -67,6 +68,7 @@ class TeamExecutor:
         agents: Mapping[str, Agent],
         models: Mapping[Role, ChatModel],
         tools: Mapping[str, Tool],
+        files: Files | None = None,
         rules: Sequence[policy.Rule],
         limits: limits.Limits,
         max_rounds: int = 2,
@@ -82,6 +84,7 @@ class TeamExecutor:
         self._agents = {**roster.voices(), **agents}
         self._models = models
         self._tools = tools
+        self._files = files if files is not None else NamedFiles()
         self._rules = rules
         self._limits = limits
         self._max_rounds = max_rounds
@@ -124,6 +127,7 @@ class TeamExecutor:
                 agents=self._agents,
                 models=self._models,
                 tools=self._tools,
+                files=self._files,
                 rules=self._rules,
                 ledger=ledger,
                 max_rounds=self._max_rounds,

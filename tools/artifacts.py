@@ -14,8 +14,12 @@ from tools.tool import ToolContext
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """One kept content, by its SHA-256 (hex). Nobody has vouched for it: it comes from a guest."""
+    """One kept content, by its SHA-256 (hex). Nobody has vouched for it: it comes from a guest.
 
+    ``id`` is what it can be fetched by.
+    """
+
+    id: str
     name: str
     media_type: str
     sha256: str
@@ -24,6 +28,7 @@ class Artifact:
     def as_json(self) -> dict[str, Any]:
         """As a tool's result carries it."""
         return {
+            "id": self.id,
             "name": self.name,
             "media_type": self.media_type,
             "sha256": self.sha256,
@@ -50,11 +55,13 @@ class Artifacts(Protocol):
 
 
 def described(content: bytes, *, name: str, media_type: str) -> Artifact:
-    """The artifact that ``content`` is."""
+    """The artifact that ``content`` is; its hash is its id."""
+    sha256 = hashlib.sha256(content).hexdigest()
     return Artifact(
+        id=sha256,
         name=name,
         media_type=media_type,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=sha256,
         bytes=len(content),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -22,10 +23,11 @@ from tools.sandbox.sandbox import (
 )
 from tools.sandbox.threads import ThreadSessions, key_of
 from tools.tool import Effect, Tool, ToolContext, ToolError, ToolResult
+from tools.uploads import NoUploads, Uploads, lay
 
 NAME = "run_python"
 DESCRIPTION = "Python 3. Variables and files stay for the next call; print() what you want to see"
-CODE_LENGTH = 1500
+CODE_LENGTH = 4000
 CONTENT_LENGTH = 2000
 FILES = 20
 """Most files of one call that are kept for people."""
@@ -42,16 +44,25 @@ class RunPython(BaseModel):
 
 
 def run_python(
-    sessions: ThreadSessions, *, artifacts: Artifacts | None = None, libraries: str = ""
+    sessions: ThreadSessions,
+    *,
+    artifacts: Artifacts | None = None,
+    uploads: Uploads | None = None,
+    libraries: str = "",
 ) -> Tool:
-    """The tool on open sessions; figures and files go to ``artifacts``. ``libraries`` says, in a
-    phrase, what may be imported beside the standard library."""
+    """The tool on open sessions; figures and files go to ``artifacts``, the thread's ``uploads``
+    lie in the work folder. ``libraries`` says, in a phrase, what may be imported beside the
+    standard library."""
     kept = artifacts if artifacts is not None else MemoryArtifacts(limit=0)
+    given = uploads if uploads is not None else NoUploads()
 
     async def call(arguments: RunPython, context: ToolContext) -> ToolResult:
         try:
             async with sessions.held(session_key(context)) as held:
                 session = held.session
+                notes = await lay(
+                    session, given, tenant=context.tenant, thread_id=context.thread_id
+                )
                 before = set(await session.files())
                 execution = await session.run(arguments.code)
                 written = [entry for entry in await session.files() if entry not in before]
@@ -59,12 +70,16 @@ def run_python(
         except (SandboxError, ValueError) as error:
             raise ToolError(f"The code could not be run: {error}") from error
         outputs = [
-            await _output(output, number, artifacts=kept, context=context)
-            for number, output in enumerate(execution.outputs, start=1)
+            await _output(output, artifacts=kept, context=context) for output in execution.outputs
         ]
-        note = "[this is a new session: earlier variables are gone]" if held.woken else ""
+        if held.woken:
+            notes.insert(0, "[this is a new session: earlier variables are gone]")
+        note = "\n".join(notes)
+        missing = _left_out(outputs, files)
         return ToolResult(
-            content=told(execution, files=[entry.path for entry in written], before=note),
+            content=told(
+                execution, files=[entry.path for entry in written], before=note, after=missing
+            ),
             ok=execution.outcome is Outcome.FINISHED,
             data={
                 "code": arguments.code,
@@ -109,30 +124,32 @@ def _tool(call: object, *, libraries: str = "") -> Tool:
 
 
 async def _output(
-    output: Output, number: int, *, artifacts: Artifacts, context: ToolContext
+    output: Output, *, artifacts: Artifacts, context: ToolContext
 ) -> Mapping[str, Any]:
     """A rich output as data: its text, and its other forms as artifacts."""
     forms = (
-        ("png", "image/png", output.png),
-        ("svg", "image/svg+xml", output.svg.encode("utf-8", "replace")),
-        ("html", "text/html", output.html.encode("utf-8", "replace")),
+        ("figure", "png", "image/png", output.png),
+        ("figure", "svg", "image/svg+xml", output.svg.encode("utf-8", "replace")),
+        ("table", "html", "text/html", output.html.encode("utf-8", "replace")),
     )
     stored: list[Artifact] = []
-    left_out = list(output.left_out)
-    for ending_, media_type, content in forms:
+    not_kept: list[str] = []
+    for kind, suffix, media_type, content in forms:
         if content:
-            name = f"output-{number}.{ending_}"
+            # One name for one content: a run shows many figures, and none has a name of its own.
+            name = f"{kind}-{hashlib.sha256(content).hexdigest()[:8]}.{suffix}"
             try:
                 stored.append(
                     await artifacts.keep(content, name=name, media_type=media_type, context=context)
                 )
             except ArtifactError as error:
-                left_out.append(f"{name}: {error}")
+                not_kept.append(f"{name}: {error}")
     return {
         "kind": output.kind.value,
         "text": output.text,
         "artifacts": [artifact.as_json() for artifact in stored],
-        "left_out": left_out,
+        "left_out": list(output.left_out),
+        "not_kept": not_kept,
     }
 
 
@@ -164,12 +181,22 @@ async def _files(
     return told_of
 
 
-def told(execution: Execution, *, files: Sequence[str] = (), before: str = "") -> str:
+def _left_out(outputs: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]]) -> str:
+    """A note on what was made and not kept; empty where all was."""
+    lines = [line for output in outputs for line in output["not_kept"]]
+    lines += [f"{file['name']}: {file['left_out']}" for file in files if "left_out" in file]
+    more = f", and {len(lines) - _FILES_NAMED} more" if len(lines) > _FILES_NAMED else ""
+    return f"[not kept for the user: {'; '.join(lines[:_FILES_NAMED])}{more}]" if lines else ""
+
+
+def told(
+    execution: Execution, *, files: Sequence[str] = (), before: str = "", after: str = ""
+) -> str:
     """What the model reads of an execution, ``CONTENT_LENGTH`` characters at most."""
     shown = [_shown(output) for output in execution.outputs]
     texts = (execution.stdout, *shown, execution.stderr)
     text = "\n".join(part.rstrip("\n") for part in texts if part.strip())
-    notes = [before, ending(execution), _named(files)]
+    notes = [before, ending(execution), _named(files), after]
     note = "\n".join(one for one in notes if one)
     if not text:
         return note or "The code ended without printing anything; print() the result."

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tools.artifacts import MemoryArtifacts
-from tools.run_python import CONTENT_LENGTH, FILE_BYTES, RunPython, run_python, told, unavailable
+from tools.run_python import (
+    CODE_LENGTH,
+    CONTENT_LENGTH,
+    FILE_BYTES,
+    RunPython,
+    run_python,
+    told,
+    unavailable,
+)
 from tools.sandbox.sandbox import Execution, Outcome, Output, OutputKind, Sandbox
 from tools.sandbox.scripted import ScriptedSandbox, Step, failed, finished
 from tools.sandbox.threads import ThreadSessions
@@ -49,11 +57,14 @@ async def test_figures_and_files_are_kept_as_artifacts_and_named_to_the_model() 
     artifacts = MemoryArtifacts(limit=100)
     sessions = ThreadSessions(ScriptedSandbox([step]))
     result = await _call(run_python(sessions, artifacts=artifacts), "plot()")
-    assert result.content == ("[figure shown to the user: png]\n[files written: big, out/a.csv]")
+    assert result.content == (
+        "[figure shown to the user: png]\n[files written: big, out/a.csv]\n"
+        "[not kept for the user: big: 16,777,216 bytes: 100 at most]"
+    )
     (output,) = result.data["outputs"]
     assert [(one["name"], one["media_type"], one["bytes"]) for one in output["artifacts"]] == [
-        ("output-1.png", "image/png", 3),
-        ("output-1.html", "text/html", 8),
+        ("figure-8f8cbb7d.png", "image/png", 3),
+        ("table-db149029.html", "text/html", 8),
     ]
     big, small = result.data["files"]
     assert (big["name"], big["left_out"]) == ("big", "16,777,216 bytes: 100 at most")
@@ -107,12 +118,12 @@ def test_both_variants_look_the_same_to_a_model() -> None:
     assert real.schema() == none.schema()
     assert (real.name, real.effect) == ("run_python", Effect.READS)
     code = real.schema()["function"]["parameters"]["properties"]["code"]
-    assert code["maxLength"] == 1500
+    assert code["maxLength"] == CODE_LENGTH
 
 
 def test_code_beyond_its_length_is_refused() -> None:
     with pytest.raises(ValidationError):
-        RunPython(code="x" * 1501)
+        RunPython(code="x" * (CODE_LENGTH + 1))
 
 
 @given(st.text(), st.text(), st.integers(0, 5000), st.sampled_from(Outcome))
