@@ -13,7 +13,7 @@ TEST_JOBS ?= 3
 PROVED := tests/compatibility tests/server/threads/test_sdk.py \
   tests/server/test_runs_sdk.py tests/server/test_crons_routes.py tests/server/test_store_routes.py
 
-.PHONY: install up test check test-full compatibility faults evals bench clean
+.PHONY: install up down test check test-full compatibility faults evals bench clean
 
 install: $(VENV)/.installed
 
@@ -37,6 +37,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 up: install
 	@exec $(BIN)/counterpoint up $(ARGS)
+
+down: install
+	@$(BIN)/counterpoint down $(ARGS)
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder

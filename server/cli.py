@@ -27,6 +27,7 @@ class _Entry:
 
 COMMANDS = {
     "up": _Entry(module="up", help="Start Counterpoint: API, worker and all that they need."),
+    "down": _Entry(module="down", help="Stop the Counterpoint of this data folder."),
     "api": _Entry(module="api", help="Start the API alone, one of several."),
     "worker": _Entry(module="worker", help="Start a worker alone, one of several."),
     "ask": _Entry(module="ask", help="Ask the team a question, and see it at work."),

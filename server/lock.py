@@ -68,6 +68,18 @@ def owned(data_dir: Path) -> Iterator[None]:
             file.truncate(0)
 
 
+def owner(data_dir: Path) -> int | None:
+    """The process that owns the folder; None where none does, or it has not said so yet."""
+    with contextlib.suppress(OSError), (data_dir / LOCK).open() as file:
+        try:
+            # Shared, so that who looks at the same time is not taken for an owner.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            said = file.read().strip()
+            return int(said) if said.isdecimal() else None
+    return None
+
+
 def _busy(data_dir: Path, *, pid: str) -> str:
     live = announced(data_dir)
     who = f"process {pid}" if pid else "another process"

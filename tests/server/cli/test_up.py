@@ -7,6 +7,7 @@ import json
 import signal
 import stat
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from server import cli, lock, serve
 from tests.doubles.openai_endpoint import Hangs, OpenAIEndpoint
 from tests.server.cli.program import Program, descendants, gone
+
+ORDERS = Path(__file__).parents[3] / "examples" / "langgraph_app" / "langgraph.json"
 
 
 async def test_a_stop_ends_every_process_and_leaves_the_folder_to_the_next(
@@ -161,3 +164,43 @@ async def test_killed_at_any_moment_it_loses_no_document_and_needs_no_repair(
                 assert any(f"swordfish{number}." in hit["text"] for hit in hits)
             await ingest(client, 3, words=20_000)
         assert await running.end(signal.SIGINT) == 0
+
+
+ORDER = {"messages": [{"role": "user", "content": "500 pieces"}]}
+
+
+@pytest.mark.timeout(180)
+async def test_a_run_that_waits_for_a_person_survives_down_and_up(program: Program) -> None:
+    """Nothing of it is in a process: the next one shows it, and goes on with the decision."""
+    serving = replace(
+        program, variables={**program.variables, "COUNTERPOINT_LANGGRAPH_JSON": str(ORDERS)}
+    )
+    asked = {"assistant_id": "orders", "input": ORDER, "if_not_exists": "create"}
+    async with serving.up() as running:
+        url = await running.ready()
+        children = descendants(running.process.pid)
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+            reply = await client.post("/threads", json={})
+            thread = f"/threads/{reply.json()['thread_id']}"
+            (await client.post(f"{thread}/runs/wait", json=asked)).raise_for_status()
+            before = (await client.get("/approvals?status=pending")).json()
+        ended = await serving.run("down", "--json")
+        assert (ended.code, json.loads(ended.out)) == (0, {"stopped": running.process.pid})
+        assert await running.ended() == 0
+    await gone(children)
+    nothing = await serving.run("down")
+    assert (nothing.code, nothing.out) == (0, f"no Counterpoint owns {program.data_dir}\n")
+    async with serving.up() as running:
+        url = await running.ready()
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+            after = (await client.get("/approvals?status=pending")).json()
+            assert after["total"] == 1
+            for name in ("id", "run_id", "args", "args_sha256", "requested_at"):
+                assert after["items"][0][name] == before["items"][0][name]
+            decided = await serving.run(
+                "approvals", "respond", after["items"][0]["id"], "--message", "true"
+            )
+            assert decided.code == 0, decided.err
+            run_id = after["items"][0]["run_id"]
+            state = (await client.get(f"{thread}/runs/{run_id}/join")).json()
+    assert state["approved"] is True
