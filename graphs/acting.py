@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
-from graphs import approving, circling, effects, evidence, guarding
+from graphs import approving, circling, effects, evidence, guarding, retrieving
 from graphs.branches import ACT, SETTLE, THINK, changed, finish, stop, to
 from graphs.calling import REFUSED, UnknownEffectError, problem_with, run_call, tell_refused
 from graphs.context import TeamContext
@@ -168,9 +168,15 @@ def observed(
         # Measured: asked to put the result into words, a small model retells its examples.
         worked = changed(branch, code=code, output=output)
         return finish(worked, runtime, text=_working(branch), found=True)
-    known = {passage["chunk_id"] for passage in branch["evidence"]}
-    if branch["retried"] and found and all(one["chunk_id"] in known for one in found):
+    if retrieving.nothing_there(results) and not found and _only_searches(branch):
         return finish(branch, runtime, text="", found=False)
+    known = {passage["chunk_id"] for passage in branch["evidence"]}
+    read = branch["retried"] and branch.get("why") != retrieving.THIN
+    if read and found and all(one["chunk_id"] in known for one in found):
+        return finish(branch, runtime, text="", found=False)
+    thin = retrieving.too_thin(branch, found, branch["calls"]) and any(
+        retrieving.RETRIEVAL in result.data for result in results
+    )
     passages = evidence.merge(branch["evidence"], found, first=branch["retried"])
     shown = _shown(passages, branch, runtime=runtime)
     history = list(branch["history"])
@@ -195,7 +201,15 @@ def observed(
         evidence=shown,
         code=code,
         output=output,
+        looking=thin,
+        retried=branch["retried"] or thin,
+        why=retrieving.THIN if thin else "",
+        fields=retrieving.fields_in(results) or branch.get("fields", ""),
     )
+
+
+def _only_searches(branch: Branch) -> bool:
+    return not branch["steps"] and all(call["opening"] for call in branch["calls"])
 
 
 def _working(branch: Branch) -> str:

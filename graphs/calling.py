@@ -13,7 +13,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
-from graphs import effects, events, guarding
+from graphs import effects, events, guarding, retrieving
 from graphs.branches import clip
 from graphs.context import TeamContext, now
 from graphs.node import emit, in_time
@@ -63,6 +63,7 @@ async def run_call(
     emit(runtime, events.ToolStarted(**where, tool=tool.name, args=call["args"]))
     started = now()
     result = await _noted(call, tool, key=key, runtime=runtime)
+    retrieving.tell(result, call, branch, runtime)
     if tool.effect is Effect.READS:
         guarding.flag(
             result,

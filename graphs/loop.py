@@ -16,12 +16,12 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agents import agent as agent_module
-from graphs import events, evidence, guarding
+from graphs import events, evidence, guarding, retrieving
 from graphs.branches import CHECK, THINK, changed, finish, stop, to
 from graphs.context import TeamContext
 from graphs.node import emit, gate_for, heard_by, in_time, opening_messages
 from graphs.state import Branch, Wanted
-from guardrails import grounding, injection, limits
+from guardrails import grounding, injection, limits, tiers
 from models.chat import Reply
 from models.errors import MalformedStep
 
@@ -93,7 +93,15 @@ def _not_found(branch: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
     searches = agent.opening in context.tools and bool(branch["task"]["queries"])
     if branch["retried"] or not searches:
         return finish(branch, runtime, text="", found=False)
-    return to(runtime, THINK, branch, focus=False, looking=True, retried=True)
+    return to(
+        runtime,
+        THINK,
+        branch,
+        focus=False,
+        looking=True,
+        retried=True,
+        why=retrieving.NOT_FOUND,
+    )
 
 
 async def _ask(agent: agent_module.Agent, branch: Branch, runtime: Runtime[TeamContext]) -> Reply:
@@ -104,6 +112,8 @@ async def _ask(agent: agent_module.Agent, branch: Branch, runtime: Runtime[TeamC
     if branch["looking"]:
         messages.append(HumanMessage(_OTHER_WORDS))
         offered = [tool for tool in offered if tool["function"]["name"] == agent.opening]
+        if model.plain:
+            offered = [retrieving.without_options(tool) for tool in offered]
     elif model.plain:
         # Measured: a small model reads far better in free words than inside a JSON schema.
         offered = []
@@ -131,6 +141,10 @@ def _messages(agent: agent_module.Agent, branch: Branch, *, plain: bool) -> list
     if passages:
         parts.append(question)
         parts.append(f"Passages:\n{guarding.passages(passages, plain=plain)}")
+        texts = [str(passage["text"]) for passage in passages]
+        parts += map(str, tiers.holding(branch["task"]["instruction"], texts))
+    if branch.get("fields") and not plain:
+        parts.append(f"Searches can be filtered by: {branch['fields']}")
     if branch["briefing"]:
         parts.append(branch["briefing"])
     parts.append(question)

@@ -87,7 +87,8 @@ class Branch(TypedDict):
     that the next thought has to be a search in other words, ``retried`` that one was made.
     ``apart`` says that these calls are some of the branch's, whose others wait for a person.
     ``moves`` are all calls that were wanted, ``nudged`` the circles that its model was told of,
-    ``nudge`` what it is still to be told.
+    ``nudge`` what it is still to be told. ``why`` the next search is made in other words, and the
+    ``fields`` that searches can be filtered by.
     """
 
     task: Task
@@ -108,6 +109,8 @@ class Branch(TypedDict):
     moves: NotRequired[list[dict[str, Any]]]
     nudged: NotRequired[list[str]]
     nudge: NotRequired[str]
+    why: NotRequired[str]
+    fields: NotRequired[str]
 
 
 class Asking(TypedDict):

@@ -6,6 +6,7 @@ findings, one to criticise. Small talk costs one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
@@ -16,7 +17,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from agents import coder, coordinator, critic, researcher
-from graphs import answers, events, guarding, judging, planning
+from graphs import answers, events, guarding, judging, planning, understanding
 from graphs.acting import act, approve, check, settle
 from graphs.branches import ACT, APPROVE, CHECK, GATHER, SETTLE, THINK, branch_for
 from graphs.context import TeamContext, usage_of
@@ -73,7 +74,10 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
     conversation = planning.conversation(state["messages"])
     try:
         if len(conversation) > 1 and _needs_rewriting(context):
-            question = await _complete(conversation, runtime)
+            message = question
+            if not understanding.stands_alone(message):
+                question = await _complete(conversation, runtime)
+                tell_understood(runtime, message=message, question=question, calls=1)
             conversation = [HumanMessage(question)]
             fresh["task"] = question
         if context.agent in (researcher.NAME, coder.NAME, critic.NAME):
@@ -94,7 +98,10 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         return Command(update={**fresh, **stopped(runtime, reached)}, goto=FINISH)
     if plan.move == "reply" and plan.text:
         return Command(update={**fresh, "draft": plan.text, "stop_reason": ANSWERED}, goto=FINISH)
+    message = question
     question, tasks = planning.tasks_of(plan, question=question, alone=len(conversation) == 1)
+    parts = [task["instruction"] for task in tasks if task["agent"] == researcher.NAME]
+    tell_understood(runtime, message=message, question=question, parts=parts)
     tasks = planning.narrow(tasks, most=context.ledger.limits.branches)
     fresh |= {"task": question, "tasks": tasks}
     first = [task for task in tasks if task["wave"] == 0]
@@ -123,7 +130,27 @@ async def _complete(conversation: list[AnyMessage], runtime: Runtime[TeamContext
     """The last message made complete by what stands before it. Raises LimitExceededError."""
     agent = runtime.context.agents[coordinator.REWRITER]
     reply = await ask(agent, [HumanMessage(planning.transcript(conversation))], runtime)
-    return reply.message.text.strip() or conversation[-1].text
+    before = [one.text for one in conversation[:-1] if isinstance(one, HumanMessage)]
+    rewritten = reply.message.text.strip()
+    return understanding.kept(conversation[-1].text, rewritten, before=before[-1])
+
+
+def tell_understood(
+    runtime: Runtime[TeamContext],
+    *,
+    message: str,
+    question: str,
+    parts: Sequence[str] = (),
+    calls: int = 0,
+) -> None:
+    """Tell how a message was understood, where that is not how it was put."""
+    if question != message or len(parts) > 1:
+        emit(
+            runtime,
+            events.QuestionUnderstood(
+                message=message, question=question, parts=list(parts), calls=calls
+            ),
+        )
 
 
 async def gather(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:

@@ -1,7 +1,7 @@
 """What can be understood of a question without asking a model. Pure.
 
-Whether it stands alone, whether its rewriting kept what it asked, which of the collection's fields
-it names, and whether what was found is too thin to be read.
+Whether it stands alone, whether its rewriting kept what it asked, and whether what was found is too
+thin to be read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ Passage = Mapping[str, Any]
 # Below both, what was found shares too little with the question to be worth reading.
 THIN_SHARE = 0.5
 THIN_DENSE = 0.35
-MOST_FILTERS = 3
 
 _REFERS = re.compile(
     r"\b(?:it|its|they|them|their|theirs|that|this|those|these|such|same|he|she|him|his|hers?|"
@@ -65,7 +64,9 @@ def kept(message: str, rewritten: str, *, before: str) -> str:
     if not rewritten.strip():
         return message
     lost = grounding.missing_words(message, [rewritten])
-    if not lost and not grounding.unsupported_numbers(message, [rewritten]):
+    # "One" is a number to read, but "a monthly one" states none.
+    digits = " ".join(re.findall(r"\d[\d.,]*", message))
+    if not lost and not grounding.unsupported_numbers(digits, [rewritten]):
         return rewritten
     return f"{before} {message}".strip()
 
@@ -88,55 +89,3 @@ def thin(question: str, passages: Sequence[Passage]) -> bool:
         score for one in passages if (score := (one.get("scores") or {}).get("dense")) is not None
     ]
     return there < THIN_SHARE and max(known, default=0.0) < THIN_DENSE
-
-
-def filters_of(question: str, fields: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """Conditions that the question names: values of the collection's fields that stand in it.
-
-    A value counts as whole words, in its own spelling but for case; a number needs its field's
-    name beside it, except a year. Two values of one field are one condition that either fits.
-    A value that tells nothing apart, because it is the field's only one, is none.
-    """
-    found: dict[str, Any] = {}
-    for name, values in fields.items():
-        if len(values) < 2:
-            continue
-        named = [value for value in values if _names(question, value, field=name)]
-        if named and len(named) < len(values):
-            found[name] = named[0] if len(named) == 1 else named
-        if len(found) == MOST_FILTERS:
-            break
-    return found
-
-
-def known_filters(
-    asked: Mapping[str, Any], fields: Mapping[str, Sequence[Any]]
-) -> tuple[dict[str, Any], list[str]]:
-    """A model's conditions that the collection can meet, and the names of those it cannot."""
-    kept_ones: dict[str, Any] = {}
-    dropped: list[str] = []
-    for name, wanted in asked.items():
-        among = [value for value in fields.get(name, ()) if _same(value, wanted)]
-        if among:
-            kept_ones[name] = among[0]
-        else:
-            dropped.append(name)
-    return kept_ones, dropped
-
-
-def _same(value: Any, wanted: Any) -> bool:
-    return str(value).casefold() == str(wanted).strip().casefold()
-
-
-def _names(question: str, value: Any, *, field: str) -> bool:
-    text = str(value).strip()
-    if isinstance(value, bool) or len(text) < 2:
-        return False
-    number = re.fullmatch(r"\d+(?:\.\d+)?", text)
-    if number and not re.fullmatch(r"(?:19|20)\d\d", text):
-        text_pattern = rf"{re.escape(field)}\W{{0,3}}(?:number\W)?{re.escape(text)}"
-    elif not number and not re.search(r"[^\W\d_]{3}", text):
-        return False
-    else:
-        text_pattern = re.escape(text)
-    return bool(re.search(rf"(?<!\w){text_pattern}(?!\w)", question, re.IGNORECASE))

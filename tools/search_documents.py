@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from pydantic import BaseModel, Field
 
 from tools.retrieval.context import merge_neighbours
 from tools.retrieval.documents import Hit
 from tools.retrieval.errors import RetrievalError
+from tools.retrieval.fields import CollectionFields, Fields, described, filters_of, known_filters
 from tools.retrieval.knowledge import Knowledge
 from tools.tool import Effect, Tool, ToolContext, ToolError, ToolResult
 
+RETRIEVAL = "retrieval"
+"""Key in ``ToolResult.data``: what was looked for within which filters, and how it went."""
+
 # Measured: small models misread passages that are much longer than a chunk.
 _LONGEST = 1_200
+
+
+class Filter(BaseModel):
+    """One condition: a field of the documents' metadata, and the value that it has to have."""
+
+    field: str = Field(min_length=1, max_length=80)
+    value: str = Field(min_length=1, max_length=80)
 
 
 class SearchDocuments(BaseModel):
@@ -22,30 +37,60 @@ class SearchDocuments(BaseModel):
         max_length=200,
         description="What to look for: the key words and names of the question.",
     )
+    filters: list[Filter] = Field(
+        default_factory=list,
+        max_length=3,
+        description="Only documents with these field values, where the fields are known.",
+    )
 
 
 def search_documents(knowledge: Knowledge, *, limit: int = 5) -> Tool:
-    """A tool over ``knowledge`` that gives at most ``limit`` numbered passages."""
+    """A tool over ``knowledge`` that gives at most ``limit`` numbered passages.
+
+    Filters are those that the model asks for, else those that the query names; only what the
+    collection has. Where nothing is found within them, they are left out.
+    """
+    collections = CollectionFields(knowledge)
 
     async def call(arguments: SearchDocuments, context: ToolContext) -> ToolResult:
-        try:
-            hits = await knowledge.search(
+        async def search(filters: Mapping[str, Any] | None = None) -> Sequence[Hit]:
+            return await knowledge.search(
                 arguments.query,
                 tenant=context.tenant,
                 collection=context.collection,
                 limit=limit,
+                filters=filters,
             )
-            if not hits:
-                empty = await knowledge.is_empty(
-                    tenant=context.tenant, collection=context.collection
-                )
-                return ToolResult(content=_nothing(arguments.query, context, empty=empty))
+
+        try:
+            # Side by side, so that a question that names no field waits for nothing.
+            hits, fields = await asyncio.gather(
+                search(), collections.of(tenant=context.tenant, collection=context.collection)
+            )
+            filters, ignored = _filters(arguments, fields)
+            within = await search(filters) if filters else ()
+            empty = not hits and await knowledge.is_empty(
+                tenant=context.tenant, collection=context.collection
+            )
         except RetrievalError as error:
             raise ToolError(f"The search failed: {error}") from error
-        hits = merge_neighbours(hits, longest=_LONGEST)
+        told: dict[str, Any] = {
+            "query": arguments.query,
+            "filters": filters,
+            "ignored": ignored,
+            "relaxed": bool(filters) and not within,
+            "fields": described(fields),
+            "empty": empty,
+        }
+        if not hits:
+            return ToolResult(
+                content=_nothing(arguments.query, context, empty=empty), data={RETRIEVAL: told}
+            )
+        merged = merge_neighbours(within or hits, longest=_LONGEST)
         return ToolResult(
-            content="\n\n".join(_numbered(number, hit) for number, hit in enumerate(hits, 1)),
-            evidence=tuple(hit.to_json() for hit in hits),
+            content="\n\n".join(_numbered(number, hit) for number, hit in enumerate(merged, 1)),
+            evidence=tuple(hit.to_json() for hit in merged),
+            data={RETRIEVAL: told},
         )
 
     return Tool(
@@ -55,6 +100,13 @@ def search_documents(knowledge: Knowledge, *, limit: int = 5) -> Tool:
         effect=Effect.READS,
         call=call,
     )
+
+
+def _filters(arguments: SearchDocuments, fields: Fields) -> tuple[dict[str, Any], list[str]]:
+    """What to filter by, and which fields of the model's were ignored."""
+    if arguments.filters:
+        return known_filters({one.field: one.value for one in arguments.filters}, fields)
+    return filters_of(arguments.query, fields), []
 
 
 def _numbered(number: int, hit: Hit) -> str:

@@ -145,7 +145,12 @@ async def test_independent_parts_are_worked_on_side_by_side_and_written_as_one()
             },
         )
         outcome = await house.answered("Per diem in Austria, and refund of a plan?")
-    assert house.kinds()[:3] == ["model.called", "agent.started", "agent.started"]
+    assert house.kinds()[:4] == [
+        "model.called",
+        "question.understood",
+        "agent.started",
+        "agent.started",
+    ]
     assert {source.chunk_id for source in outcome.sources} == {"diem", "refund"}
 
 
