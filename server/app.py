@@ -14,11 +14,13 @@ from server import auth, body, documenting, errors
 from server.routes import (
     admin,
     approvals,
+    artifacts,
     assistants,
     audit,
     console,
     crons,
     documents,
+    files,
     health,
     openai,
     policy,
@@ -70,6 +72,8 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         assistants,
         threads,
         thread_state,
+        files,
+        artifacts,
         crons,
         webhooks,
         runs,
@@ -94,6 +98,8 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
     def limit_for(path: str, media_type: str) -> int:
         if path == documents.PATH and media_type == body.FILES:
             return largest * FILES_PER_REQUEST + REQUEST_BYTES
+        if files.takes(path) and media_type == body.FILES:
+            return house.settings.file_limits().thread_bytes + REQUEST_BYTES
         if media_type != body.JSON:
             return 0
         return largest + REQUEST_BYTES if path == documents.PATH else REQUEST_BYTES

@@ -18,6 +18,7 @@ Document = dict[str, Any]
 TAGS: Mapping[str, str] = {
     "server": "Whether the server is there, and what it is.",
     "assistants": "Graphs with a configuration, under a name, in versions.",
+    "files": "What users gave to threads, and what runs made there.",
     "threads": "Conversations: their records, their states, their history.",
     "runs": "Work on a thread: started, followed, waited for, ended.",
     "crons": "Runs that begin by the clock.",
@@ -35,6 +36,10 @@ PARAMETERS: Mapping[str, str] = {
     "thread_id": "A thread's UUID.",
     "run_id": "A run's UUID.",
     "cron_id": "A cron's UUID.",
+    "artifact_id": "A file's id, as an answer or the list of files has it.",
+    "origin": "`upload`: what users gave; `run`: what runs made.",
+    "download": "Have a browser save it in any case.",
+    "If-None-Match": "The `ETag` of what is there already.",
     "document_id": "A document's id, as the list of documents has it.",
     "checkpoint_id": "A checkpoint's id, as a state has it.",
     "namespace": "Parts with full stops between them; of subgraphs, with `|`.",
