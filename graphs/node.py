@@ -22,14 +22,21 @@ from models.hearing import Hear, Heard
 
 @asynccontextmanager
 async def in_time(ledger: limits.Ledger) -> AsyncIterator[None]:
-    """Ends what runs longer than the run may still be active. Raises LimitExceededError."""
-    left = ledger.seconds_left
+    """Ends what runs longer than a step may, or the run may still be active.
+
+    Raises LimitExceededError.
+    """
+    left, most = ledger.seconds_left, ledger.limits.step_seconds
     try:
-        async with asyncio.timeout(left) as timer:
+        async with asyncio.timeout(left if most is None else min(left, most)) as timer:
             yield
     except TimeoutError:
         if not timer.expired():
             raise
+        if most is not None and most < left:
+            raise limits.LimitExceededError(
+                limits.Limit.STEP_SECONDS, used=most, maximum=most
+            ) from None
         raise limits.LimitExceededError(
             limits.Limit.SECONDS, used=ledger.spent.seconds, maximum=ledger.limits.seconds
         ) from None

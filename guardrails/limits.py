@@ -7,7 +7,7 @@ Reserve the worst case before a provider attempt, settle with what was used afte
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -24,6 +24,7 @@ class Limit(StrEnum):
     TOKENS = "max_tokens"
     COST = "max_cost"
     SECONDS = "max_seconds"
+    STEP_SECONDS = "max_step_seconds"
     DEPTH = "max_depth"
     BRANCHES = "max_branches"
     TENANT_DAY = "tenant_day"
@@ -31,7 +32,8 @@ class Limit(StrEnum):
 
 
 # These are not used up: what has ended makes room again.
-_CEILINGS = frozenset({Limit.DEPTH, Limit.BRANCHES})
+_CEILINGS = frozenset({Limit.DEPTH, Limit.BRANCHES, Limit.STEP_SECONDS})
+_IN_SECONDS = frozenset({Limit.SECONDS, Limit.STEP_SECONDS})
 
 
 class LimitExceededError(Exception):
@@ -50,7 +52,8 @@ class Limits:
 
     ``model_calls`` counts provider attempts, retries too. ``depth`` is how deep agents may hand
     work on (1: the coordinator's own tasks), ``branches`` how many may work at the same time.
-    None is no limit.
+    ``step_seconds`` is for one step of one agent: a thought with its repairs and retries, or a
+    call of a tool. None is no limit.
     """
 
     steps: int
@@ -61,6 +64,7 @@ class Limits:
     tool_calls: int | None = None
     depth: int | None = None
     branches: int | None = None
+    step_seconds: float | None = None
 
     @property
     def maxima(self) -> Mapping[Limit, float]:
@@ -74,6 +78,7 @@ class Limits:
             Limit.SECONDS: self.seconds,
             Limit.DEPTH: self.depth,
             Limit.BRANCHES: self.branches,
+            Limit.STEP_SECONDS: self.step_seconds,
         }
         return {limit: most for limit, most in found.items() if most is not None}
 
@@ -85,11 +90,20 @@ class Limits:
             raise ValueError(f"{limit}: the run has no such limit")
         if not to > present:
             raise ValueError(f"{limit}: {to:g} is not more than {present:g}")
-        whole = limit not in (Limit.COST, Limit.SECONDS)
+        whole = limit is not Limit.COST and limit not in _IN_SECONDS
         if whole and to != int(to):
             raise ValueError(f"{limit}: {to:g} has to be a whole number")
         changed: dict[str, Any] = {name: int(to) if whole else float(to)}
         return replace(self, **changed)
+
+    def lowered(self, asked: Mapping[str, Any]) -> Limits:
+        """What a run asks for, by the names of the fields, where that is less."""
+        lowered = {}
+        for one in fields(self):
+            wanted, most = asked.get(one.name), getattr(self, one.name)
+            if wanted is not None:
+                lowered[one.name] = wanted if most is None else min(most, wanted)
+        return replace(self, **lowered)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +128,8 @@ class Spent:
         return self.input_tokens + self.output_tokens
 
     def of(self, limit: Limit) -> float:
-        """How much of one of the run's limits is used."""
-        used: float = getattr(self, limit.removeprefix("max_"))
+        """How much of one of the run's limits is used; of those per step that is nothing."""
+        used: float = getattr(self, limit.removeprefix("max_"), 0.0)
         return used
 
 

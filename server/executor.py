@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import traceback
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
-from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command, StateSnapshot
@@ -17,15 +15,16 @@ from pydantic import BaseModel
 from redis.exceptions import RedisError
 
 from graphs import events, team
-from graphs.context import Attempt, Emit, usage_of
+from graphs.context import Emit, usage_of
 from graphs.fence import FencedError
 from graphs.plain import plain
-from guardrails.limits import Limits, Spent
+from guardrails.limits import Limit, LimitExceededError, Limits
 from server import graph_stream, starting
 from server.patience import Clock, OverdueError, until_over
 from server.registry import Graph, GraphRegistry
 from server.runs.ledger import Account, RunLedger, RunLedgers
 from server.runs.record import RunRecord
+from server.spending import Spending
 
 TIMEOUT = "timeout"
 _LONGEST_MESSAGE = 2_000
@@ -56,7 +55,7 @@ class GraphExecutor:
 
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
         """Advance the run to its end or pause, from where its last attempt left it."""
-        spending = _Spending()
+        spending = Spending(self._limits.lowered(record.asked.limits))
         most = seconds_of(record, self._limits)
         clock = Clock(most)
         try:
@@ -65,6 +64,14 @@ class GraphExecutor:
             raise
         except OverdueError:
             outcome = timed_out(most)
+        except LimitExceededError as reached:
+            outcome = limited(reached)
+        except TimeoutError as error:
+            step = spending.limits.step_seconds
+            if step is not None and _is_the_engines(error):
+                outcome = limited(LimitExceededError(Limit.STEP_SECONDS, used=step, maximum=step))
+            else:
+                outcome = failed(error)
         except Exception as error:  # noqa: BLE001 - users' code may raise anything
             outcome = failed(error)
         spent = spending.spent
@@ -74,7 +81,7 @@ class GraphExecutor:
         return outcome.model_copy(update={"usage": usage_of(spent)})
 
     async def _advance(
-        self, record: RunRecord, emit: Emit, spending: _Spending, clock: Clock
+        self, record: RunRecord, emit: Emit, spending: Spending, clock: Clock
     ) -> events.Outcome:
         asked = record.asked
         async with self._registry.open(
@@ -85,10 +92,11 @@ class GraphExecutor:
             fence=fence_of(record),
             context=asked.context,
         ) as graph:
-            return await self._with(graph, record, emit, spending, clock)
+            stepwise = _stepwise(graph, spending.limits)
+            return await self._with(stepwise, record, emit, spending, clock)
 
     async def _with(
-        self, graph: Graph, record: RunRecord, emit: Emit, spending: _Spending, clock: Clock
+        self, graph: Graph, record: RunRecord, emit: Emit, spending: Spending, clock: Clock
     ) -> events.Outcome:
         asked = record.asked
         begun = await begin(record, graph, ledgers=self._ledgers)
@@ -116,6 +124,22 @@ class GraphExecutor:
                 emit(chunks.chunk(mode, namespace, data))
             state = None
         return outcome_of(state or await graph.aget_state(head_of(record)), record=record)
+
+
+def _stepwise(graph: Graph, limits: Limits) -> Graph:
+    """The graph with the time that a step may take, unless its author has set less."""
+    most = limits.step_seconds
+    if most is None or (graph.step_timeout is not None and graph.step_timeout <= most):
+        return graph
+    return graph.copy({"step_timeout": most})
+
+
+def _is_the_engines(error: TimeoutError) -> bool:
+    """Whether LangGraph ended a step, and no node's own code ran out of time."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    modules = [str(frame.f_globals.get("__name__")) for frame in frames]
+    own = [name for name in modules if not name.startswith("asyncio")]
+    return bool(own) and own[-1] == "langgraph.pregel._runner"
 
 
 def seconds_of(record: RunRecord, limits: Limits) -> float:
@@ -287,57 +311,16 @@ def timed_out(seconds: float) -> events.RunFailed:
     )
 
 
+def limited(reached: LimitExceededError) -> events.RunFailed:
+    """The end of a run that a limit keeps from going on, and that cannot answer with less."""
+    return events.RunFailed(
+        error=reached.limit.value,
+        message=f"{reached.limit}: {reached.used:g} of {reached.maximum:g} used; raise it.",
+    )
+
+
 def _answer(values: Any) -> str:
     """The last thing that a model said, where the state is a conversation."""
     messages = values.get("messages") if isinstance(values, Mapping) else None
     last = messages[-1] if isinstance(messages, list) and messages else None
     return last.text if isinstance(last, AIMessage) else ""
-
-
-class _Spending(AsyncCallbackHandler):
-    """Counts what LangChain's models say that they used; nothing else is listened to."""
-
-    raise_error = True
-    run_inline = True
-    ignore_chain = True
-    ignore_agent = True
-    ignore_retriever = True
-    ignore_custom_event = True
-
-    def __init__(self) -> None:
-        self.before = Spent()
-        self.ledger: RunLedger | None = None
-        self._started = time.monotonic()
-        self._here = Spent()
-
-    @property
-    def spent(self) -> Spent:
-        """All that the run has spent, with its earlier attempts."""
-        return Spent(
-            model_calls=self.before.model_calls + self._here.model_calls,
-            input_tokens=self.before.input_tokens + self._here.input_tokens,
-            output_tokens=self.before.output_tokens + self._here.output_tokens,
-            seconds=self.before.seconds + time.monotonic() - self._started,
-        )
-
-    async def on_llm_end(self, response: LLMResult, **_: Any) -> None:
-        """Raises RedisError and FencedError: a graph that cannot be counted may not go on."""
-        used = Attempt(input_tokens=0, output_tokens=0, cost=0.0)
-        for generation in (one for some in response.generations for one in some):
-            message = generation.message if isinstance(generation, ChatGeneration) else None
-            usage = message.usage_metadata if isinstance(message, AIMessage) else None
-            if usage:
-                used = replace(
-                    used,
-                    input_tokens=used.input_tokens + usage["input_tokens"],
-                    output_tokens=used.output_tokens + usage["output_tokens"],
-                )
-        self._here = replace(
-            self._here,
-            model_calls=self._here.model_calls + 1,
-            input_tokens=self._here.input_tokens + used.input_tokens,
-            output_tokens=self._here.output_tokens + used.output_tokens,
-        )
-        if self.ledger is not None:
-            attempt_id = await self.ledger.reserve(used, spent=self.spent)
-            await self.ledger.settle(attempt_id, used, used, spent=self.spent)

@@ -128,5 +128,13 @@ def goes_on(record: RunRecord, answer: Answered) -> RunRecord:
 
 
 _RAISABLE = frozenset(
-    {Limit.STEPS, Limit.MODEL_CALLS, Limit.TOOL_CALLS, Limit.TOKENS, Limit.COST, Limit.SECONDS}
+    {
+        Limit.STEPS,
+        Limit.MODEL_CALLS,
+        Limit.TOOL_CALLS,
+        Limit.TOKENS,
+        Limit.COST,
+        Limit.SECONDS,
+        Limit.STEP_SECONDS,
+    }
 )

@@ -45,6 +45,11 @@ class LimitSettings(BaseModel):
     max_tokens: int = Field(default=200_000, ge=1, description="Limit per run: tokens in and out")
     max_cost: float = Field(default=1.0, ge=0, description="Limit per run: US dollars")
     max_seconds: float = Field(default=600.0, gt=0, description="Limit per run: active seconds")
+    max_step_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="Limit per run: seconds of one step, a thought with its retries or a tool call",
+    )
     max_model_calls: int | None = Field(
         default=None, ge=1, description="Limit per run: provider attempts, retries too"
     )
@@ -82,6 +87,7 @@ class LimitSettings(BaseModel):
             tool_calls=self.max_tool_calls,
             depth=self.max_depth,
             branches=self.max_branches,
+            step_seconds=self.max_step_seconds,
         )
 
     def budget_of(self, tenant: str) -> Mapping[Period, Budget]:

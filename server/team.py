@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, cast
 
 from langgraph.errors import EmptyInputError
@@ -114,7 +114,7 @@ class TeamExecutor:
                 return overtaken().model_copy(update={"usage": usage_of(begun.account.spent)})
             state, durable = begun.head, begun.ledger
             ledger = limits.Ledger(
-                _raised(_lowered(self._limits, asked.limits), asked.raised, begun.account.raised),
+                _raised(self._limits.lowered(asked.limits), asked.raised, begun.account.raised),
                 clock=time.monotonic,
                 spent=_before(begun, record),
             )
@@ -300,13 +300,3 @@ def _raised(lowered: limits.Limits, *raised: Mapping[str, Any]) -> limits.Limits
         if present is not None and to > present:
             lowered = lowered.raised(limit, to=to)
     return lowered
-
-
-def _lowered(default: limits.Limits, asked: Mapping[str, Any]) -> limits.Limits:
-    """A run may ask for less than the operator's limits, never for more."""
-    lowered = {}
-    for one in fields(default):
-        wanted, most = asked.get(one.name), getattr(default, one.name)
-        if wanted is not None:
-            lowered[one.name] = wanted if most is None else min(most, wanted)
-    return replace(default, **lowered)

@@ -107,6 +107,7 @@ class House:
                 tokens=int(maxima.get("tokens", 100_000)),
                 cost=maxima.get("cost", 1.0),
                 seconds=maxima.get("seconds", 60.0),
+                step_seconds=maxima.get("step_seconds"),
             ),
             max_rounds=max_rounds,
         )

@@ -79,6 +79,16 @@ async def test_a_model_that_never_answers_is_ended_by_the_time_limit() -> None:
     assert len(outcome.sources) == 1
 
 
+async def test_a_step_that_takes_too_long_ends_the_run_before_its_own_time() -> None:
+    with Stuck(steps=[plan()]) as model:
+        outcome = await House(model, step_seconds=0.2).answered(QUESTION)
+    assert outcome.stop_reason == "max_step_seconds"
+    assert "a step took too long" in outcome.answer
+    assert outcome.stopped is not None
+    assert outcome.stopped.maximum == 0.2
+    assert len(outcome.sources) == 1
+
+
 async def test_a_run_that_lost_its_worker_goes_on_from_its_last_step() -> None:
     """The plan is not made again, and what it cost still counts."""
     saver = InMemorySaver()

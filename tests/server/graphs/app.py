@@ -10,7 +10,9 @@ from typing import Annotated, Any, TypedDict, cast
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import tool
 from langgraph.config import get_stream_writer
 from langgraph.func import entrypoint
 from langgraph.graph import START, StateGraph
@@ -18,6 +20,8 @@ from langgraph.graph.message import add_messages
 from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
 from pydantic import BaseModel
+
+from guardrails.limits import LimitExceededError
 
 
 class Log(TypedDict, total=False):
@@ -137,6 +141,38 @@ def talking(witness: Witness) -> StateGraph[Any, Any, Any, Any]:
     graph = StateGraph(Talk, context_schema=Context)
     graph.add_node("speak", cast("Any", speak))
     return graph.add_edge(START, "speak")
+
+
+def crowd(witness: Witness, *, many: int) -> StateGraph[Any, Any, Any, Any]:
+    """Branches that each ask a model and use a tool, whatever became of the other."""
+
+    @tool
+    async def ring() -> str:
+        """Ring a bell."""
+        witness.ran.append("ring")
+        return "rung"
+
+    async def one(state: Log) -> Log:
+        for attempt in (Counted(witness=witness).ainvoke("hi"), ring.ainvoke({})):
+            try:
+                await attempt
+            except LimitExceededError as reached:
+                witness.ran.append(reached.limit)
+        return {"done": ["one"]}
+
+    graph = StateGraph(Log).add_node(one)
+    return graph.add_conditional_edges(START, lambda _: [Send("one", {})] * many)
+
+
+class Counted(GenericFakeChatModel):
+    """Says one word, and notes that it was asked."""
+
+    witness: Witness
+    messages: Any = ()
+
+    def _generate(self, *_: Any, **__: Any) -> ChatResult:
+        self.witness.ran.append("model")
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("hello"))])
 
 
 def nested(witness: Witness) -> StateGraph[Any, Any, Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -198,3 +199,39 @@ async def test_redis_that_is_away_and_a_lost_fence_are_not_the_graphs_failure(
     with pytest.raises(FencedError):
         await work
     assert "two" not in desk.witness.ran
+
+
+async def test_a_step_takes_no_longer_than_it_may(desk: Desk) -> None:
+    desk.serve(app.chain(desk.witness, "first", "second"))
+    desk.witness.hold = {"second"}
+    end = failure(await desk.run({"done": []}, limits=replace(LIMITS, step_seconds=0.2)))
+    assert end.error == "max_step_seconds"
+    assert "raise it" in end.message
+    assert await desk.done() == ["first"]
+
+
+async def test_a_nodes_own_time_limit_is_its_own_error(desk: Desk) -> None:
+    desk.serve(app.failing(TimeoutError()))
+    end = failure(await desk.run({"done": []}, limits=replace(LIMITS, step_seconds=20)))
+    assert end.error == "TimeoutError"
+
+
+async def test_of_branches_that_race_for_the_last_calls_each_limit_lets_its_number_through(
+    desk: Desk,
+) -> None:
+    """Also where the graph's own code takes the refusal for an answer."""
+    desk.serve(app.crowd(desk.witness, many=50))
+    limits = replace(LIMITS, model_calls=10, tool_calls=7)
+    await desk.run({"done": []}, limits=limits)
+    assert Counter(desk.witness.ran) == {
+        "model": 10,
+        "max_model_calls": 40,
+        "ring": 7,
+        "max_tool_calls": 43,
+    }
+
+
+async def test_a_limit_that_the_graph_does_not_catch_is_the_end_and_its_name(desk: Desk) -> None:
+    desk.serve(app.talking(desk.witness))
+    end = failure(await desk.run(SAID, limits=replace(LIMITS, model_calls=0)))
+    assert (end.error, end.usage.model_calls) == ("max_model_calls", 0)
