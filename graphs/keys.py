@@ -212,6 +212,10 @@ class Keys:
         """Hash: what a run has spent, and what its provider attempts under way may spend."""
         return f"{self.prefix}{{runs}}:ledger:{_safe(run_id)}"
 
+    def run_feedback(self, run_id: str) -> str:
+        """Hash: what people think of a run's answer, as JSON by their names."""
+        return f"{self.prefix}{{runs}}:feedback:{_safe(run_id)}"
+
     def store(self, tenant: str) -> str:
         """What the keys of a tenant's long-term store start with."""
         return f"{self.prefix}store:{{{_safe(tenant)}}}:"
@@ -392,5 +396,5 @@ class Keys:
         return f"{self.prefix}audit:{{{_safe(tenant)}}}:head"
 
     def slack(self, *names: str) -> str:
-        """All that is kept about Slack; ``server/slack/names.py`` says what there is."""
+        """Links and what is owed: ``links.py`` and ``owed.py`` in ``server/slack`` name them."""
         return f"{self.prefix}{{slack}}:" + ":".join(map(_safe, names))

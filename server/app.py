@@ -27,6 +27,7 @@ from server.routes import (
     reference,
     runs,
     search,
+    slack,
     stateless_runs,
     store,
     thread_runs,
@@ -87,6 +88,7 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         search,
         admin,
         policy,
+        slack,
         reference,
     ):
         app.include_router(routes.router)
@@ -100,6 +102,8 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
             return largest * FILES_PER_REQUEST + REQUEST_BYTES
         if files.takes(path) and media_type == body.FILES:
             return house.settings.file_limits().thread_bytes + REQUEST_BYTES
+        if path == slack.PATH and media_type in {body.JSON, slack.FORM}:
+            return slack.LARGEST
         if media_type != body.JSON:
             return 0
         return largest + REQUEST_BYTES if path == documents.PATH else REQUEST_BYTES

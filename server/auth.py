@@ -21,7 +21,8 @@ from server.sections import TENANT, CallerRole
 from server.settings import LOOPBACK, Settings
 from tools.retrieval.remote_knowledge import TENANT_HEADER
 
-OPEN_PATHS = frozenset({"/ok", "/"})
+# What Slack sends is signed, and checked where it arrives.
+OPEN_PATHS = frozenset({"/ok", "/", "/slack/events"})
 # Pages without data, on which a person types the key.
 _CONSOLE = re.compile(r"/console(/.*)?")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})

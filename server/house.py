@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
 
@@ -49,6 +49,7 @@ from server.runs.admission import Admission
 from server.runs.budgets import TenantBudgets
 from server.runs.durability import Durability
 from server.runs.effects import RedisEffects
+from server.runs.feedback import Feedbacks
 from server.runs.ledger import RedisRunLedgers
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecords
@@ -70,6 +71,9 @@ from tools.sandbox.find import Unavailable
 from tools.sandbox.sandbox import Sandbox
 from tools.search_documents import search_documents
 from tools.tool import Tool
+
+if TYPE_CHECKING:
+    from server.slack.opening import Slack
 
 WORKER_GRACE_SECONDS = 3.0
 
@@ -95,6 +99,8 @@ class House:
     crons: Crons
     webhooks: Deliveries
     webhook_secrets: Secrets
+    feedback: Feedbacks
+    slack: Slack | None
     saver: RedisSaver
     registry: registries.GraphRegistry
     store: RedisStore
@@ -239,6 +245,25 @@ async def open_house(
         if part.works:
             await stack.enter_async_context(swept(ThreadSweeper(redis, keys, threads=threads)))
             await stack.enter_async_context(approvals_swept(ApprovalSweeper(approvals)))
+        audit, feedback = Audit(redis, keys), Feedbacks(redis, keys)
+        slack = None
+        if settings.has_slack and part.listens:
+            # Not imported where it is not used: it is large.
+            from server.slack import opening
+
+            slack = await stack.enter_async_context(
+                opening.opened(
+                    settings,
+                    redis=redis,
+                    keys=keys,
+                    approvals=approvals,
+                    runs=runs,
+                    threads=threads,
+                    files=files,
+                    audit=audit,
+                    feedback=feedback,
+                )
+            )
         house = House(
             settings=settings,
             redis=redis,
@@ -248,7 +273,7 @@ async def open_house(
             queue=queue,
             runs=runs,
             approvals=approvals,
-            audit=Audit(redis, keys),
+            audit=audit,
             repairs=Repairs(records, queue),
             threads=threads,
             files=files,
@@ -259,6 +284,8 @@ async def open_house(
             crons=Crons(redis, keys),
             webhooks=Deliveries(redis, keys),
             webhook_secrets=Secrets(redis, keys, given=checking.secret(settings)),
+            feedback=feedback,
+            slack=slack,
             saver=saver,
             registry=graphs,
             store=store,

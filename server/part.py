@@ -32,6 +32,11 @@ class Part(StrEnum):
         return self is not Part.WORKER
 
     @property
+    def listens(self) -> bool:
+        """Whether requests come in here over the network."""
+        return self in {Part.ALL, Part.API, Part.KEEPER}
+
+    @property
     def owns_folder(self) -> bool:
         """Whether what lies in the data folder is this process's alone."""
         return self not in {Part.API, Part.WORKER}

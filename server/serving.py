@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
@@ -15,6 +15,7 @@ from server.assistants.records import Assistants, Graphs
 from server.audit.log import Audit
 from server.crons.records import Crons
 from server.repairs import Repairs
+from server.runs.feedback import Feedbacks
 from server.runs.service import Runs
 from server.settings import Settings
 from server.threads.records import RedisThreads
@@ -22,6 +23,9 @@ from server.threads.states import ThreadStates
 from server.webhooks.deliveries import Deliveries
 from server.webhooks.secret import Secrets
 from tools.retrieval.knowledge import Knowledge
+
+if TYPE_CHECKING:
+    from server.slack.opening import Slack
 
 
 class Serving(Protocol):
@@ -65,6 +69,12 @@ class Serving(Protocol):
 
     @property
     def webhook_secrets(self) -> Secrets: ...
+
+    @property
+    def feedback(self) -> Feedbacks: ...
+
+    @property
+    def slack(self) -> Slack | None: ...
 
     @property
     def store(self) -> RedisStore: ...

@@ -11,6 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from graphs.keys import Keys
 from server.approvals.service import Approvals
+from server.artifacts.store import ThreadFiles
 from server.audit.log import Audit
 from server.runs.record import RunRecord
 from server.runs.service import Runs
@@ -70,6 +71,7 @@ class SlackContext:
     approvals: Approvals
     runs: Runs
     threads: RedisThreads
+    files: ThreadFiles
     audit: Audit
 
     @property

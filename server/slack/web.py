@@ -180,12 +180,12 @@ async def opened(settings: SlackSettings) -> AsyncIterator[Web]:
                 session=session,
                 # What is tried again, and when, is ours to say: it has to outlive this process.
                 retry_handlers=[],
-                logger=_quiet(),
+                logger=quiet(),
             )
         )
 
 
-def _quiet() -> logging.Logger:
+def quiet() -> logging.Logger:
     """The SDK's log without its requests, whose bodies and headers nobody should read."""
     logger = logging.getLogger(f"{__name__}.sdk")
     logger.setLevel(logging.WARNING)

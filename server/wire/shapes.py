@@ -261,6 +261,21 @@ class Deliveries(TypedDict):
     items: list[Delivery]
 
 
+class FeedbackShape(TypedDict):
+    """What somebody said of an answer: 1 for good, -1 for bad."""
+
+    by: str
+    score: int
+    via: str
+    at: str
+
+
+class Feedbacks(TypedDict):
+    """What people said of a run's answer."""
+
+    items: list[FeedbackShape]
+
+
 def told(*errors: int, answer: Any = None, media: str = JSON, status: int = 200) -> Told:
     """The ``responses`` of a route: its answer, and the errors beside those that all may give."""
     found: Told = {code: {"model": Problem, "description": MEANINGS[code]} for code in errors}

@@ -29,6 +29,7 @@ from server.crons.records import Crons
 from server.executor import Executor, GraphExecutor
 from server.house import limits_of
 from server.registry import GraphRegistry
+from server.runs.feedback import Feedbacks
 from server.runs.ledger import RedisRunLedgers
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecords
@@ -102,6 +103,7 @@ async def parts(
             crons=Crons(redis, keys),
             webhooks=Deliveries(redis, keys),
             webhook_secrets=Secrets(redis, keys),
+            feedback=Feedbacks(redis, keys),
             store=store,
             states=ThreadStates(
                 graphs=registry, saver=saver, threads=threads, end_paused=ending(runs)

@@ -29,11 +29,13 @@ from server.crons.records import Crons
 from server.registry import GraphRegistry
 from server.repairs import Repairs
 from server.runs.emitter import Emit
+from server.runs.feedback import Feedbacks
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecord, RunRecords
 from server.runs.service import Runs
 from server.runs.worker import Outcome
 from server.settings import Settings
+from server.slack.opening import Slack
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
 from server.webhooks.deliveries import Deliveries
@@ -63,8 +65,10 @@ class Parts:
     crons: Crons
     webhooks: Deliveries
     webhook_secrets: Secrets
+    feedback: Feedbacks
     store: RedisStore
     agents: Mapping[str, agent.Agent] = field(default_factory=roster.build)
+    slack: Slack | None = None
 
     @property
     def repairs(self) -> Repairs:
