@@ -125,6 +125,11 @@ def judge(question: Question, answer_text: str, sources: Iterable[str]) -> Judge
     return Judgement(correct=not wrong, source_ok=source_ok, reason=reason)
 
 
+def says_absent(answer: str) -> bool:
+    """Whether an answer says that the documents do not have it."""
+    return bool(_ABSENT.search(normalise(answer)))
+
+
 def _unaccepted(question: Question, text: str) -> str:
     """Why an answer to an answerable question is wrong; empty when it is right."""
     if not text:

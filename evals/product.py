@@ -29,6 +29,19 @@ class ProductError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What came of one question: the run's events, the seconds, and why there is no answer."""
+
+    events: tuple[RunEvent, ...]
+    seconds: float
+    failure: str = ""
+
+    @property
+    def finished(self) -> RunFinished | None:
+        return next((e for e in reversed(self.events) if isinstance(e, RunFinished)), None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Product:
     """A running server and how the commands find it.
 
@@ -40,21 +53,30 @@ class Product:
     where: tuple[str, ...]
     patience: float = 300.0
 
-    async def ingest(self, docs: Path) -> None:
-        """Put a folder into the collection that is asked by default.
+    async def ingest(self, docs: Path, *, collection: str | None = None) -> None:
+        """Put a folder into a collection, or into the one that is asked by default.
 
         Raises:
             ProductError: nothing could be ingested.
         """
-        code, _, said = await self._run("ingest", str(docs), *self.where, limit=self.patience)
+        code, _, said = await self._run(
+            "ingest", str(docs), *_in(collection), *self.where, limit=self.patience
+        )
         if code != 0:
             raise ProductError(f"`counterpoint ingest` ended with {code}: {said}")
 
     async def ask(self, question: Question) -> Attempt:
         """Ask one question; a failure becomes part of the attempt."""
+        reply = await self.put(question.question)
+        return Attempt(
+            question=question, events=reply.events, seconds=reply.seconds, failure=reply.failure
+        )
+
+    async def put(self, text: str, *, collection: str | None = None) -> Reply:
+        """Put one question to the team; a failure becomes part of the reply."""
         begun = time.monotonic()
         code, out, said = await self._run(
-            "ask", question.question, "--json", *self.where, limit=self.patience
+            "ask", text, "--json", *_in(collection), *self.where, limit=self.patience
         )
         seconds = time.monotonic() - begun
         found = events(out)
@@ -62,7 +84,7 @@ class Product:
         if not any(isinstance(event, RunFinished) for event in found):
             told = [event.message for event in found if isinstance(event, RunFailed)]
             failure = (told or [said or f"`counterpoint ask` ended with {code}"])[-1]
-        return Attempt(question=question, events=found, seconds=seconds, failure=failure)
+        return Reply(events=found, seconds=seconds, failure=failure)
 
     async def _run(self, *args: str, limit: float) -> tuple[int, bytes, str]:
         process = await asyncio.create_subprocess_exec(
@@ -91,6 +113,10 @@ class Product:
             return -1, bytes(out), f"no end after {limit:.0f} s"
         lines = err.decode(errors="replace").strip().splitlines()
         return process.returncode or 0, bytes(out), lines[-1] if lines else ""
+
+
+def _in(collection: str | None) -> tuple[str, ...]:
+    return () if collection is None else ("--collection", collection)
 
 
 def events(out: bytes) -> tuple[RunEvent, ...]:
