@@ -6,6 +6,7 @@ value and an answer names it; only the model's own prompt goes without.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,11 @@ class RedactedModel:
     ) -> Reply:
         """As ``ChatModel.call``; the model behind it is asked with placeholders."""
         redactor = Redactor(kinds=self._kinds, reversible=self._kinds, finder=self._finder)
-        shown = [_shown(message, redactor) for message in messages]
+        if self._finder is find:
+            shown = _shown(messages, redactor)
+        else:
+            # What looks for more than patterns takes its time.
+            shown = await asyncio.to_thread(_shown, messages, redactor)
         hidden = bool(redactor.mapping)
         listener = _Restoring(heard, redactor) if hidden and heard is not None else None
         reply = await self._model.call(
@@ -83,7 +88,11 @@ class RedactedModel:
         await self._model.aclose()
 
 
-def _shown(message: BaseMessage, redactor: Redactor) -> BaseMessage:
+def _shown(messages: Sequence[BaseMessage], redactor: Redactor) -> list[BaseMessage]:
+    return [_shown_one(message, redactor) for message in messages]
+
+
+def _shown_one(message: BaseMessage, redactor: Redactor) -> BaseMessage:
     changes: dict[str, Any] = {"content": redactor.redact_all(message.content)}
     if isinstance(message, AIMessage) and message.tool_calls:
         changes["tool_calls"] = [

@@ -1,8 +1,8 @@
 """Secrets and personal data out of a text, replaced by placeholders such as `[email 1]`.
 
 Patterns of known shapes, and check digits where there are some: what is found is what it looks
-like, in nearly all cases; what has no shape (names, addresses) is not found. Another finder may be
-put in its place or beside it (``Finder``).
+like, in nearly all cases; what has no shape is not found (names are by ``guardrails.names``).
+Another finder may be put in its place or beside it (``Finder``).
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ class Kind(StrEnum):
     CARD = "card"
     IBAN = "iban"
     SSN = "social security number"
+    PERSON = "person"
+    PLACE = "place"
     KEY = "key"
     TOKEN = "token"  # noqa: S105 - a word
     PASSWORD = "password"  # noqa: S105 - a word
     PRIVATE_KEY = "private key"
 
 
-PERSONAL = frozenset({Kind.EMAIL, Kind.PHONE, Kind.CARD, Kind.IBAN, Kind.SSN})
+PERSONAL = frozenset(
+    {Kind.EMAIL, Kind.PHONE, Kind.CARD, Kind.IBAN, Kind.SSN, Kind.PERSON, Kind.PLACE}
+)
 SECRET = frozenset(Kind) - PERSONAL
 
 

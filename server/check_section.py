@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from guardrails import hosts, redaction
+from guardrails import hosts, names, redaction
 from models.registry import is_private
 
 _KINDS: Mapping[str, frozenset[redaction.Kind]] = {
@@ -40,6 +40,14 @@ class CheckSettings(BaseModel):
         default="public",
         description="Which models that is for: those at public addresses, or every one",
     )
+    redact_names: str | None = Field(
+        default=None,
+        description="A model of spaCy's, by name or folder, with which Presidio finds people and "
+        "places in prompts too, where `redact_prompts` is `all` (`counterpoint[presidio]`)",
+    )
+    redact_language: str = Field(
+        default="en", pattern="^[a-z]{2}$", description="Its language, two letters"
+    )
     link_hosts: Annotated[tuple[str, ...], AfterValidator(_hosts)] = Field(
         default=(),
         description='Hosts that links in answers may lead to, such as `["intranet.example", '
@@ -55,3 +63,9 @@ class CheckSettings(BaseModel):
         if self.redact_prompts_to == "public" and is_private(url):
             return frozenset()
         return _KINDS[self.redact_prompts]
+
+    def finder(self) -> redaction.Finder:
+        """What finds that. Raises NamesUnavailableError."""
+        if self.redact_names is None or self.redact_prompts != "all":
+            return redaction.find
+        return names.Names(model=self.redact_names, language=self.redact_language)

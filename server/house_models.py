@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ from redis.asyncio import Redis
 
 from graphs.keys import Keys
 from graphs.redacting import RedactedModel
+from guardrails.names import NamesUnavailableError
 from models import chat, probe
 from models.chat import ChatModel
 from models.errors import UnknownPrice
@@ -118,14 +120,19 @@ async def opened(
     """A chat model for each role, closed with the stack; each model is opened once. Those that are
     not to see secrets or personal data do not.
 
-    Raises ModelError where a model has to be asked what it can and does not answer.
+    Raises ModelError where a model has to be asked what it can and does not answer,
+    ConfigurationError.
     """
+    try:
+        finder = await asyncio.to_thread(checks.finder)
+    except NamesUnavailableError as error:
+        raise ConfigurationError(f"redact_names: {error}") from None
     built: dict[str, ChatModel] = {}
     for name in dict.fromkeys(registry.roles.values()):
         spec = await decided(registry.named(name), redis=redis, keys=keys)
         model: ChatModel = chat.build(spec)
         if kinds := checks.hidden_kinds(spec.url):
-            model = RedactedModel(model, kinds=kinds)
+            model = RedactedModel(model, kinds=kinds, finder=finder)
         stack.push_async_callback(model.aclose)
         built[name] = model
     return {role: built[name] for role, name in registry.roles.items()}
