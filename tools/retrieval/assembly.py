@@ -113,6 +113,7 @@ class Assembly:
         media_type: str,
         pages: int | None = None,
         pages_without_text: tuple[int, ...] = (),
+        pages_by_ocr: tuple[int, ...] = (),
     ) -> Parsed:
         """The whole document."""
         self._keep_bare_heading()
@@ -134,6 +135,7 @@ class Assembly:
             media_type=media_type,
             pages=pages,
             pages_without_text=pages_without_text,
+            pages_by_ocr=pages_by_ocr,
         )
 
     def _span(self, text: str, *, separator: str, kind: Kind) -> _Span:

@@ -35,7 +35,9 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """A document as text. ``pages_without_text`` are pages that hold only images."""
+    """A document as text. ``pages_without_text`` are pages that hold only images, of which
+    ``pages_by_ocr``, whose text was read off a picture, are none.
+    """
 
     title: str
     text: str
@@ -43,6 +45,7 @@ class Parsed:
     media_type: str
     pages: int | None = None
     pages_without_text: tuple[int, ...] = ()
+    pages_by_ocr: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

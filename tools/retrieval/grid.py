@@ -53,8 +53,10 @@ def pieces(rows: Iterable[Sequence[str]], *, gaps: bool = True) -> Iterator[Piec
         yield Piece(rows=_narrowed(kept), caption=caption)
 
 
-def write(rows: Iterable[Sequence[str]], assembly: Assembly, *, gaps: bool = True) -> None:
-    """The rows as blocks of ``assembly``."""
+def write(
+    rows: Iterable[Sequence[str]], assembly: Assembly, *, gaps: bool = True, caption: str = ""
+) -> None:
+    """The rows as blocks of ``assembly``; ``caption`` is that of tables without their own."""
     for piece in pieces(rows, gaps=gaps):
         if piece.lines:
             assembly.block("\n".join(piece.lines))
@@ -62,7 +64,7 @@ def write(rows: Iterable[Sequence[str]], assembly: Assembly, *, gaps: bool = Tru
             assembly.block(
                 markdown_table([list(row) for row in piece.rows]),
                 kind=Kind.TABLE,
-                caption=piece.caption,
+                caption=piece.caption or caption,
             )
 
 

@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Protocol
 
-from tools.retrieval import (
-    parse_code,
-    parse_csv,
-    parse_docx,
-    parse_eml,
-    parse_html,
-    parse_pdf,
-    parse_pptx,
-    parse_text,
-    parse_xlsx,
-)
 from tools.retrieval.documents import Parsed
-from tools.retrieval.errors import DamagedDocument, ParseError, TooLarge, UnsupportedType
-from tools.retrieval.sniff import Format, sniff, suffix_of
+from tools.retrieval.errors import DamagedDocument, ParseError, TooLarge
+from tools.retrieval.ocr import Ocr, Recognizer
+from tools.retrieval.sniff import Format, sniff
 
 # An attachment of an attachment of an attachment.
 MAX_DEPTH = 3
-_NAMES = {
-    Format.PDF: "PDF",
-    Format.DOCX: "DOCX",
-    Format.PPTX: "PPTX",
-    Format.XLSX: "XLSX",
-    Format.CSV: "CSV",
-    Format.EML: "e-mail",
-    Format.HTML: "HTML",
-    Format.MARKDOWN: "Markdown",
-    Format.TEXT: "text",
-    Format.CODE: "source code",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +37,14 @@ class Parser(Protocol):
 class InlineParser:
     """The in-process twin, for tests and for data that this process made itself: no time limit."""
 
-    def __init__(self, *, limits: Limits | None = None) -> None:
+    def __init__(self, *, limits: Limits | None = None, ocr: Ocr | None = None) -> None:
         self._limits = limits or Limits()
+        self._ocr = ocr
 
     async def parse(self, data: bytes, *, name: str, format: Format | None = None) -> Parsed:  # noqa: A002
         """The text of ``data``. Raises ParseError."""
-        return parse(data, name=name, limits=self._limits, format=format)
+        recognizer = Recognizer(self._ocr) if self._ocr is not None else None
+        return parse(data, name=name, limits=self._limits, format=format, recognizer=recognizer)
 
 
 def check_size(data: bytes, *, name: str, limits: Limits) -> None:
@@ -76,64 +56,34 @@ def check_size(data: bytes, *, name: str, limits: Limits) -> None:
         )
 
 
-def parse(data: bytes, *, name: str, limits: Limits, format: Format | None = None) -> Parsed:  # noqa: A002
-    """The text of ``data``. Raises ParseError, and MemoryError where memory is limited."""
-    return _parse(data, name=name, limits=limits, format=format, depth=0)
+def parse(
+    data: bytes,
+    *,
+    name: str,
+    limits: Limits,
+    format: Format | None = None,  # noqa: A002
+    recognizer: Recognizer | None = None,
+    depth: int = 0,
+) -> Parsed:
+    """The text of ``data``, scans by ``recognizer`` where there is one; ``depth`` counts what it
+    is attached to.
 
+    Raises ParseError, and MemoryError where memory is limited.
+    """
+    # Not above: a server that parses in another process need not carry every format's library.
+    from tools.retrieval import formats
 
-def _parse(data: bytes, *, name: str, limits: Limits, format: Format | None, depth: int) -> Parsed:  # noqa: A002
     check_size(data, name=name, limits=limits)
     kind = format or sniff(data, name=name)
     try:
-        return _read(kind, data, name=name, limits=limits, depth=depth)
+        return formats.read(
+            kind, data, name=name, limits=limits, recognizer=recognizer, depth=depth
+        )
     except (ParseError, MemoryError):
         raise
     except Exception as error:
         # Libraries answer damage with whatever it happens to trip.
         raise DamagedDocument(
-            f"{name}: cannot be read as {_NAMES[kind]} ({type(error).__name__}); open it in a"
-            " program that can, save it anew and ingest it"
+            f"{name}: cannot be read as {formats.NAMES[kind]} ({type(error).__name__}); open it"
+            " in a program that can, save it anew and ingest it"
         ) from error
-
-
-def _read(kind: Format, data: bytes, *, name: str, limits: Limits, depth: int) -> Parsed:
-    match kind:
-        case Format.PDF:
-            return parse_pdf.parse(data, name=name, max_pages=limits.max_pages)
-        case Format.DOCX:
-            return parse_docx.parse(data, name=name, max_unpacked=limits.max_unpacked)
-        case Format.PPTX:
-            return parse_pptx.parse(
-                data, name=name, max_unpacked=limits.max_unpacked, max_pages=limits.max_pages
-            )
-        case Format.XLSX:
-            return parse_xlsx.parse(
-                data, name=name, max_unpacked=limits.max_unpacked, max_cells=limits.max_cells
-            )
-        case Format.CSV:
-            return parse_csv.parse(data, name=name, max_cells=limits.max_cells)
-        case Format.EML:
-            return parse_eml.parse(
-                data, name=name, read=_attachments(limits, depth), max_chars=limits.max_unpacked
-            )
-        case Format.HTML:
-            return parse_html.parse(data, name=name)
-        case Format.MARKDOWN:
-            return parse_text.parse_markdown(data, name=name)
-        case Format.TEXT:
-            return parse_text.parse_plain(data, name=name)
-        case Format.CODE:
-            return parse_code.parse(data, name=name, suffix=suffix_of(name))
-        case _:
-            assert_never(kind)
-
-
-def _attachments(limits: Limits, depth: int) -> parse_eml.Reader:
-    def read(name: str, data: bytes) -> Parsed:
-        if depth + 1 > MAX_DEPTH:
-            raise UnsupportedType(
-                f"{name}: attached more than {MAX_DEPTH} deep; save it and ingest it by itself"
-            )
-        return _parse(data, name=name, limits=limits, format=None, depth=depth + 1)
-
-    return read

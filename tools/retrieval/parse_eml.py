@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email.message import EmailMessage, MIMEPart
 
-from tools.retrieval import parse_html
+from tools.retrieval import attachments, parse_html
 from tools.retrieval.assembly import Assembly
 from tools.retrieval.documents import Parsed
-from tools.retrieval.errors import EmptyDocument, ParseError, TooLarge
+from tools.retrieval.errors import EmptyDocument, TooLarge
 from tools.retrieval.sniff import Format
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _MAX_PARTS = 200
 
-# Reads an attachment by its name and bytes; raises ParseError.
-Reader = Callable[[str, bytes], Parsed]
 
-
-def parse(data: bytes, *, name: str, read: Reader, max_chars: int) -> Parsed:
+def parse(data: bytes, *, name: str, read: attachments.Reader, max_chars: int) -> Parsed:
     """The message, then each attachment under its own name, read by ``read``.
 
     An attachment that cannot be read is named with the reason. Raises TooLarge for more than 200
@@ -36,44 +34,28 @@ def parse(data: bytes, *, name: str, read: Reader, max_chars: int) -> Parsed:
     headers = [(key, _header(message, key)) for key in _HEADERS]
     assembly.block("\n".join(f"{key}: {value}" for key, value in headers if value))
     body = message.get_body(preferencelist=("plain", "html"))
-    chars = 0
-    found = bool(subject)
-    if body is not None and (text := _content(body)).strip():
-        found = True
-        if body.get_content_type() == "text/html":
-            chars += _html(text, name=name, assembly=assembly)
-        else:
-            chars += len(text)
-            assembly.block(text)
-    for place, part in enumerate(_attached(message, body), start=1):
-        attached = _name(part, place)
-        found = True
-        try:
-            parsed = read(attached, _bytes(part))
-        except ParseError as error:
-            assembly.heading(1, f"Attachment {attached}")
-            assembly.block(f"Not read: {error}")
-            continue
-        chars += len(parsed.text)
-        if chars > max_chars:
-            raise TooLarge(
-                f"{name}: more than {max_chars // 1_000_000} MB of text with its attachments;"
-                " save them one by one"
-            )
-        assembly.include(parsed, heading=f"Attachment {attached}")
+    text = "" if body is None else _content(body)
+    found = bool(subject or text.strip())
+    if body is not None and body.get_content_type() == "text/html":
+        _html(text, name=name, assembly=assembly)
+    else:
+        assembly.block(text)
+    attached = [
+        (_name(part, place), _bytes(part))
+        for place, part in enumerate(_attached(message, body), start=1)
+    ]
+    found = found or bool(attached)
+    attachments.include(attached, assembly, name=name, read=read, max_chars=max_chars - len(text))
     if not found:
         raise EmptyDocument(f"{name}: a message without text; nothing to ingest")
     return assembly.finish(title=subject or name, media_type=Format.EML)
 
 
-def _html(text: str, *, name: str, assembly: Assembly) -> int:
-    try:
+def _html(text: str, *, name: str, assembly: Assembly) -> None:
+    with contextlib.suppress(EmptyDocument):
         parsed = parse_html.parse(text.encode("utf-8", errors="replace"), name=name)
-    except EmptyDocument:
-        return 0
-    for section in parsed.sections:
-        assembly.block(section.text, kind=section.kind, caption=section.caption)
-    return len(parsed.text)
+        for section in parsed.sections:
+            assembly.block(section.text, kind=section.kind, caption=section.caption)
 
 
 def _attached(message: MIMEPart, body: MIMEPart | None) -> Iterator[MIMEPart]:

@@ -1,25 +1,44 @@
-"""PDF through pypdfium2: the text of each page, in the file's own reading order."""
+"""PDF through pypdfium2: the text of each page in the file's own reading order, tables where
+they are plain, and scans where there is a program to read them.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
 
 import pypdfium2
 import pypdfium2.raw
 
+from tools.retrieval import attachments, grid, pdf_layout, pdf_tables
 from tools.retrieval.assembly import Assembly
 from tools.retrieval.documents import Parsed
 from tools.retrieval.errors import DamagedDocument, EncryptedDocument, NeedsOcr, TooLarge
+from tools.retrieval.ocr import DOTS_PER_INCH, MAX_PIXELS, Recognizer
+from tools.retrieval.pdf_tables import Table
 from tools.retrieval.sniff import Format
 
 # PDFium marks a word broken at a line's end with U+0002 (or U+FFFE) in place of hyphen and break.
 _BROKEN_WORD = re.compile("[\x02\ufffe](?:\r?\n)?")
+_MAX_ATTACHMENTS = 200
+_POINTS_PER_INCH = 72
 
 
-def parse(data: bytes, *, name: str, max_pages: int) -> Parsed:
-    """The text of a PDF.
+def parse(
+    data: bytes,
+    *,
+    name: str,
+    max_pages: int,
+    recognizer: Recognizer | None,
+    read: attachments.Reader,
+    max_chars: int,
+) -> Parsed:
+    """The text of a PDF, and what is attached to it, read by ``read``.
 
-    Raises EncryptedDocument, DamagedDocument, TooLarge, or NeedsOcr if no page has text.
+    Pages without text are read by ``recognizer`` where there is one. Raises EncryptedDocument,
+    DamagedDocument, TooLarge, or NeedsOcr if no page has text.
     """
     try:
         pdf = pypdfium2.PdfDocument(data)
@@ -32,45 +51,152 @@ def parse(data: bytes, *, name: str, max_pages: int) -> Parsed:
             f"{name}: a PDF that is cut short or broken; get a good copy and ingest it"
         ) from None
     try:
-        return _parse(pdf, name=name, max_pages=max_pages)
+        reading = _Reading(pdf, name=name, recognizer=recognizer)
+        return reading.parse(max_pages=max_pages, read=read, max_chars=max_chars)
     finally:
         pdf.close()
 
 
-def _parse(pdf: pypdfium2.PdfDocument, *, name: str, max_pages: int) -> Parsed:
-    pages = len(pdf)
-    if pages > max_pages:
-        raise TooLarge(f"{name}: {pages} pages, the limit is {max_pages}; split it")
-    assembly = Assembly()
-    without_text: list[int] = []
-    unreadable = 0
-    for number in range(1, pages + 1):
-        assembly.page(number)
-        try:
-            page = pdf[number - 1]
-            text = page.get_textpage().get_text_bounded()
-            page.close()
-        except pypdfium2.PdfiumError:
-            unreadable += 1
-            text = ""
-        text = _BROKEN_WORD.sub("", text).strip()
-        if text:
-            assembly.block(text)
-        else:
-            without_text.append(number)
-    if len(without_text) == pages:
-        if unreadable or not pages:
-            raise DamagedDocument(
-                f"{name}: no page of this PDF can be read; get a good copy and ingest it"
-            )
-        raise NeedsOcr(
-            f"{name}: holds only images, no text; run OCR on it (for example ocrmypdf)"
-            " and ingest it again"
+class _Reading:
+    """One document being read."""
+
+    def __init__(
+        self, pdf: pypdfium2.PdfDocument, *, name: str, recognizer: Recognizer | None
+    ) -> None:
+        self._pdf = pdf
+        self._name = name
+        self._recognizer = recognizer
+        self._assembly = Assembly()
+        self._without_text: list[int] = []
+        self._by_ocr: list[int] = []
+        self._unreadable = 0
+
+    def parse(self, *, max_pages: int, read: attachments.Reader, max_chars: int) -> Parsed:
+        pages = len(self._pdf)
+        if pages > max_pages:
+            raise TooLarge(f"{self._name}: {pages} pages, the limit is {max_pages}; split it")
+        for number in range(1, pages + 1):
+            self._assembly.page(number)
+            try:
+                page = self._pdf[number - 1]
+                self._page(page, number)
+                page.close()
+            except pypdfium2.PdfiumError:
+                self._unreadable += 1
+                self._without_text.append(number)
+        attached = self._attached()
+        if len(self._without_text) == pages and not attached:
+            raise self._nothing(pages)
+        attachments.include(
+            attached, self._assembly, name=self._name, read=read, max_chars=max_chars
         )
-    title = pdf.get_metadata_dict().get("Title", "").strip()
-    return assembly.finish(
-        title=title if title.lower() not in ("", "untitled", "(anonymous)") else name,
-        media_type=Format.PDF,
-        pages=pages,
-        pages_without_text=tuple(without_text),
-    )
+        title = self._pdf.get_metadata_dict().get("Title", "").strip()
+        return self._assembly.finish(
+            title=title if title.lower() not in ("", "untitled", "(anonymous)") else self._name,
+            media_type=Format.PDF,
+            pages=pages,
+            pages_without_text=tuple(self._without_text),
+            pages_by_ocr=tuple(self._by_ocr),
+        )
+
+    def _page(self, page: Any, number: int) -> None:
+        textpage = page.get_textpage()
+        text = _mended(textpage.get_text_bounded())
+        if not text and self._recognizer is not None:
+            text = self._recognized(page)
+            if text:
+                self._by_ocr.append(number)
+                self._assembly.block(text)
+                return
+        if not text:
+            self._without_text.append(number)
+            return
+        whole, words, tables = _tables_of(page, textpage)
+        if not tables:
+            self._assembly.block(text)
+            return
+        before = ""
+        pieces = list(_pieces(whole, words, tables))
+        for place, piece in enumerate(pieces):
+            if isinstance(piece, str):
+                before = _mended(piece)
+                self._assembly.block(before)
+                continue
+            after = pieces[place + 1] if place + 1 < len(pieces) else ""
+            lines = [*before.splitlines()[-1:], *str(after).strip().splitlines()[:1]]
+            caption = next((line for line in lines if pdf_tables.is_caption(line)), "")
+            grid.write(piece.rows, self._assembly, gaps=False, caption=caption)
+
+    def _recognized(self, page: Any) -> str:
+        assert self._recognizer is not None
+        width, height = page.get_size()
+        scale = DOTS_PER_INCH / _POINTS_PER_INCH
+        if width * height <= 0:
+            return ""
+        scale = min(scale, (MAX_PIXELS / (width * height)) ** 0.5)
+        bitmap = page.render(scale=scale, grayscale=True, rev_byteorder=False)
+        rows = bitmap.to_numpy()
+        pixels = rows.reshape(bitmap.height, bitmap.width).tobytes()
+        text = self._recognizer.text(
+            pixels, width=bitmap.width, height=bitmap.height, name=self._name
+        )
+        bitmap.close()
+        return text or ""
+
+    def _attached(self) -> list[tuple[str, bytes]]:
+        count = self._pdf.count_attachments()
+        if count > _MAX_ATTACHMENTS:
+            raise TooLarge(
+                f"{self._name}: {count} attachments, the limit is {_MAX_ATTACHMENTS};"
+                " save them one by one"
+            )
+        found: list[tuple[str, bytes]] = []
+        for place in range(count):
+            try:
+                attachment = self._pdf.get_attachment(place)
+                name = attachment.get_name() or f"attachment {place + 1}"
+                found.append((name, bytes(attachment.get_data())))
+            except pypdfium2.PdfiumError:
+                continue
+        return found
+
+    def _nothing(self, pages: int) -> Exception:
+        if self._unreadable or not pages:
+            return DamagedDocument(
+                f"{self._name}: no page of this PDF can be read; get a good copy and ingest it"
+            )
+        if self._recognizer is not None:
+            return NeedsOcr(
+                f"{self._name}: holds only images, and OCR found no text in them; set"
+                " ocr_languages to its language, or scan it anew, sharper"
+            )
+        return NeedsOcr(
+            f"{self._name}: holds only images, no text; run OCR on it (for example ocrmypdf), or"
+            " install the package tesseract-ocr on the server, and ingest it again"
+        )
+
+
+def _tables_of(page: Any, textpage: Any) -> tuple[str, list[pdf_layout.Word], list[Table]]:
+    if not pdf_layout.may_hold_table(textpage):
+        return "", [], []
+    text = textpage.get_text_range()
+    words = pdf_layout.words(page, textpage, text)
+    return text, words, pdf_tables.tables(words, pdf_layout.rules(page)) if words else []
+
+
+def _pieces(text: str, words: list[pdf_layout.Word], tables: list[Table]) -> Iterator[str | Table]:
+    """Text and tables in reading order: a table stands where its first word did."""
+    owner = {place: table for table in tables for place in table.words}
+    given: set[int] = set()
+    for _, group in groupby(range(len(words)), key=lambda place: id(owner.get(place))):
+        places = list(group)
+        table = owner.get(places[0])
+        if table is None:
+            yield text[words[places[0]].start : words[places[-1]].end]
+        elif id(table) not in given:
+            given.add(id(table))
+            yield table
+
+
+def _mended(text: str) -> str:
+    return _BROKEN_WORD.sub("", text).strip()

@@ -2,21 +2,24 @@
 
 A request is a line of JSON, ``{"name", "bytes", "format"}``, and that many bytes. The reply is
 a line of JSON ``{"bytes"}`` and that many bytes of JSON: the document, or the error by name.
+Before it may come lines ``{"more_seconds"}``: a scan is being read, which takes longer.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import resource
 import signal
 import sys
 import traceback
-from typing import Any
+from typing import Any, BinaryIO
 
 from tools.retrieval.documents import Kind, Parsed, Section
-from tools.retrieval.errors import ParseError
+from tools.retrieval.errors import DamagedDocument, ParseError
+from tools.retrieval.ocr import Ocr, Recognizer
 from tools.retrieval.parse import Limits, parse
 from tools.retrieval.sniff import Format
 
@@ -26,7 +29,9 @@ _GRACE_SECONDS = 5
 
 def main() -> None:
     """Serve requests until stdin ends."""
-    limits = Limits(**json.loads(sys.argv[1]))
+    options = json.loads(sys.argv[1])
+    limits = Limits(**options["limits"])
+    ocr = Ocr(**options["ocr"]) if options["ocr"] else None
     _confine(limits)
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # Whatever a library prints must not end up between the frames.
@@ -36,21 +41,34 @@ def main() -> None:
         data = requests.read(request["bytes"])
         # Ends a parse whose parent is gone and can no longer end it.
         signal.alarm(int(limits.seconds) + _GRACE_SECONDS)
-        reply = _answer(request, data, limits=limits)
+        reply = _answer(request, data, limits=limits, recognizer=_recognizer(ocr, replies))
         signal.alarm(0)
         replies.write(b'{"bytes": %d}\n' % len(reply))
         replies.write(reply)
         replies.flush()
 
 
-def _answer(request: dict[str, Any], data: bytes, *, limits: Limits) -> bytes:
+def _recognizer(ocr: Ocr | None, replies: BinaryIO) -> Recognizer | None:
+    def more_time(seconds: float) -> None:
+        signal.alarm(signal.alarm(0) + math.ceil(seconds))
+        replies.write(json.dumps({"more_seconds": seconds}).encode("ascii") + b"\n")
+        replies.flush()
+
+    return Recognizer(ocr, more_time=more_time) if ocr is not None else None
+
+
+def _answer(
+    request: dict[str, Any], data: bytes, *, limits: Limits, recognizer: Recognizer | None
+) -> bytes:
     name = request["name"]
     wanted = Format(request["format"]) if request["format"] else None
     try:
-        parsed = parse(data, name=name, limits=limits, format=wanted)
+        parsed = parse(data, name=name, limits=limits, format=wanted, recognizer=recognizer)
         return json.dumps({"parsed": to_json(parsed)}).encode("utf-8")
     except ParseError as error:
         failure = {"error": type(error).__name__, "message": str(error)}
+        if isinstance(error, DamagedDocument) and error.__cause__ is not None:
+            failure["traceback"] = traceback.format_exc()
     except MemoryError:
         failure = {
             "error": "TooLarge",
@@ -79,6 +97,7 @@ def to_json(parsed: Parsed) -> dict[str, Any]:
         "media_type": parsed.media_type,
         "pages": parsed.pages,
         "pages_without_text": list(parsed.pages_without_text),
+        "pages_by_ocr": list(parsed.pages_by_ocr),
     }
 
 
@@ -102,6 +121,7 @@ def from_json(data: dict[str, Any]) -> Parsed:
         media_type=data["media_type"],
         pages=data["pages"],
         pages_without_text=tuple(data["pages_without_text"]),
+        pages_by_ocr=tuple(data["pages_by_ocr"]),
     )
 
 

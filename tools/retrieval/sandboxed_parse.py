@@ -10,12 +10,14 @@ import os
 import signal
 import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tools.retrieval.documents import Parsed
 from tools.retrieval.errors import PARSE_ERRORS, DamagedDocument, ParseTimeout
+from tools.retrieval.ocr import Ocr
 from tools.retrieval.parse import Limits, check_size
 from tools.retrieval.parse_worker import from_json
 from tools.retrieval.sniff import Format
@@ -30,10 +32,13 @@ _FILES_PER_WORKER = 200
 
 
 class SandboxedParser:
-    """A Parser whose work happens in up to ``workers`` processes of ours."""
+    """A Parser whose work happens in up to ``workers`` processes of ours, scans by ``ocr``."""
 
-    def __init__(self, *, limits: Limits | None = None, workers: int = 1) -> None:
+    def __init__(
+        self, *, limits: Limits | None = None, ocr: Ocr | None = None, workers: int = 1
+    ) -> None:
         self._limits = limits or Limits()
+        self._ocr = ocr
         self._free = asyncio.Semaphore(workers)
         self._idle: list[_Worker] = []
         self._closed = False
@@ -49,11 +54,14 @@ class SandboxedParser:
         while True:
             if self._closed:
                 raise RuntimeError("the parser is closed")
-            worker = self._idle.pop() if self._idle else await _Worker.start(self._limits)
+            worker = (
+                self._idle.pop() if self._idle else await _Worker.start(self._limits, self._ocr)
+            )
             healthy = False
             try:
-                async with asyncio.timeout(self._limits.seconds):
-                    reply = await worker.ask(data, name=name, format=format)
+                async with asyncio.timeout(self._limits.seconds) as deadline:
+                    more = _MoreTime(deadline, self._ocr.seconds if self._ocr else 0.0)
+                    reply = await worker.ask(data, name=name, format=format, more=more)
                 healthy = worker.asked < _FILES_PER_WORKER
                 return reply
             except TimeoutError:
@@ -74,11 +82,29 @@ class SandboxedParser:
                 else:
                     await worker.kill()
 
+    async def _start(self) -> _Worker:
+        return await _Worker.start(self._limits, self._ocr)
+
     async def close(self) -> None:
         """End the workers."""
         self._closed = True
         while self._idle:
             await self._idle.pop().kill()
+
+
+class _MoreTime:
+    """Puts a document's deadline off while its scans are read, by ``most`` seconds in all."""
+
+    def __init__(self, deadline: asyncio.Timeout, most: float) -> None:
+        self._deadline = deadline
+        self._left = most
+
+    def __call__(self, seconds: float) -> None:
+        granted = max(0.0, min(seconds, self._left))
+        self._left -= granted
+        when = self._deadline.when()
+        if when is not None and granted and not self._deadline.expired():
+            self._deadline.reschedule(when + granted)
 
 
 class _Worker:
@@ -91,13 +117,13 @@ class _Worker:
         self.asked = 0
 
     @classmethod
-    async def start(cls, limits: Limits) -> _Worker:
+    async def start(cls, limits: Limits, ocr: Ocr | None) -> _Worker:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
             "-m",
             "tools.retrieval.parse_worker",
-            json.dumps(asdict(limits)),
+            json.dumps({"limits": asdict(limits), "ocr": asdict(ocr) if ocr else None}),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -108,7 +134,14 @@ class _Worker:
         )
         return cls(process)
 
-    async def ask(self, data: bytes, *, name: str, format: Format | None) -> dict[str, Any]:  # noqa: A002
+    async def ask(
+        self,
+        data: bytes,
+        *,
+        name: str,
+        format: Format | None,  # noqa: A002
+        more: Callable[[float], None],
+    ) -> dict[str, Any]:
         """The worker's reply. Raises OSError or IncompleteReadError if it died."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -117,8 +150,11 @@ class _Worker:
         self._process.stdin.write(json.dumps(request).encode("utf-8") + b"\n")
         self._process.stdin.write(data)
         await self._process.stdin.drain()
-        head = await self._process.stdout.readuntil(b"\n")
-        reply = await self._process.stdout.readexactly(json.loads(head)["bytes"])
+        head = json.loads(await self._process.stdout.readuntil(b"\n"))
+        while "more_seconds" in head:
+            more(float(head["more_seconds"]))
+            head = json.loads(await self._process.stdout.readuntil(b"\n"))
+        reply = await self._process.stdout.readexactly(head["bytes"])
         answer: dict[str, Any] = json.loads(reply)
         return answer
 
@@ -131,8 +167,10 @@ class _Worker:
 
     async def kill(self) -> str:
         """End the process and say how it ended."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        if self._process.returncode is None:
+            # The group, since a worker that reads a scan has a child.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         code = await self._process.wait()
         await self._listening
         if self._process.stdin is not None:
