@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
-from graphs import approving, circling, effects, evidence, guarding, retrieving
+from graphs import approving, circling, effects, evidence, guarding, making, retrieving
 from graphs.branches import ACT, SETTLE, THINK, changed, finish, stop, to
 from graphs.calling import REFUSED, UnknownEffectError, problem_with, run_call, tell_refused
 from graphs.context import TeamContext
@@ -162,12 +162,21 @@ def observed(
     code, output = branch["code"], branch["output"]
     for result in results:
         if "code" in result.data:
-            code = str(result.data["code"])
-            output = str(result.data.get("stdout") or "") if result.ok else ""
-    if runtime.context.model_for(agent).plain and output and not branch["output"]:
+            printed = making.printed(result) if result.ok else ""
+            # A figure drawn from an output takes nothing of it back.
+            if printed or not result.ok or not output:
+                code, output = str(result.data["code"]), printed
+    new = making.made(results)
+    branch = changed(
+        branch,
+        cells=[*branch.get("cells", []), *making.cells(results)][-making.MOST :],
+        artifacts=making.joined(branch.get("artifacts", []), new),
+    )
+    if runtime.context.model_for(agent).plain and (output or new) and not branch["output"]:
         # Measured: asked to put the result into words, a small model retells its examples.
         worked = changed(branch, code=code, output=output)
-        return finish(worked, runtime, text=_working(branch), found=True)
+        text = _working(branch) or ("" if output else "The result is in the files below.")
+        return finish(worked, runtime, text=text, found=True)
     if retrieving.nothing_there(results) and not found and _only_searches(branch):
         return finish(branch, runtime, text="", found=False)
     known = {passage["chunk_id"] for passage in branch["evidence"]}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents import coder
-from graphs import evidence
+from graphs import evidence, making
 from graphs.events import Citation, Source
 from graphs.state import Finding
 from guardrails import citations, grounding, limits, spans
@@ -47,6 +47,8 @@ def draft_of(finding: Finding, *, findings: Sequence[Finding]) -> str:
     """
     output = " ".join(finding["output"].split())
     words = finding["text"].strip()
+    if finding.get("worded") and _tells(words, finding, findings=findings):
+        return words
     if grounding.numbers(output) and grounding.numbers(output) <= grounding.numbers(words):
         return words
     supports = [str(passage["text"]) for one in findings for passage in one["sources"]]
@@ -54,6 +56,16 @@ def draft_of(finding: Finding, *, findings: Sequence[Finding]) -> str:
     loose = {problem.claim for problem in grounding.ungrounded_claims(words, supports)}
     kept = [sentence for sentence in grounding.sentences(words) if sentence not in loose]
     return " ".join([*kept, f"The result is {output.rstrip('.')}."])
+
+
+def _tells(words: str, finding: Finding, *, findings: Sequence[Finding]) -> bool:
+    """Whether words about an output say something of it, and nothing that is not in it."""
+    outputs = [finding["output"], *making.outputs_of([finding])]
+    figures = set().union(*map(grounding.numbers, outputs))
+    if not words or (figures and not figures & grounding.numbers(words)):
+        return False
+    supports = [str(passage["text"]) for one in findings for passage in one["sources"]]
+    return not grounding.ungrounded_claims(words, [*supports, finding["instruction"], *outputs])
 
 
 def without_repetitions(draft: str) -> str:
@@ -130,6 +142,8 @@ def compose(
     if not draft:
         found_any = any(finding["sources"] for finding in findings)
         text = _NOT_FOUND.format(question=question) if found_any or not findings else _EMPTY
+        if findings and all(finding["agent"] == coder.NAME for finding in findings):
+            text = _NOT_COMPUTED
         return Composed(text=text, sources=())
     # What led to nothing is no source, however well it would fit the words.
     passages = _passages([finding for finding in findings if finding["found"]])

@@ -45,9 +45,11 @@ def finish(
     *,
     text: str,
     found: bool,
+    worded: bool = False,
     ending: Mapping[str, Any] | None = None,
 ) -> Command[str]:
-    """The branch is over: what it brought, for the team. ``ending`` ends the run, too."""
+    """The branch is over: what it brought, for the team. ``ending`` ends the run, too; ``worded``
+    says that the text is about the output."""
     task = branch["task"]
     finding = Finding(
         task_id=task["id"],
@@ -59,6 +61,9 @@ def finish(
         code=branch["code"],
         output=branch["output"],
         round=branch["round"],
+        cells=branch.get("cells") or [],
+        artifacts=branch.get("artifacts") or [],
+        worded=worded,
     )
     emit(
         runtime,

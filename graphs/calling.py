@@ -13,7 +13,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
-from graphs import effects, events, guarding, retrieving
+from graphs import effects, events, guarding, making, retrieving
 from graphs.branches import clip
 from graphs.context import TeamContext, now
 from graphs.node import emit, in_time
@@ -64,6 +64,7 @@ async def run_call(
     started = now()
     result = await _noted(call, tool, key=key, runtime=runtime)
     retrieving.tell(result, call, branch, runtime)
+    making.tell(result, call, branch, runtime)
     if tool.effect is Effect.READS:
         guarding.flag(
             result,

@@ -16,6 +16,27 @@ class Scores(BaseModel):
     rerank: float | None = None
 
 
+class Artifact(BaseModel):
+    """A figure or file that a run made; ``bytes`` is its size, ``id`` what it is fetched by."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    name: str
+    media_type: str
+    bytes: int = Field(ge=0)
+
+
+class Cell(BaseModel):
+    """Code that a run ran, with what it printed; ``ok`` says that it ended well."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    code: str
+    output: str = ""
+    ok: bool = True
+
+
 class Source(BaseModel):
     """One numbered source of an answer: where it stands and what it says."""
 

@@ -17,6 +17,8 @@ from pydantic import (
     model_serializer,
 )
 
+from graphs.event_parts import Artifact as Artifact
+from graphs.event_parts import Cell as Cell
 from graphs.event_parts import Citation as Citation
 from graphs.event_parts import Scores as Scores
 from graphs.event_parts import Source as Source
@@ -93,6 +95,17 @@ class ToolRefused(_Event):
     call_id: str
     tool: str
     reason: str
+
+
+class ArtifactMade(_Event):
+    """A call made a figure or a file that is kept; its content is a guest's word."""
+
+    type: Literal["artifact.made"] = "artifact.made"
+    agent: str
+    task_id: str
+    call_id: str
+    tool: str
+    artifact: Artifact
 
 
 class ApprovalRequested(_Event):
@@ -319,13 +332,16 @@ class Stopped(BaseModel):
 class RunFinished(_Event):
     """``stop_reason``: ``answered``, ``asked_back``, or the limit that ended the run, ``stopped``.
 
-    ``values`` is the graph's output as JSON, where its thread goes with the run.
+    ``values`` is the graph's output as JSON, where its thread goes with the run. ``cells`` are the
+    code behind the answer, ``artifacts`` what it made.
     """
 
     type: Literal["run.finished"] = "run.finished"
     answer: str
     sources: list[Source] = Field(default_factory=list)
     citations: list[Citation] = Field(default_factory=list)
+    artifacts: list[Artifact] = Field(default_factory=list)
+    cells: list[Cell] = Field(default_factory=list)
     stop_reason: str
     stopped: Stopped | None = None
     unsupported_share: float | None = None
@@ -356,6 +372,7 @@ RunEvent = Annotated[
     | ToolStarted
     | ToolFinished
     | ToolRefused
+    | ArtifactMade
     | ApprovalRequested
     | ApprovalDecided
     | DocumentSuspicious

@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 
 from agents import agent as agent_module
 from agents import critic
-from graphs import evidence, guarding
+from graphs import evidence, guarding, making
 from graphs.context import TeamContext
 from graphs.node import ask
 from graphs.state import Finding
@@ -41,6 +41,7 @@ async def judge(
     passages = evidence.interleave([finding["sources"] for finding in findings])
     texts = [str(passage["text"]) for passage in passages]
     computed = [finding["output"] for finding in findings if finding["output"]]
+    computed += making.outputs_of(findings)
     stated = [*texts, *map(evidence.place, passages)]
     loose = grounding.ungrounded_claims(
         citations.without_marks(draft), [*stated, *computed, question]

@@ -47,7 +47,8 @@ async def think(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
         if task["queries"] and agent.opening in agent.tools and agent.opening in context.tools:
             return to(runtime, CHECK, branch, calls=_opening(agent.opening, task["queries"]))
     if branch["steps"] >= agent.max_steps:
-        return finish(branch, runtime, text="", found=False)
+        output = branch["output"].strip()
+        return finish(branch, runtime, text=output, found=bool(output))
     try:
         context.ledger.step()
         reply = await _ask(agent, branch, runtime)
@@ -66,9 +67,10 @@ async def think(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
         return to(runtime, CHECK, branch, calls=wanted)
     match agent.read(text):
         case agent_module.Say(text=said):
-            return finish(branch, runtime, text=said, found=True)
+            worded = bool(branch.get("cells")) and not context.model_for(agent).plain
+            return finish(branch, runtime, text=said, found=True, worded=worded)
         case agent_module.Call(tool=tool, args=args):
-            if branch["output"]:
+            if branch["output"] and context.model_for(agent).plain:
                 # It was asked for words and wrote code again: the output stands for itself.
                 return finish(branch, runtime, text=branch["output"].strip(), found=True)
             history = [*branch["history"], AIMessage(text)]

@@ -67,7 +67,11 @@ class Wanted(TypedDict):
 
 
 class Finding(TypedDict):
-    """What one task brought: its words, the passages behind them, and code with its output."""
+    """What one task brought: its words, the passages behind them, and code with its output.
+
+    ``cells`` are all that ran, ``artifacts`` what they made. ``worded`` says that the words are
+    about the output, by an agent that had read it.
+    """
 
     task_id: str
     agent: str
@@ -78,6 +82,9 @@ class Finding(TypedDict):
     code: str
     output: str
     round: int
+    cells: NotRequired[list[dict[str, Any]]]
+    artifacts: NotRequired[list[dict[str, Any]]]
+    worded: NotRequired[bool]
 
 
 class Branch(TypedDict):
@@ -111,6 +118,8 @@ class Branch(TypedDict):
     nudge: NotRequired[str]
     why: NotRequired[str]
     fields: NotRequired[str]
+    cells: NotRequired[list[dict[str, Any]]]
+    artifacts: NotRequired[list[dict[str, Any]]]
 
 
 class Asking(TypedDict):

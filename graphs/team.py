@@ -17,7 +17,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from agents import coder, coordinator, critic, researcher
-from graphs import answers, events, guarding, judging, planning, understanding
+from graphs import answers, events, filing, guarding, judging, making, planning, understanding
 from graphs.acting import act, approve, check, settle
 from graphs.branches import ACT, APPROVE, CHECK, GATHER, SETTLE, THINK, branch_for
 from graphs.context import TeamContext, usage_of
@@ -26,6 +26,7 @@ from graphs.node import ask, emit, spending, stopped, tell_limit
 from graphs.state import Asking, Branch, Finding, Task, TeamState
 from guardrails import limits
 from models.errors import MalformedStep
+from tools.uploads import Upload
 
 COORDINATE, WRITE, CRITICISE, FINISH = "coordinate", "write", "criticise", "finish"
 TEAM = "team"
@@ -86,36 +87,51 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
             # The coder alone works with what it is told; passages would only distract it.
             queries = [] if context.agent == coder.NAME else [question]
             tasks = [planning.task(voice, question, queries)]
-            return _send(
+            return await _send(
                 runtime,
                 {**fresh, "tasks": tasks},
                 tasks,
                 state=cast("TeamState", {**state, **fresh}),
             )
-        plan = await _plan(conversation, runtime)
+        files = await filing.given(context)
+        if len(conversation) == 1 and filing.is_about(question, files):
+            plan: coordinator.Plan = filing.PlanWithFiles(move="data")
+        else:
+            plan = await _plan(conversation, runtime, files=files)
     except limits.LimitExceededError as reached:
         tell_limit(runtime, reached)
         return Command(update={**fresh, **stopped(runtime, reached)}, goto=FINISH)
     if plan.move == "reply" and plan.text:
         return Command(update={**fresh, "draft": plan.text, "stop_reason": ANSWERED}, goto=FINISH)
     message = question
-    question, tasks = planning.tasks_of(plan, question=question, alone=len(conversation) == 1)
+    if plan.move == filing.DATA:
+        if len(conversation) > 1 and plan.tasks:
+            question = " ".join(plan.tasks)
+        tasks = [planning.task(coder.NAME, question, [])]
+    else:
+        alone = len(conversation) == 1
+        question, tasks = planning.tasks_of(plan, question=question, alone=alone)
     parts = [task["instruction"] for task in tasks if task["agent"] == researcher.NAME]
     tell_understood(runtime, message=message, question=question, parts=parts)
     tasks = planning.narrow(tasks, most=context.ledger.limits.branches)
     fresh |= {"task": question, "tasks": tasks}
     first = [task for task in tasks if task["wave"] == 0]
-    return _send(runtime, fresh, first, state=cast("TeamState", {**state, **fresh}))
+    return await _send(runtime, fresh, first, state=cast("TeamState", {**state, **fresh}))
 
 
-async def _plan(conversation: list[AnyMessage], runtime: Runtime[TeamContext]) -> coordinator.Plan:
+async def _plan(
+    conversation: list[AnyMessage], runtime: Runtime[TeamContext], *, files: Sequence[Upload]
+) -> coordinator.Plan:
     """One model call; a reply that cannot be read means research, the usual case."""
     agent = runtime.context.agents[coordinator.NAME]
+    shape: type[coordinator.Plan] = coordinator.Plan
+    if files and not runtime.context.model_for(agent).plain:
+        shape, conversation = filing.PlanWithFiles, filing.with_files(conversation, files)
     try:
-        reply = await ask(agent, conversation, runtime, answer=coordinator.Plan)
+        reply = await ask(agent, conversation, runtime, answer=shape)
     except MalformedStep:
         return coordinator.Plan(move="research")
-    return coordinator.Plan.model_validate(reply.answer)
+    return shape.model_validate(reply.answer)
 
 
 def _needs_rewriting(context: TeamContext) -> bool:
@@ -165,7 +181,7 @@ async def gather(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
     found = [finding for finding in here if finding["found"]]
     following = [task for task in left if task["wave"] == state["wave"] + 1]
     if following:
-        return _send(runtime, {"wave": state["wave"] + 1}, following, state=state)
+        return await _send(runtime, {"wave": state["wave"] + 1}, following, state=state)
     if not found:
         return Command(update={"stop_reason": NOT_FOUND}, goto=FINISH)
     return Command(goto=WRITE)
@@ -218,7 +234,7 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
         tasks = planning.again(state["tasks"])
         first = [task for task in tasks if task["wave"] == 0]
         started = {**update, "tasks": tasks, "round": state["round"] + 1, "wave": 0}
-        return _send(runtime, started, first, state=cast("TeamState", {**state, **started}))
+        return await _send(runtime, started, first, state=cast("TeamState", {**state, **started}))
     kept = answers.without_claims(state["draft"], claims)
     if not kept:
         return Command(update={**update, "draft": "", "stop_reason": NOT_FOUND}, goto=FINISH)
@@ -235,7 +251,8 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
         findings=findings,
         stop_reason=state.get("stop_reason") or ANSWERED,
     )
-    text = guarding.disarmed(composed.text, context=context)
+    made = making.of_findings(findings)
+    text = guarding.disarmed(making.linked(composed.text, made), context=context)
     usage = usage_of(context.ledger.spent)
     sources = [source.model_dump(mode="json") for source in composed.sources]
     cited = [one.model_dump(mode="json") for one in answers.citations_of(text, composed.sources)]
@@ -249,6 +266,8 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
             "stop_reason": state.get("stop_reason") or ANSWERED,
             "usage": usage.model_dump(mode="json"),
             "code": composed.code,
+            "cells": making.cells_of(findings),
+            "artifacts": [{**one, "url": making.path_of(one)} for one in made],
         },
     )
     return Command(
@@ -261,7 +280,7 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
     )
 
 
-def _send(
+async def _send(
     runtime: Runtime[TeamContext],
     update: dict[str, Any],
     tasks: list[Task],
@@ -270,10 +289,14 @@ def _send(
 ) -> Command[str]:
     """Start tasks side by side, each told what it needs to know of what came before."""
     findings = _findings(state)
+    codes = any(task["agent"] == coder.NAME for task in tasks)
+    files = await filing.briefing(runtime.context) if codes else ""
     objections = (state.get("verdict") or {}).get("problems") or []
     branches = []
     for task in tasks:
         parts = [planning.briefing(task, findings)]
+        if task["agent"] == coder.NAME:
+            parts.append(files)
         if objections:
             parts.append("A first answer did not hold: " + "; ".join(objections))
         branch = branch_for(

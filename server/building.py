@@ -213,7 +213,8 @@ class Building:
             uploads=uploads,
             libraries=sandboxing.libraries(sandbox),
         )
-        return tool, SandboxFiles(sessions, uploads)
+        seen = SandboxFiles(sessions, uploads, libraries=sandboxing.libraries(sandbox))
+        return tool, seen
 
     async def web(self, rules: Sequence[policy.Rule]) -> Sequence[Tool]:
         """The web's tools, as far as they are configured."""

@@ -39,7 +39,7 @@ PARAMETERS: Mapping[str, str] = {
     "artifact_id": "A file's id, as an answer or the list of files has it.",
     "origin": "`upload`: what users gave; `run`: what runs made.",
     "download": "Have a browser save it in any case.",
-    "If-None-Match": "The `ETag` of what is there already.",
+    "if-none-match": "The `ETag` of what is there already.",
     "document_id": "A document's id, as the list of documents has it.",
     "checkpoint_id": "A checkpoint's id, as a state has it.",
     "namespace": "Parts with full stops between them; of subgraphs, with `|`.",

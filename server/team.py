@@ -284,12 +284,23 @@ def _finished(
             "citations": [
                 events.Citation.model_validate(one) for one in values.get("citations") or ()
             ],
+            **_made(values),
             "stop_reason": reason,
             "unsupported_share": (values.get("verdict") or {}).get("unsupported_share"),
             "stopped": events.Stopped.model_validate(stopped) if ended_by_it else None,
             "usage": usage,
         }
     )
+
+
+def _made(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The code behind the answer, and what it made, as the answer's message has them."""
+    last = next(iter(reversed(values.get("messages") or ())), None)
+    told = getattr(last, "additional_kwargs", {})
+    return {
+        "artifacts": [events.Artifact.model_validate(one) for one in told.get("artifacts") or ()],
+        "cells": [events.Cell.model_validate(one) for one in told.get("cells") or ()],
+    }
 
 
 def _raised(lowered: limits.Limits, *raised: Mapping[str, Any]) -> limits.Limits:

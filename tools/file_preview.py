@@ -26,6 +26,11 @@ _REMEMBERED = 64
 class Files(Protocol):
     """The files that a thread's user gave, as the team sees them."""
 
+    @property
+    def means(self) -> str:
+        """What code may use to read them, in a sentence."""
+        ...
+
     async def there(self, *, tenant: str, thread_id: str) -> Sequence[Upload]:
         """Which there are, oldest first."""
         ...
@@ -41,6 +46,10 @@ class NamedFiles:
     def __init__(self, uploads: Uploads | None = None) -> None:
         self._uploads = uploads if uploads is not None else NoUploads()
 
+    @property
+    def means(self) -> str:
+        return "No code runs here: say so."
+
     async def there(self, *, tenant: str, thread_id: str) -> Sequence[Upload]:
         return await self._uploads.of_thread(thread_id, tenant=tenant)
 
@@ -51,10 +60,17 @@ class NamedFiles:
 class SandboxFiles:
     """Files as they begin, read in their thread's session."""
 
-    def __init__(self, sessions: ThreadSessions, uploads: Uploads) -> None:
+    def __init__(self, sessions: ThreadSessions, uploads: Uploads, *, libraries: str = "") -> None:
+        """``libraries`` says, in a phrase, what code may import beside the standard library."""
         self._sessions = sessions
         self._uploads = uploads
         self._known: OrderedDict[tuple[str, str], tuple[tuple[str, ...], str]] = OrderedDict()
+        self._libraries = libraries
+
+    @property
+    def means(self) -> str:
+        there = f"{self._libraries}." if self._libraries else "Only the standard library is there."
+        return f"{there} Nothing more can be installed, and there is no network."
 
     async def there(self, *, tenant: str, thread_id: str) -> Sequence[Upload]:
         return await self._uploads.of_thread(thread_id, tenant=tenant)

@@ -29,6 +29,7 @@ NAME = "run_python"
 DESCRIPTION = "Python 3. Variables and files stay for the next call; print() what you want to see"
 CODE_LENGTH = 4000
 CONTENT_LENGTH = 2000
+PRINTED_LENGTH = 16_000
 FILES = 20
 """Most files of one call that are kept for people."""
 FILE_BYTES = 16 * MEBIBYTE
@@ -84,6 +85,7 @@ def run_python(
             data={
                 "code": arguments.code,
                 "stdout": execution.stdout,
+                "printed": _printed(execution),
                 "outcome": execution.outcome.value,
                 "seconds": round(execution.seconds, 3),
                 "outputs": outputs,
@@ -233,6 +235,13 @@ def _variables_note(variables: Variables) -> str:
             return "[the kernel had ended before: earlier variables are gone, files are there]"
         case Variables.LOST:
             return "[all variables are gone, files are there]"
+
+
+def _printed(execution: Execution) -> str:
+    """What was printed, and the values that were shown in words."""
+    shown = [one.text for one in execution.outputs if not one.png and not one.svg]
+    text = "\n".join(part.rstrip("\n") for part in (execution.stdout, *shown) if part.strip())
+    return text[:PRINTED_LENGTH]
 
 
 def _shown(output: Output) -> str:

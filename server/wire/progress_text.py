@@ -42,6 +42,9 @@ def progress_line(event: events.RunEvent) -> str | None:
             return f"{event.agent}: {event.tool}{failed}: {summary}, {_seconds(event.seconds)}"
         case events.ToolRefused():
             return f"{event.agent}: {event.tool} was not run: {short(event.reason)}"
+        case events.ArtifactMade():
+            made = event.artifact
+            return f"{event.agent}: made {short(made.name)}, {made.bytes:,} bytes"
         case events.ApprovalRequested():
             return f"{event.agent}: {event.tool} waits for approval: {short(event.reason)}"
         case events.ApprovalDecided():

@@ -21,10 +21,13 @@ from server.runs.asked import of_messages
 from server.runs.ledger import MemoryRunLedgers, RunLedgers
 from server.runs.record import RunRecord
 from server.team import TeamExecutor
+from tools.artifacts import MemoryArtifacts
+from tools.file_preview import Files, NamedFiles, SandboxFiles
 from tools.run_python import run_python
 from tools.sandbox.scripted import ScriptedSandbox
 from tools.sandbox.threads import ThreadSessions
 from tools.tool import Effect, Tool, ToolContext, ToolResult
+from tools.uploads import MemoryUploads
 
 REFUND = "An annual plan is refunded in full if the request reaches us within 45 days."
 DIEM = "Per diem for a full day: Austria 44 EUR, Denmark 62 EUR."
@@ -85,14 +88,20 @@ class House:
         saver: BaseCheckpointSaver[str] | None = None,
         ledgers: RunLedgers | None = None,
         max_rounds: int = 2,
+        uploads: Mapping[str, bytes] | None = None,
         **maxima: float,
     ) -> None:
         self.events: list[events.RunEvent] = []
         self.asked: list[str] = []
         default = {"": [passage(REFUND, chunk_id="refund")]}
         tools = [searching(default if found is None else found, self.asked)]
+        self.artifacts = MemoryArtifacts()
+        files: Files = NamedFiles()
         if sandbox is not None:
-            tools.append(run_python(ThreadSessions(sandbox)))
+            sessions = ThreadSessions(sandbox)
+            given = MemoryUploads({("default", "thread"): uploads or {}})
+            files = SandboxFiles(sessions, given)
+            tools.append(run_python(sessions, artifacts=self.artifacts, uploads=given))
         models: dict[Role, ChatModel] = dict.fromkeys(Role, model)
         self.registry = GraphRegistry(saver=saver or InMemorySaver())
         self.executor = TeamExecutor(
@@ -101,6 +110,7 @@ class House:
             agents=roster.build(),
             models=models,
             tools={tool.name: tool for tool in tools},
+            files=files,
             rules=rules,
             limits=limits.Limits(
                 steps=int(maxima.get("steps", 20)),

@@ -42,6 +42,7 @@ async def test_output_goes_to_the_model_and_the_facts_to_the_run() -> None:
     assert dict(result.data) == {
         "code": "2 + 2",
         "stdout": "4\n",
+        "printed": "4",
         "outcome": "finished",
         "seconds": 0.0,
         "outputs": [],

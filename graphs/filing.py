@@ -1,0 +1,76 @@
+"""Files that a thread's user gave: whether a question is about them, what the coder is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Literal
+
+from langchain_core.messages import AnyMessage, HumanMessage
+from pydantic import Field
+
+from agents import coder, coordinator
+from graphs import guarding
+from graphs.context import TeamContext
+from tools.uploads import Upload
+
+DATA = "data"
+"""The move of a plan that is about the files."""
+_NAMED = 10
+_SHORTEST = 3
+_MEANS_FILES = re.compile(
+    r"\b(?:files?|attach(?:ed|ment|ments)|upload(?:ed|s)?|spreadsheets?|workbooks?|worksheets?|"
+    r"sheets?|csv|tsv|xlsx?|excel|json|parquet|pdfs?|tables?|columns?|rows?|cells?|data ?sets?|"
+    r"data ?frames?|the data|plot|plots|plotted|charts?|graphs?|histograms?|diagrams?)\b",
+    re.IGNORECASE,
+)
+_BRIEFING = """Files of the user in the working folder, and how they begin:
+{shown}
+
+Read them by these names with Python; look first where you are not sure what stands in them, and \
+print what you need. A figure is shown to the user by plt.show(), a file by writing it. {means}"""
+
+
+class PlanWithFiles(coordinator.Plan):
+    """A plan where the user has given files."""
+
+    move: Literal["reply", "research", "calculate", "data"] = Field(  # type: ignore[assignment]
+        description="reply: greetings and small talk; research: look it up in the documents; "
+        "calculate: work it out from the documents; data: work with the user's files"
+    )
+
+
+async def given(context: TeamContext) -> Sequence[Upload]:
+    """The files of the run's thread."""
+    return await context.files.there(tenant=context.tenant, thread_id=context.thread_id)
+
+
+def is_about(question: str, files: Sequence[Upload]) -> bool:
+    """Whether a question says that it is about the files: by a name, or by what files are called.
+
+    Without files nothing is.
+    """
+    if not files:
+        return False
+    said = question.casefold()
+    names = {one.name.casefold() for one in files}
+    names |= {stem for name in names if len(stem := PurePosixPath(name).stem) >= _SHORTEST}
+    named = any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said) for name in names)
+    return named or _MEANS_FILES.search(question) is not None
+
+
+def with_files(conversation: Sequence[AnyMessage], files: Sequence[Upload]) -> list[AnyMessage]:
+    """The conversation, its last message followed by which files there are."""
+    names = ", ".join(one.name for one in files[-_NAMED:])
+    last = conversation[-1].text
+    return [*conversation[:-1], HumanMessage(f"{last}\n\n[files that the user gave: {names}]")]
+
+
+async def briefing(context: TeamContext) -> str:
+    """What the coder is told of the files; empty without any."""
+    shown = await context.files.shown(tenant=context.tenant, thread_id=context.thread_id)
+    if not shown:
+        return ""
+    plain = context.model_for(context.agents[coder.NAME]).plain
+    return _BRIEFING.format(shown=guarding.data(shown, plain=plain), means=context.files.means)
