@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.app import build
-from server.routes.documents import file_name
+from server.adding import file_name
 from tests.server.surface import Parts, in_process
 from tests.tools.retrieval.making import pdf
 
@@ -102,7 +102,8 @@ async def test_files_are_added_and_the_unreadable_ones_are_told(app: FastAPI) ->
     ("path", "body", "said"),
     [
         ("/documents", {"documents": []}, "documents: "),
-        ("/documents", {"documents": [{"title": "x"}]}, "documents.0.text is missing"),
+        ("/documents", {"documents": [{"title": "x"}]}, "documents.0: give either text or url"),
+        ("/documents", {"documents": [{"text": "x", "url": "y"}]}, "give either text or url"),
         ("/documents", {"documents": [{"text": "x", "id": "a\nb"}]}, "control characters"),
         ("/documents", {"documents": [{"text": "x", "metadata": {"n": 2**70}}]}, "64 bits"),
         ("/documents", {"collection": "a b", "documents": [{"text": "x"}]}, "collection: "),

@@ -20,7 +20,7 @@ from tools.retrieval.errors import (
     StoreError,
     StoreUnreachable,
 )
-from tools.retrieval.knowledge import Knowledge, Status
+from tools.retrieval.knowledge import Knowledge, Place, Status
 from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.remote_knowledge import RemoteKnowledge
 from tools.search_documents import SearchDocuments, search_documents
@@ -83,12 +83,55 @@ async def test_a_text_keeps_its_id_title_source_and_metadata(either: Knowledge) 
     assert not await either.delete("a/b c", **HERE)
 
 
+async def test_a_document_is_read_around_a_place(either: Knowledge) -> None:
+    done = await either.ingest(TEXT.encode(), name="rooms.md", folder="h:/x", **HERE)
+    version = await either.document(done.document_id, **HERE)
+    assert version is not None
+    assert (version.source, version.folder, version.chunks) == ("rooms.md", "h:/x", 2)
+    assert version == (await listed(either, **HERE))[0]
+    whole = await either.passages(done.document_id, **HERE)
+    assert whole is not None
+    assert (whole.document, whole.total, whole.matched) == (version, 2, frozenset())
+    first, second = whole.items
+    assert (first.heading, second.heading) == (("Rooms",), ("Rooms", "Booking"))
+    for place in (Place(chunk_id=second.chunk_id), Place(span=second.span)):
+        found = await either.passages(done.document_id, place=place, before=1, **HERE)
+        assert found is not None
+        assert (found.items, found.matched) == ((first, second), {second.chunk_id})
+    for nowhere in (Place(page=3), Place(chunk_id="x")):
+        found = await either.passages(done.document_id, place=nowhere, **HERE)
+        assert found is not None
+        assert (found.total, found.items) == (0, ())
+    assert await either.passages("x", **HERE) is None
+    assert await either.document("x", **HERE) is None
+
+
+async def test_a_file_is_renamed_without_its_bytes(either: Knowledge) -> None:
+    about: dict[str, Any] = {"metadata": {"year": 2024}}
+    done = await either.ingest(TEXT.encode(), name="old.md", **about, **HERE)
+    moved = await either.move(done.document_id, name="new é.md", folder="h:/x", **HERE)
+    assert moved is not None
+    assert (moved.status, moved.title, moved.chunks) == (Status.MOVED, "Rooms", 2)
+    (version,) = await listed(either, **HERE)
+    assert (version.document_id, version.source) == (moved.document_id, "new é.md")
+    assert (version.folder, version.metadata) == ("h:/x", {"year": 2024})
+    assert await either.move(done.document_id, name="b.md", **HERE) is None
+    assert await either.move(moved.document_id, name="b.txt", **HERE) is None
+    named = await either.ingest(
+        TEXT.encode(), name="t.md", document_id="a/b", title="Other", **HERE
+    )
+    assert (named.document_id, named.title) == ("a/b", "Other")
+
+
 async def test_nothing_is_seen_from_another_tenant_or_collection(either: Knowledge) -> None:
     done = await either.ingest(TEXT.encode(), name="rooms.md", **HERE)
     for where in ELSEWHERE:
         assert await either.is_empty(**where)
         assert not await either.search("blue room", **where)
         assert not await either.delete(done.document_id, **where)
+        assert await either.document(done.document_id, **where) is None
+        assert await either.passages(done.document_id, **where) is None
+        assert await either.move(done.document_id, name="mine.md", **where) is None
         assert await listed(either, **where) == []
     assert not await either.is_empty(**HERE)
 

@@ -33,7 +33,10 @@ SPARE_BYTES = 128_000_000
 
 
 class EdgeStore:
-    """A PassageStore on qdrant-edge. All calls into the engine run on one thread of its own."""
+    """A PassageStore on qdrant-edge. Its calls run on two threads of its own.
+
+    Searches have one, all else the other: a search never waits for a batch of an ingest.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class EdgeStore:
     ) -> None:
         self._shard = shard
         self._thread = thread
+        self._reads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passage-search")
         self._lock = lock
         self._path = path
         self._spare_bytes = spare_bytes
@@ -177,6 +181,12 @@ class EdgeStore:
         versions = [store.version_of(record.payload or {}) for record in records]
         return versions, None if following is None else str(following)
 
+    async def visible_document(self, scope: Scope, *, document_id: str) -> DocumentVersion | None:
+        """The newest visible version."""
+        first = [*_visible(scope), _equal("document_id", document_id), _equal("index", 0)]
+        records = await self._scrolled(first)
+        return store.newest_version([one.payload or {} for one in records])
+
     async def stored_passages(self, scope: Scope, *, document_id: str) -> Sequence[StoredPassage]:
         """All passages of all versions of a document with their vectors."""
         where = [*_scope(scope), _equal("document_id", document_id)]
@@ -215,47 +225,59 @@ class EdgeStore:
         sparse: SparseVector | None,
         limit: int,
         conditions: Sequence[Condition] = (),
+        complete: bool = False,
     ) -> Sequence[Candidate]:
         """The ``limit`` nearest passages to each vector given."""
         where = qdrant.Filter(must=[*_visible(scope), *map(_condition, conditions)])
-        requests: dict[str, qdrant.QueryRequest] = {}
+        queries: dict[str, Any] = {}
         if dense is not None:
-            requests[DENSE] = qdrant.QueryRequest(
-                limit=limit,
-                query=qdrant.Query.Nearest(list(dense), using=DENSE),
-                filter=where,
-                with_payload=True,
-            )
+            queries[DENSE] = qdrant.Query.Nearest(list(dense), using=DENSE)
         if sparse is not None and sparse.indices:
             vector = qdrant.SparseVector(list(sparse.indices), list(sparse.values))
-            idf = qdrant.IdfParams(corpus=qdrant.Filter(must=_visible(scope)))
-            requests[SPARSE] = qdrant.QueryRequest(
-                limit=limit,
-                query=qdrant.Query.Nearest(vector, using=SPARSE),
-                filter=where,
-                with_payload=True,
-                params=qdrant.SearchParams(idf=idf),
+            queries[SPARSE] = qdrant.Query.Nearest(vector, using=SPARSE)
+        idf = qdrant.IdfParams(corpus=qdrant.Filter(must=_visible(scope)))
+
+        def scored(
+            name: str, within: qdrant.Filter, *, most: int, payload: bool
+        ) -> list[qdrant.ScoredPoint]:
+            return self._shard.query(
+                qdrant.QueryRequest(
+                    limit=most,
+                    query=queries[name],
+                    filter=within,
+                    with_payload=payload,
+                    params=qdrant.SearchParams(idf=idf) if name == SPARSE else None,
+                )
             )
 
-        def search() -> dict[str, list[qdrant.ScoredPoint]]:
-            return {name: self._shard.query(request) for name, request in requests.items()}
+        def search() -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+            found = {name: scored(name, where, most=limit, payload=True) for name in queries}
+            payloads = {str(p.id): p.payload for points in found.values() for p in points}
+            scores = {name: {str(p.id): p.score for p in points} for name, points in found.items()}
+            if complete and len(queries) == 2:
+                for name, points in store.lacking(scores[DENSE], scores[SPARSE]).items():
+                    if points:
+                        these = qdrant.Filter(must=[qdrant.HasIdCondition(set(points))])
+                        more = scored(name, these, most=len(points), payload=False)
+                        scores[name] |= dict.fromkeys(points, 0.0)
+                        scores[name] |= {str(p.id): p.score for p in more}
+            return scores, payloads
 
-        found = await self._run(search)
-        scores = {name: {str(p.id): p.score for p in points} for name, points in found.items()}
+        scores, payloads = await self._run(search, thread=self._reads)
         return store.merge(
-            dense=scores.get(DENSE, {}),
-            sparse=scores.get(SPARSE, {}),
-            payloads={str(p.id): p.payload for points in found.values() for p in points},
+            dense=scores.get(DENSE, {}), sparse=scores.get(SPARSE, {}), payloads=payloads
         )
 
     async def close(self) -> None:
         """Flush, unload the engine, release the lock."""
         if self._closed:
             return
+        self._closed = True
         try:
-            await self._run(self._unload)
+            # The search in hand ends before the engine goes.
+            await asyncio.to_thread(self._reads.shutdown)
+            await self._call(self._unload, thread=self._thread)
         finally:
-            self._closed = True
             os.close(self._lock)
             self._thread.shutdown(wait=False)
 
@@ -269,12 +291,14 @@ class EdgeStore:
             self._shard.flush()
             self._flushed = time.monotonic()
 
-    async def _run(self, call: Callable[[], T]) -> T:
+    async def _run(self, call: Callable[[], T], *, thread: ThreadPoolExecutor | None = None) -> T:
         if self._closed:
             raise StoreError("the document store is closed")
-        loop = asyncio.get_running_loop()
+        return await self._call(call, thread=thread or self._thread)
+
+    async def _call(self, call: Callable[[], T], *, thread: ThreadPoolExecutor) -> T:
         try:
-            return await loop.run_in_executor(self._thread, call)
+            return await asyncio.get_running_loop().run_in_executor(thread, call)
         except StoreError:
             raise
         except Exception as error:

@@ -4,39 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from models.embedder import Embedder
-from tools.retrieval import chunks as chunking
-from tools.retrieval.documents import Chunk, DocumentVersion, Hit, Parsed, Passage
-from tools.retrieval.errors import EmptyDocument
-from tools.retrieval.fusion import Fusion
-from tools.retrieval.knowledge import Ingested, Status
+from tools.retrieval.documents import DocumentVersion, Hit
+from tools.retrieval.filters import AnyOf, Condition, Within
+from tools.retrieval.ingestion import Ingestion, Progress, Source
+from tools.retrieval.knowledge import Ingested, Passages, Place
+from tools.retrieval.options import Found, SearchOptions
 from tools.retrieval.parse import Parser
-from tools.retrieval.searching import Mode, Searcher
+from tools.retrieval.reranking import Reranker
+from tools.retrieval.searching import Searcher
+from tools.retrieval.situating import Situating
 from tools.retrieval.sniff import Format
-from tools.retrieval.sparse import Bm25Encoder
 from tools.retrieval.store import PassageStore, Scope
 
-# Raised whenever parsing or chunking gives other passages for the same bytes.
-PASSAGES_VERSION = 2
-EMBED_BATCH = 32
 LIST_PAGE = 1_000
 
 
 class LocalKnowledge:
     """Over a store of this process. Store and parser are closed by whoever opened them."""
 
-    def __init__(self, store: PassageStore, *, embedder: Embedder, parser: Parser) -> None:
+    def __init__(
+        self,
+        store: PassageStore,
+        *,
+        embedder: Embedder,
+        parser: Parser,
+        situating: Situating | None = None,
+        reranker: Reranker | None = None,
+        options: SearchOptions | None = None,
+    ) -> None:
         self._store = store
-        self._embedder = embedder
-        self._parser = parser
-        self._bm25 = Bm25Encoder()
-        self._searcher = Searcher(store, embedder=embedder)
+        self._ingestion = Ingestion(store, embedder=embedder, parser=parser, situating=situating)
+        self._searcher = Searcher(store, embedder=embedder, reranker=reranker, options=options)
         self._locks: weakref.WeakValueDictionary[tuple[str, ...], asyncio.Lock] = (
             weakref.WeakValueDictionary()
         )
@@ -52,7 +55,8 @@ class LocalKnowledge:
         title: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         format: Format | None = None,  # noqa: A002
-        progress: Callable[[int, int], None] | None = None,
+        folder: str | None = None,
+        progress: Progress | None = None,
     ) -> Ingested:
         """Make a document searchable, or find that it already is.
 
@@ -61,40 +65,23 @@ class LocalKnowledge:
         and their total. Raises ParseError for a document that cannot be read, StoreError.
         """
         name, title = _storable(name), None if title is None else _storable(title)
-        scope = Scope(tenant=tenant, collection=collection)
         document_id = document_id or default_document_id(collection=collection, name=name)
-        sha256 = _version_hash(data, name=name, title=title, metadata=metadata, format=format)
+        source = Source(
+            name=name,
+            content=hashlib.sha256(data).hexdigest(),
+            title=title,
+            metadata=dict(metadata or {}),
+            format=format,
+        )
         async with self._lock(tenant, collection, document_id):
-            stored = await self._store.find_document(scope, document_id=document_id)
-            if stored is not None and stored.complete and stored.version.sha256 == sha256:
-                return Ingested(
-                    status=Status.UNCHANGED,
-                    document_id=document_id,
-                    title=stored.version.title,
-                    chunks=stored.version.chunks,
-                    pages=stored.version.pages,
-                )
-            parsed = await self._parser.parse(data, name=name, format=format)
-            chunks = await asyncio.to_thread(chunking.chunk, parsed, document_id=document_id)
-            if not chunks:
-                raise EmptyDocument(f"{name}: holds no text; nothing to ingest")
-            version = DocumentVersion(
-                tenant=tenant,
-                collection=collection,
+            return await self._ingestion.ingest(
+                data,
+                source,
+                scope=Scope(tenant=tenant, collection=collection),
                 document_id=document_id,
-                sha256=sha256,
-                title=title or parsed.title,
-                source=name,
-                media_type=parsed.media_type,
-                pages=parsed.pages,
-                chunks=len(chunks),
-                # Later than what is there, even where the clock was set back.
-                ingested_at=max(time.time(), stored.version.ingested_at + 1e-3 if stored else 0.0),
-                metadata=dict(metadata or {}),
+                folder=None if folder is None else _storable(folder),
+                progress=progress,
             )
-            passages = await self._embed(chunks, title=version.title, progress=progress)
-            await self._store.upsert_document(version, passages)
-        return _ingested(version, parsed, known=stored is not None)
 
     async def ingest_text(
         self,
@@ -127,23 +114,37 @@ class LocalKnowledge:
         collection: str,
         limit: int = 8,
         filters: Mapping[str, Any] | None = None,
-        mode: Mode = Mode.HYBRID,
-        method: Fusion = Fusion.SCORES,
-        k: int = 60,
-    ) -> list[Hit]:
-        """The best passages for ``query``, best first. Raises BadFilter, StoreError.
-
-        ``method`` and ``k`` say how the two searches become one list (`fusion.fuse`).
-        """
-        return await self._searcher.search(
+        options: SearchOptions | None = None,
+    ) -> Sequence[Hit]:
+        """The best passages for ``query``, best first. Raises BadFilter, StoreError."""
+        found = await self.find(
             query,
             tenant=tenant,
             collection=collection,
             limit=limit,
             filters=filters,
-            mode=mode,
-            method=method,
-            k=k,
+            options=options,
+        )
+        return found.hits
+
+    async def find(
+        self,
+        query: str,
+        *,
+        tenant: str,
+        collection: str,
+        limit: int = 8,
+        filters: Mapping[str, Any] | None = None,
+        options: SearchOptions | None = None,
+    ) -> Found:
+        """Like ``search``, with how the hits came about. Raises BadFilter, StoreError."""
+        return await self._searcher.find(
+            query,
+            tenant=tenant,
+            collection=collection,
+            limit=limit,
+            filters=filters,
+            options=options,
         )
 
     async def delete(self, document_id: str, *, tenant: str, collection: str) -> bool:
@@ -164,35 +165,103 @@ class LocalKnowledge:
             if after is None:
                 return
 
+    async def move(
+        self,
+        document_id: str,
+        *,
+        name: str,
+        tenant: str,
+        collection: str,
+        folder: str | None = None,
+    ) -> Ingested | None:
+        """Give a file another name, without reading it again. Raises StoreError."""
+        name = _storable(name)
+        new_id = default_document_id(collection=collection, name=name)
+        if new_id == document_id:
+            return None
+        # Always in one order, so that two moves never wait for each other.
+        first, second = sorted((document_id, new_id))
+        async with (
+            self._lock(tenant, collection, first),
+            self._lock(tenant, collection, second),
+        ):
+            return await self._ingestion.move(
+                document_id,
+                name=name,
+                new_id=new_id,
+                scope=Scope(tenant=tenant, collection=collection),
+                folder=folder,
+            )
+
+    async def document(
+        self, document_id: str, *, tenant: str, collection: str
+    ) -> DocumentVersion | None:
+        """One searchable document. Raises StoreError."""
+        return await self._store.visible_document(
+            Scope(tenant=tenant, collection=collection), document_id=document_id
+        )
+
+    async def passages(
+        self,
+        document_id: str,
+        *,
+        tenant: str,
+        collection: str,
+        place: Place | None = None,
+        before: int = 0,
+        after: int = 0,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Passages | None:
+        """The passages at a place of a document, with their neighbours. Raises StoreError."""
+        scope = Scope(tenant=tenant, collection=collection)
+        version = await self._store.visible_document(scope, document_id=document_id)
+        if version is None:
+            return None
+        first, last = 0, version.chunks - 1
+        matched: frozenset[str] = frozenset()
+        if place is not None and (where := _conditions(place)):
+            found = await self._store.chunks(scope, document_id=document_id, conditions=where)
+            if not found:
+                return Passages(document=version, total=0, items=(), matched=matched)
+            matched = frozenset(one.chunk_id for one in found)
+            first = max(0, found[0].index - before)
+            last = min(last, found[-1].index + after)
+        end = min(first + offset + limit, last + 1)
+        some = Within(field="index", gte=first + offset, lt=end)
+        items = (
+            await self._store.chunks(scope, document_id=document_id, conditions=(some,))
+            if first + offset < end
+            else ()
+        )
+        return Passages(
+            document=version,
+            total=last + 1 - first,
+            items=tuple(items),
+            matched=matched & {one.chunk_id for one in items},
+        )
+
     async def is_empty(self, *, tenant: str, collection: str) -> bool:
         """Whether nothing can be found there. Raises StoreError."""
         scope = Scope(tenant=tenant, collection=collection)
         page, _ = await self._store.list_documents(scope, limit=1)
         return not page
 
-    async def _embed(
-        self,
-        chunks: Sequence[Chunk],
-        *,
-        title: str,
-        progress: Callable[[int, int], None] | None,
-    ) -> list[Passage]:
-        passages: list[Passage] = []
-        for start in range(0, len(chunks), EMBED_BATCH):
-            batch = chunks[start : start + EMBED_BATCH]
-            texts = [chunking.embedded_text(chunk, title=title) for chunk in batch]
-            vectors = await self._embedder.embed_documents(texts)
-            passages.extend(
-                Passage(chunk=chunk, dense=tuple(vector.tolist()), sparse=self._bm25.document(text))
-                for chunk, text, vector in zip(batch, texts, vectors, strict=True)
-            )
-            if progress is not None:
-                progress(len(passages), len(chunks))
-        return passages
-
     def _lock(self, *key: str) -> asyncio.Lock:
         # Kept only as long as somebody holds or awaits it.
         return self._locks.setdefault(key, asyncio.Lock())
+
+
+def _conditions(place: Place) -> tuple[Condition, ...]:
+    found: list[Condition] = []
+    if place.chunk_id is not None:
+        found.append(AnyOf(field="chunk_id", values=(place.chunk_id,)))
+    if place.span is not None:
+        found.append(Within(field="start", lt=place.span[1]))
+        found.append(Within(field="end", gt=place.span[0]))
+    if place.page is not None:
+        found.append(AnyOf(field="page", values=(place.page,)))
+    return tuple(found)
 
 
 def _storable(text: str) -> str:
@@ -204,29 +273,3 @@ def default_document_id(*, collection: str, name: str) -> str:
     """The id of a document that was given none."""
     digest = hashlib.sha256(f"{collection}\0{name}".encode("utf-8", errors="replace"))
     return f"doc_{digest.hexdigest()[:20]}"
-
-
-def _version_hash(
-    data: bytes,
-    *,
-    name: str,
-    title: str | None,
-    metadata: Mapping[str, Any] | None,
-    format: Format | None,  # noqa: A002
-) -> str:
-    about = [PASSAGES_VERSION, name, title, dict(metadata or {}), format]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True, ensure_ascii=True).encode("ascii"))
-    digest.update(b"\0")
-    digest.update(data)
-    return digest.hexdigest()
-
-
-def _ingested(version: DocumentVersion, parsed: Parsed, *, known: bool) -> Ingested:
-    return Ingested(
-        status=Status.UPDATED if known else Status.ADDED,
-        document_id=version.document_id,
-        title=version.title,
-        chunks=version.chunks,
-        pages=parsed.pages,
-        pages_without_text=parsed.pages_without_text,
-    )

@@ -11,7 +11,7 @@ import httpx
 import orjson
 
 from models.registry import is_private
-from tools.retrieval.documents import DocumentVersion, Hit, Scores
+from tools.retrieval.documents import Chunk, DocumentVersion, Hit, Scores
 from tools.retrieval.errors import (
     PARSE_ERRORS,
     BadFilter,
@@ -19,7 +19,8 @@ from tools.retrieval.errors import (
     StoreError,
     StoreUnreachable,
 )
-from tools.retrieval.knowledge import Ingested, Status
+from tools.retrieval.knowledge import Ingested, Passages, Place, Status
+from tools.retrieval.options import Found, SearchOptions, Stage
 
 TENANT_HEADER = "X-Counterpoint-Tenant"
 PAGE = 10_000
@@ -59,13 +60,31 @@ class RemoteKnowledge:
         await self._call("GET", "/documents", tenant="default", params={"limit": 1})
         return str(found.get("version", "unknown"))
 
-    async def ingest(self, data: bytes, *, name: str, tenant: str, collection: str) -> Ingested:
+    async def ingest(
+        self,
+        data: bytes,
+        *,
+        name: str,
+        tenant: str,
+        collection: str,
+        document_id: str | None = None,
+        title: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        folder: str | None = None,
+    ) -> Ingested:
         """Raises ParseError, StoreError."""
+        about = {
+            "collection": collection,
+            "id": document_id,
+            "title": title,
+            "metadata": None if metadata is None else orjson.dumps(dict(metadata)).decode(),
+            "folder": folder,
+        }
         reply = await self._call(
             "POST",
             "/documents",
             tenant=tenant,
-            data={"collection": collection},
+            data={name: value for name, value in about.items() if value is not None},
             files={"files": (_storable(name), data)},
             timeout=httpx.Timeout(INGEST_SECONDS, connect=CONNECT_SECONDS),
         )
@@ -99,6 +118,82 @@ class RemoteKnowledge:
         )
         return _ingested(reply, name=name)
 
+    async def move(
+        self,
+        document_id: str,
+        *,
+        name: str,
+        tenant: str,
+        collection: str,
+        folder: str | None = None,
+    ) -> Ingested | None:
+        """Raises StoreError."""
+        reply = await self._call(
+            "PATCH",
+            _path(document_id),
+            tenant=tenant,
+            params={"collection": collection},
+            json={"source": _storable(name), "folder": folder},
+            missing=(httpx.codes.NOT_FOUND, httpx.codes.CONFLICT),
+        )
+        return _result(_json(reply), name=name) if reply.is_success else None
+
+    async def document(
+        self, document_id: str, *, tenant: str, collection: str
+    ) -> DocumentVersion | None:
+        """Raises StoreError."""
+        reply = await self._call(
+            "GET",
+            _path(document_id),
+            tenant=tenant,
+            params={"collection": collection},
+            missing=(httpx.codes.NOT_FOUND,),
+        )
+        return _version(_json(reply), tenant, collection) if reply.is_success else None
+
+    async def passages(
+        self,
+        document_id: str,
+        *,
+        tenant: str,
+        collection: str,
+        place: Place | None = None,
+        before: int = 0,
+        after: int = 0,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Passages | None:
+        """Raises StoreError."""
+        place = place or Place()
+        start, end = place.span or (None, None)
+        asked = {
+            "collection": collection,
+            "chunk_id": place.chunk_id,
+            "start": start,
+            "end": end,
+            "page": place.page,
+            "before": before,
+            "after": after,
+            "limit": limit,
+            "offset": offset,
+        }
+        reply = await self._call(
+            "GET",
+            f"{_path(document_id)}/passages",
+            tenant=tenant,
+            params={name: value for name, value in asked.items() if value is not None},
+            missing=(httpx.codes.NOT_FOUND,),
+        )
+        if not reply.is_success:
+            return None
+        found = _json(reply)
+        return Passages(
+            document=_version(found["document"], tenant, collection),
+            total=found["total"],
+            items=tuple(_chunk(one, document_id=document_id) for one in found["items"]),
+            matched=frozenset(one["chunk_id"] for one in found["items"] if one["matched"]),
+        )
+
     async def search(
         self,
         query: str,
@@ -107,23 +202,56 @@ class RemoteKnowledge:
         collection: str,
         limit: int = 8,
         filters: Mapping[str, Any] | None = None,
+        options: SearchOptions | None = None,
     ) -> Sequence[Hit]:
+        """Raises BadFilter, StoreError."""
+        found = await self.find(
+            query,
+            tenant=tenant,
+            collection=collection,
+            limit=limit,
+            filters=filters,
+            options=options,
+        )
+        return found.hits
+
+    async def find(
+        self,
+        query: str,
+        *,
+        tenant: str,
+        collection: str,
+        limit: int = 8,
+        filters: Mapping[str, Any] | None = None,
+        options: SearchOptions | None = None,
+    ) -> Found:
         """Raises BadFilter, StoreError."""
         query = _storable(query)
         if not query.strip() or limit < 1:
-            return []
-        asked = {"collection": collection, "query": query, "limit": limit, "filters": filters}
+            return Found(hits=())
+        asked = {
+            "collection": collection,
+            "query": query,
+            "limit": limit,
+            "filters": filters,
+            "explain": True,
+            "options": None if options is None else options.to_json(),
+        }
         reply = await self._call("POST", "/documents/search", tenant=tenant, json=asked)
-        return [_hit(one) for one in _json(reply)["hits"]]
+        answer = _json(reply)
+        return Found(
+            hits=[_hit(one) for one in answer["hits"]],
+            stages=[Stage.from_json(one) for one in answer["explain"]["stages"]],
+        )
 
     async def delete(self, document_id: str, *, tenant: str, collection: str) -> bool:
         """Raises StoreError."""
         reply = await self._call(
             "DELETE",
-            f"/documents/{quote(_storable(document_id), safe='')}",
+            _path(document_id),
             tenant=tenant,
             params={"collection": collection},
-            missing=True,
+            missing=(httpx.codes.NOT_FOUND,),
         )
         return reply.status_code != httpx.codes.NOT_FOUND
 
@@ -133,7 +261,7 @@ class RemoteKnowledge:
         while True:
             page = await self._page(tenant, collection, offset=offset, limit=PAGE)
             for item in page["items"]:
-                yield DocumentVersion(**{**item, "tenant": tenant, "collection": collection})
+                yield _version(item, tenant, collection)
             offset += PAGE
             if offset >= page["total"]:
                 return
@@ -148,9 +276,9 @@ class RemoteKnowledge:
         return _json(await self._call("GET", "/documents", tenant=tenant, params=params))
 
     async def _call(
-        self, method: str, path: str, *, tenant: str, missing: bool = False, **options: Any
+        self, method: str, path: str, *, tenant: str, missing: Sequence[int] = (), **options: Any
     ) -> httpx.Response:
-        """A successful answer, or with ``missing`` also a 404. Raises BadFilter, StoreError."""
+        """A successful answer, or one of the states ``missing``. Raises BadFilter, StoreError."""
         headers = {TENANT_HEADER: tenant}
         try:
             reply = await self._client.request(method, path, headers=headers, **options)
@@ -160,7 +288,7 @@ class RemoteKnowledge:
                 f"the documents are kept by the Counterpoint at {self._url}, which does not answer "
                 f"({reason}); start it, or correct COUNTERPOINT_KNOWLEDGE_URL"
             ) from error
-        if reply.is_success or (missing and reply.status_code == httpx.codes.NOT_FOUND):
+        if reply.is_success or reply.status_code in missing:
             return reply
         said = _detail(reply)
         match reply.status_code:
@@ -178,6 +306,10 @@ class RemoteKnowledge:
 def _ingested(reply: httpx.Response, *, name: str) -> Ingested:
     """What became of the one document that was sent. Raises ParseError."""
     (result,) = _json(reply)["results"]
+    return _result(result, name=name)
+
+
+def _result(result: Mapping[str, Any], *, name: str) -> Ingested:
     if result["status"] == "failed":
         kind = PARSE_ERRORS.get(result.get("error_kind", ""), ParseError)
         raise kind(result.get("error") or f"{name}: cannot be read")
@@ -189,6 +321,27 @@ def _ingested(reply: httpx.Response, *, name: str) -> Ingested:
         pages=result["pages"],
         pages_without_text=tuple(result["pages_without_text"]),
     )
+
+
+def _version(found: Mapping[str, Any], tenant: str, collection: str) -> DocumentVersion:
+    return DocumentVersion(**{**found, "tenant": tenant, "collection": collection})
+
+
+def _chunk(found: Mapping[str, Any], *, document_id: str) -> Chunk:
+    return Chunk(
+        document_id=document_id,
+        chunk_id=found["chunk_id"],
+        index=found["index"],
+        text=found["text"],
+        heading=tuple(found["heading"]),
+        page=found["page"],
+        span=(found["span"][0], found["span"][1]),
+        context=found["context"],
+    )
+
+
+def _path(document_id: str) -> str:
+    return f"/documents/{quote(_storable(document_id), safe='')}"
 
 
 def _hit(found: Mapping[str, Any]) -> Hit:

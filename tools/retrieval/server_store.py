@@ -215,6 +215,12 @@ class ServerStore:
         versions = [store.version_of(record.payload or {}) for record in records]
         return versions, None if following is None else str(following)
 
+    async def visible_document(self, scope: Scope, *, document_id: str) -> DocumentVersion | None:
+        """The newest visible version."""
+        first = [*_visible(scope), _equal("document_id", document_id), _equal("index", 0)]
+        records = await self._scrolled(first)
+        return store.newest_version([one.payload or {} for one in records])
+
     async def stored_passages(self, scope: Scope, *, document_id: str) -> Sequence[StoredPassage]:
         """All passages of all versions of a document with their vectors."""
         where = [*_scope(scope), _equal("document_id", document_id)]
@@ -255,35 +261,68 @@ class ServerStore:
         sparse: SparseVector | None,
         limit: int,
         conditions: Sequence[Condition] = (),
+        complete: bool = False,
     ) -> Sequence[Candidate]:
         """The ``limit`` nearest passages to each vector given."""
         where = models.Filter(must=[*_visible(scope), *map(_condition, conditions)])
-        requests: dict[str, models.QueryRequest] = {}
+        queries: dict[str, Any] = {}
         if dense is not None:
-            requests[DENSE] = models.QueryRequest(
-                query=list(dense), using=DENSE, limit=limit, filter=where, with_payload=True
-            )
+            queries[DENSE] = list(dense)
         if sparse is not None and sparse.indices:
-            idf = models.IdfCorpusParams(corpus=models.Filter(must=_visible(scope)))
-            requests[SPARSE] = models.QueryRequest(
-                query=models.SparseVector(indices=list(sparse.indices), values=list(sparse.values)),
-                using=SPARSE,
-                limit=limit,
-                filter=where,
-                with_payload=True,
-                params=models.SearchParams(idf=idf),
+            queries[SPARSE] = models.SparseVector(
+                indices=list(sparse.indices), values=list(sparse.values)
             )
+        idf = models.IdfCorpusParams(corpus=models.Filter(must=_visible(scope)))
+
+        def request(
+            name: str, within: models.Filter, *, most: int, payload: bool
+        ) -> models.QueryRequest:
+            return models.QueryRequest(
+                query=queries[name],
+                using=name,
+                limit=most,
+                filter=within,
+                with_payload=payload,
+                params=models.SearchParams(idf=idf) if name == SPARSE else None,
+            )
+
         async with self._errors():
-            responses = await self._client.query_batch_points(
-                self._name, requests=list(requests.values())
+            found = await self._query(
+                {name: request(name, where, most=limit, payload=True) for name in queries}
             )
-        found = dict(zip(requests, (response.points for response in responses), strict=True))
-        scores = {name: {str(p.id): p.score for p in points} for name, points in found.items()}
+            payloads = {str(p.id): p.payload for points in found.values() for p in points}
+            scores = {name: {str(p.id): p.score for p in points} for name, points in found.items()}
+            if complete and len(queries) == 2:
+                wanted = store.lacking(scores[DENSE], scores[SPARSE])
+                more = await self._query(
+                    {
+                        name: request(
+                            name,
+                            models.Filter(must=[models.HasIdCondition(has_id=sorted(points))]),
+                            most=len(points),
+                            payload=False,
+                        )
+                        for name, points in wanted.items()
+                        if points
+                    }
+                )
+                for name, points in more.items():
+                    scores[name] |= dict.fromkeys(wanted[name], 0.0)
+                    scores[name] |= {str(p.id): p.score for p in points}
         return store.merge(
-            dense=scores.get(DENSE, {}),
-            sparse=scores.get(SPARSE, {}),
-            payloads={str(p.id): p.payload for points in found.values() for p in points},
+            dense=scores.get(DENSE, {}), sparse=scores.get(SPARSE, {}), payloads=payloads
         )
+
+    async def _query(
+        self, requests: dict[str, models.QueryRequest]
+    ) -> dict[str, list[models.ScoredPoint]]:
+        if not requests:
+            return {}
+        responses = await self._client.query_batch_points(
+            self._name, requests=list(requests.values())
+        )
+        points = (response.points for response in responses)
+        return dict(zip(requests, points, strict=True))
 
     async def close(self) -> None:
         """Close the connections."""

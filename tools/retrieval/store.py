@@ -75,6 +75,10 @@ class PassageStore(Protocol):
         """
         ...
 
+    async def visible_document(self, scope: Scope, *, document_id: str) -> DocumentVersion | None:
+        """The newest visible version."""
+        ...
+
     async def stored_passages(self, scope: Scope, *, document_id: str) -> Sequence[StoredPassage]:
         """All passages of all versions of a document with their vectors, in no order."""
         ...
@@ -107,8 +111,13 @@ class PassageStore(Protocol):
         sparse: SparseVector | None,
         limit: int,
         conditions: Sequence[Condition] = (),
+        complete: bool = False,
     ) -> Sequence[Candidate]:
-        """The ``limit`` nearest passages to each vector given; None leaves that search out."""
+        """The ``limit`` nearest passages to each vector given; None leaves that search out.
+
+        ``complete``: a passage that only one search returned gets its score of the other too,
+        0 where it shares no term.
+        """
         ...
 
     async def close(self) -> None:
@@ -201,6 +210,12 @@ def stored_passage(payload: Mapping[str, Any], vector: Any) -> StoredPassage:
     )
 
 
+def newest_version(payloads: Sequence[Mapping[str, Any]]) -> DocumentVersion | None:
+    """The newest of the versions among ``payloads``."""
+    versions = [version_of(one) for one in payloads]
+    return max(versions, key=lambda one: (one.ingested_at, one.sha256), default=None)
+
+
 def of_newest(payloads: Sequence[Mapping[str, Any]]) -> list[Chunk]:
     """The passages of the newest of the versions among ``payloads``, in the document's order."""
     newest = max(((one["ingested_at"], one["sha256"]) for one in payloads), default=(0.0, ""))
@@ -238,6 +253,11 @@ def merge(
         key = (one.version.ingested_at, one.version.sha256)
         newest[one.version.document_id] = max(newest.get(one.version.document_id, key), key)
     return [one for one in found if newest[one.version.document_id][1] == one.version.sha256]
+
+
+def lacking(dense: Mapping[str, float], sparse: Mapping[str, float]) -> dict[str, set[str]]:
+    """The points that lack the one or the other score, by the name of the vector."""
+    return {DENSE: set(sparse) - set(dense), SPARSE: set(dense) - set(sparse)}
 
 
 def newest(versions: Sequence[tuple[DocumentVersion, int]]) -> StoredDocument | None:
