@@ -18,11 +18,9 @@ from models.chat import ChatModel
 from models.embedder import Embedder
 from models.fetch import fetch
 from models.llama import LlamaServer
-from models.minilm import MiniLM
 from models.progress import Progress
 from models.registry import Registry, Role
-from models.remembering import RememberingEmbedder
-from server import house_models, patience, redis_check, sandboxing, web_tools
+from server import house_models, patience, reading_models, redis_check, sandboxing, web_tools
 from server.artifacts.keeping import KeptUploads, RunArtifacts
 from server.artifacts.store import ThreadFiles
 from server.redis_client import open_redis
@@ -32,7 +30,6 @@ from tools.file_preview import Files, NamedFiles, SandboxFiles
 from tools.retrieval.edge_store import EdgeStore
 from tools.retrieval.knowledge import Knowledge
 from tools.retrieval.local_knowledge import LocalKnowledge
-from tools.retrieval.parse import Limits as ParseLimits
 from tools.retrieval.remote_knowledge import RemoteKnowledge
 from tools.retrieval.sandboxed_parse import SandboxedParser
 from tools.retrieval.store import PassageStore
@@ -96,6 +93,7 @@ class Building:
 
     async def weights(self, *, chat: bool, embedder: bool) -> None:
         embedder = embedder and self._settings.knowledge_url is None
+        embedder = embedder and self._settings.embedder == "minilm"
         wanted = ((catalogue.CHAT,) if chat else ()) + (catalogue.EMBEDDER if embedder else ())
         for artifact in wanted:
             await fetch(
@@ -125,21 +123,23 @@ class Building:
         if self._settings.knowledge_url is not None:
             return await self._remote(self._settings.knowledge_url, since=since)
         if embedder is None:
-            folder = self._settings.models_dir
-            minilm = await MiniLM.open(
-                folder / catalogue.EMBEDDER_MODEL.filename,
-                tokenizer=folder / catalogue.EMBEDDER_TOKENIZER.filename,
-            )
-            self._stack.push_async_callback(minilm.close)
-            embedder = RememberingEmbedder(minilm)
+            embedder = await reading_models.embedder(self._settings, self._stack)
+        reranker = await reading_models.reranker(self._settings, self._stack)
         store = await self._store(embedder)
         self._stack.push_async_callback(store.close)
-        parser = SandboxedParser(limits=ParseLimits(max_bytes=self._settings.max_document_bytes))
+        limits = self._settings.parse_limits(max_bytes=self._settings.max_document_bytes)
+        parser = SandboxedParser(limits=limits, ocr=self._settings.scans())
         self._stack.push_async_callback(parser.close)
         url = self._settings.qdrant_url
         where = f"at {urlsplit(url).netloc}" if url is not None else "in this process"
         self._told("Documents", f"Qdrant {where}, {embedder.name}", since=since)
-        return LocalKnowledge(store, embedder=embedder, parser=parser)
+        return LocalKnowledge(
+            store,
+            embedder=embedder,
+            parser=parser,
+            reranker=reranker,
+            options=self._settings.search_options(),
+        )
 
     async def _remote(self, url: str, *, since: float) -> RemoteKnowledge:
         key = self._settings.knowledge_key

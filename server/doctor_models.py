@@ -104,6 +104,9 @@ async def embedder(configured: settings.Settings) -> list[Finding]:
     """What places documents: its weights, unless another process has them."""
     if configured.knowledge_url is not None:
         return []
+    if configured.embedder != "minilm":
+        told = f"{configured.embedder_model}, {configured.embedder_url or configured.embedder}"
+        return [Finding(part="Embedder", state=State.OK, detail=f"{told}; opened at the start")]
     return [await _weights("Embedder", catalogue.EMBEDDER, configured)]
 
 

@@ -12,13 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -27,23 +21,19 @@ from pydantic_settings import (
 )
 
 from graphs import retention
-from server.check_section import CheckSettings
-from server.file_section import ArtifactSettings
-from server.limit_section import LimitSettings
+from server.flat_section import FlatSettings
 from server.policy_section import RuleSettings, impossible_rule, tables_of
+from server.sandbox_section import E2B_VARIABLES, SandboxSettings, with_e2b
 from server.sections import (
     ClassNames,
     GraphSettings,
     KeySettings,
     ModelSettings,
     RoleSettings,
-    SandboxSettings,
     WebhookAllow,
     WebhookBase,
     WebhookSecret,
 )
-from server.slack_section import SlackSettings
-from server.web_section import WebSettings
 
 PREFIX = "COUNTERPOINT_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -58,9 +48,7 @@ def _home(variable: str, fallback: str) -> Path:
     return (Path(base) if base else Path.home() / fallback) / "counterpoint"
 
 
-class Settings(
-    LimitSettings, CheckSettings, WebSettings, ArtifactSettings, SlackSettings, BaseSettings
-):
+class Settings(FlatSettings, BaseSettings):
     """The configuration of one Counterpoint process; frozen."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
@@ -303,9 +291,9 @@ def _read_toml() -> dict[str, Any]:
     if not path.exists():
         if PREFIX + "CONFIG" in os.environ:
             raise ConfigurationError(f"COUNTERPOINT_CONFIG: {path} does not exist")
-        return {}
+        return with_e2b({}, os.environ)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return with_e2b(tomllib.loads(path.read_text(encoding="utf-8")), os.environ)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
@@ -340,8 +328,8 @@ def lend_environment(variables: Mapping[str, str]) -> None:
 def sources() -> tuple[str, ...]:
     """Where the configuration comes from: the file that is there, and names of variables."""
     path = _config_path()
-    named = [name for name in os.environ if name.startswith(PREFIX)]
-    named += [name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if name in os.environ]
+    others = ("OPENAI_API_KEY", "OPENAI_BASE_URL", *E2B_VARIABLES.values())
+    named = [name for name in os.environ if name.startswith(PREFIX) or name in others]
     return (*([str(path.absolute())] if path.exists() else []), *sorted(named))
 
 

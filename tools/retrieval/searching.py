@@ -1,39 +1,68 @@
-"""The way out of the store: a question embedded, looked up twice and fused into one list."""
+"""The way out of the store: a question embedded, looked up twice, fused and looked at again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
-from typing import Any
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from models.embedder import Embedder
+from models.errors import ModelError
+from models.reranker import RerankError
+from tools.retrieval import diversity, fusion
 from tools.retrieval import filters as filtering
-from tools.retrieval import fusion
 from tools.retrieval.documents import Hit, Scores
-from tools.retrieval.fusion import Fusion
+from tools.retrieval.errors import StoreError
+from tools.retrieval.options import Found, Mode, SearchOptions, Stage
+from tools.retrieval.reranking import NoReranker, Reranker
 from tools.retrieval.sparse import Bm25Encoder
 from tools.retrieval.store import Candidate, PassageStore, Scope
 
-CANDIDATES = 100
+T = TypeVar("T")
 
 
-class Mode(StrEnum):
-    """Which searches are asked."""
+class _Watch:
+    """Takes down the stages of one search."""
 
-    HYBRID = "hybrid"
-    DENSE = "dense"
-    BM25 = "bm25"
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+        self._since = time.perf_counter()
+
+    def note(self, name: str, *, candidates: int = 0, skipped: str | None = None) -> None:
+        now = time.perf_counter()
+        ms = (now - self._since) * 1_000
+        self.stages.append(Stage(name=name, candidates=candidates, ms=ms, skipped=skipped))
+        self._since = now
 
 
 class Searcher:
-    """Searches a store with the embedder that filled it."""
+    """Searches a store with the embedder that filled it.
 
-    def __init__(self, store: PassageStore, *, embedder: Embedder) -> None:
+    ``reranker`` and ``options`` are those of every search that says nothing else.
+    """
+
+    def __init__(
+        self,
+        store: PassageStore,
+        *,
+        embedder: Embedder,
+        reranker: Reranker | None = None,
+        options: SearchOptions | None = None,
+    ) -> None:
         self._store = store
         self._embedder = embedder
+        self._reranker: Reranker = reranker or NoReranker()
+        self._options = options or SearchOptions()
         self._bm25 = Bm25Encoder()
 
-    async def search(
+    @property
+    def options(self) -> SearchOptions:
+        """What holds for a search that says nothing else."""
+        return self._options
+
+    async def find(
         self,
         query: str,
         *,
@@ -41,32 +70,124 @@ class Searcher:
         collection: str,
         limit: int = 8,
         filters: Mapping[str, Any] | None = None,
-        mode: Mode = Mode.HYBRID,
-        method: Fusion = Fusion.SCORES,
-        k: int = 60,
-    ) -> list[Hit]:
-        """The best passages for ``query``, best first. Raises BadFilter, StoreError.
+        options: SearchOptions | None = None,
+    ) -> Found:
+        """The best passages for ``query``, best first, and how they were found.
 
-        ``method`` and ``k`` say how the two searches become one list (`fusion.fuse`).
+        A question that cannot be embedded in time is searched by its words alone; a reranker
+        that fails or is late leaves the fused order. Raises BadFilter, StoreError.
         """
         query = query.encode("utf-8", errors="replace").decode("utf-8")
         if not query.strip() or limit < 1:
-            return []
+            return Found(hits=[])
+        options = options or self._options
         conditions = filtering.conditions(filters)
-        dense = None
-        if mode is not Mode.BM25:
-            dense = (await self._embedder.embed_query(query)).tolist()
+        watch = _Watch()
+        dense = await self._embedded(query, options, watch)
         found = await self._store.candidates(
             Scope(tenant=tenant, collection=collection),
             dense=dense,
-            sparse=None if mode is Mode.DENSE else self._bm25.query(query),
-            limit=max(CANDIDATES, limit),
+            sparse=None if options.mode is Mode.DENSE else self._bm25.query(query),
+            limit=max(options.candidates, limit),
             conditions=conditions,
+            complete=options.complete,
         )
-        by_id = {one.point_id: one for one in found}
-        pairs = [fusion.Pair(id=one.point_id, bm25=one.bm25, dense=one.dense) for one in found]
-        order = fusion.fuse(pairs, method=method, k=k)
-        return [_hit(by_id[one.id], fused=one.score) for one in order[:limit]]
+        watch.note("lookup", candidates=len(found))
+        hits = _fused(found, options)
+        watch.note("fusion", candidates=len(hits))
+        hits = await self._reranked(query, hits, options, watch)
+        if options.diversity > 0:
+            hits = self._diverse(hits, options, limit=limit)
+            watch.note("diversity", candidates=len(hits))
+        if options.per_document is not None:
+            hits = _thinned(hits, most=options.per_document)
+            watch.note("per_document", candidates=len(hits))
+        return Found(hits=hits[:limit], stages=watch.stages)
+
+    async def _embedded(
+        self, query: str, options: SearchOptions, watch: _Watch
+    ) -> list[float] | None:
+        if options.mode is Mode.BM25:
+            watch.note("embedding", skipped="the mode is bm25")
+            return None
+        try:
+            vector = await _within(self._embedder.embed_query(query), seconds=options.embed_seconds)
+        except (TimeoutError, ModelError) as error:
+            told = _reason(error, seconds=options.embed_seconds)
+            watch.note("embedding", skipped=told)
+            if options.mode is Mode.DENSE:
+                raise StoreError(f"the question cannot be embedded: {told}") from error
+            return None
+        watch.note("embedding")
+        return [float(value) for value in vector]
+
+    async def _reranked(
+        self, query: str, hits: list[Hit], options: SearchOptions, watch: _Watch
+    ) -> list[Hit]:
+        depth = min(self._reranker.depth, len(hits))
+        if depth == 0 or not options.rerank:
+            why = "nothing to rerank" if self._reranker.depth else "no reranker is set"
+            watch.note("rerank", skipped=why if options.rerank else "not asked for")
+            return hits
+        top, rest = hits[:depth], hits[depth:]
+        try:
+            scores = await _within(self._reranker.score(query, top), seconds=options.rerank_seconds)
+        except (TimeoutError, RerankError) as error:
+            told = _reason(error, seconds=options.rerank_seconds)
+            watch.note("rerank", candidates=len(hits), skipped=told)
+            return hits
+        scored = [
+            replace(hit, scores=replace(hit.scores, rerank=float(score)))
+            for hit, score in zip(top, scores, strict=True)
+        ]
+        # Stable: equal scores keep the fused order.
+        scored.sort(key=lambda hit: -(hit.scores.rerank or 0.0))
+        watch.note("rerank", candidates=depth)
+        return scored + rest
+
+    def _diverse(self, hits: list[Hit], options: SearchOptions, *, limit: int) -> list[Hit]:
+        # As deep as what is shown can come from; pairs of all candidates would cost too much.
+        pool = hits[: max(50, 2 * limit)]
+        scores = [_final(hit) for hit in pool]
+        if any(hit.scores.rerank is None for hit in pool):
+            # Two scales do not mix: places stand for scores.
+            scores = [float(len(pool) - place) for place in range(len(pool))]
+        terms = [self._bm25.document(hit.text) for hit in pool]
+        order = diversity.order(scores, terms, diversity=options.diversity, limit=limit)
+        chosen = set(order)
+        left = [hit for place, hit in enumerate(pool) if place not in chosen]
+        return [pool[place] for place in order] + left + hits[len(pool) :]
+
+
+async def _within(work: Awaitable[T], *, seconds: float) -> T:
+    return await asyncio.wait_for(work, timeout=seconds)
+
+
+def _reason(error: Exception, *, seconds: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"took longer than {seconds:g} s"
+    return " ".join(str(error).split())[:200]
+
+
+def _final(hit: Hit) -> float:
+    return hit.scores.fused if hit.scores.rerank is None else hit.scores.rerank
+
+
+def _fused(found: Sequence[Candidate], options: SearchOptions) -> list[Hit]:
+    by_id = {one.point_id: one for one in found}
+    pairs = [fusion.Pair(id=one.point_id, bm25=one.bm25, dense=one.dense) for one in found]
+    order = fusion.fuse(pairs, method=options.fusion, weight=options.weight, k=options.rrf_k)
+    return [_hit(by_id[one.id], fused=one.score) for one in order]
+
+
+def _thinned(hits: Sequence[Hit], *, most: int) -> list[Hit]:
+    seen: dict[str, int] = {}
+    kept = []
+    for hit in hits:
+        seen[hit.document_id] = seen.get(hit.document_id, 0) + 1
+        if seen[hit.document_id] <= most:
+            kept.append(hit)
+    return kept
 
 
 def _hit(found: Candidate, *, fused: float) -> Hit:

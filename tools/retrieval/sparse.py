@@ -22,18 +22,18 @@ class Bm25Encoder:
 
     def document(self, text: str) -> SparseVector:
         """Term weights of an indexed text."""
-        return _vector(self._bm25.embed_document(_with_bigrams(text)))
+        return _vector(self._bm25.embed_document(with_bigrams(text)))
 
     def query(self, text: str) -> SparseVector:
         """The query's terms, each of weight one."""
-        return _vector(self._bm25.embed_query(_with_bigrams(text)))
+        return _vector(self._bm25.embed_query(with_bigrams(text)))
 
 
 def _vector(vector: qdrant_edge.SparseVector) -> SparseVector:
     return SparseVector(indices=tuple(vector.indices), values=tuple(vector.values))
 
 
-def _with_bigrams(text: str) -> str:
+def with_bigrams(text: str) -> str:
     return _CJK_RUN.sub(lambda run: f" {_bigrams(run.group())} ", text)
 
 

@@ -13,8 +13,8 @@ from tools.retrieval.errors import BadFilter, EmptyDocument
 from tools.retrieval.fusion import Fusion
 from tools.retrieval.knowledge import Ingested, Status
 from tools.retrieval.local_knowledge import LocalKnowledge
+from tools.retrieval.options import Mode, SearchOptions
 from tools.retrieval.parse import InlineParser, Parser
-from tools.retrieval.searching import Mode
 from tools.retrieval.sniff import Format
 from tools.retrieval.store import PassageStore
 
@@ -61,14 +61,18 @@ async def test_a_question_finds_the_passage_with_its_place(knowledge: LocalKnowl
 async def test_an_identifier_finds_its_passage(knowledge: LocalKnowledge) -> None:
     await ingest(knowledge)
     for method in Fusion:
-        hits = await knowledge.search("E-1042", tenant="acme", collection="hr", method=method)
+        hits = await knowledge.search(
+            "E-1042", tenant="acme", collection="hr", options=SearchOptions(fusion=method)
+        )
         assert "E-1042" in hits[0].text
 
 
 async def test_each_mode_asks_only_its_own_search(knowledge: LocalKnowledge) -> None:
     await ingest(knowledge)
     for mode, missing in ((Mode.BM25, "dense"), (Mode.DENSE, "bm25")):
-        hits = await knowledge.search("holiday", tenant="acme", collection="hr", mode=mode)
+        hits = await knowledge.search(
+            "holiday", tenant="acme", collection="hr", options=SearchOptions(mode=mode)
+        )
         assert hits
         assert all(hit.to_json()["scores"][missing] is None for hit in hits)
 

@@ -1,0 +1,23 @@
+"""The settings that stand at the top level, by subject, in one."""
+
+from __future__ import annotations
+
+from server.check_section import CheckSettings
+from server.file_section import ArtifactSettings
+from server.limit_section import LimitSettings
+from server.parse_section import ParseSettings
+from server.search_section import SearchSettings
+from server.slack_section import SlackSettings
+from server.web_section import WebSettings
+
+
+class FlatSettings(
+    LimitSettings,
+    CheckSettings,
+    ParseSettings,
+    SearchSettings,
+    WebSettings,
+    ArtifactSettings,
+    SlackSettings,
+):
+    """Each part of them has a file of its own."""
