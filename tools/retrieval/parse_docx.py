@@ -16,6 +16,7 @@ from docx.table import Table, _Cell
 from docx.text.paragraph import Paragraph
 from lxml import etree
 
+from tools.retrieval import omml
 from tools.retrieval.assembly import Assembly, markdown_table
 from tools.retrieval.documents import Kind, Parsed
 from tools.retrieval.errors import DamagedDocument, EmptyDocument, NeedsOcr
@@ -23,7 +24,6 @@ from tools.retrieval.office_archive import guard
 from tools.retrieval.sniff import Format
 
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
-_MATH_TEXT = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _WRAPPERS = frozenset(map(qn, "w:sdt w:sdtContent w:customXml w:ins w:moveTo".split()))
 _NOTES = {"footnotes": "Footnote", "endnotes": "Endnote", "comments": "Comment"}
@@ -167,13 +167,16 @@ def _runs(element: Any) -> str:
     # A drawing is there twice: for programs that know it, and for those that do not.
     skipped = {node for old in element.iter(_FALLBACK) for node in old.iter()}
     for node in element.iter(
-        qn("w:p"), qn("w:t"), _MATH_TEXT, qn("w:tab"), qn("w:br"), qn("w:cr"), qn("w:noBreakHyphen")
+        qn("w:p"), qn("w:t"), omml.MATH, qn("w:tab"), qn("w:br"), qn("w:cr"), qn("w:noBreakHyphen")
     ):
         if node in skipped:
             continue
         if node.tag == qn("w:p"):
             parts.append("\n" if parts else "")
-        elif node.tag in (qn("w:t"), _MATH_TEXT):
+        elif node.tag == omml.MATH:
+            parts.append(omml.linear(node))
+            skipped.update(node.iter())
+        elif node.tag == qn("w:t"):
             parts.append(node.text or "")
         elif node.tag == qn("w:tab"):
             # A tab stop's definition carries the same tag as a tab.

@@ -24,6 +24,8 @@ from tools.retrieval.sniff import Format
 _BROKEN_WORD = re.compile("[\x02\ufffe](?:\r?\n)?")
 _MAX_ATTACHMENTS = 200
 _POINTS_PER_INCH = 72
+# A ruled table has at least three.
+_LEAST_BARS = 3
 
 
 def parse(
@@ -177,11 +179,14 @@ class _Reading:
 
 
 def _tables_of(page: Any, textpage: Any) -> tuple[str, list[pdf_layout.Word], list[Table]]:
-    if not pdf_layout.may_hold_table(textpage):
+    rules = pdf_layout.rules(page)
+    bars = sum(not rule.horizontal for rule in rules)
+    # Gaps are looked for along the lines of a page that is not turned.
+    if bars < _LEAST_BARS and not page.get_rotation() and not pdf_layout.may_hold_table(textpage):
         return "", [], []
     text = textpage.get_text_range()
     words = pdf_layout.words(page, textpage, text)
-    return text, words, pdf_tables.tables(words, pdf_layout.rules(page)) if words else []
+    return text, words, pdf_tables.tables(words, rules) if words else []
 
 
 def _pieces(text: str, words: list[pdf_layout.Word], tables: list[Table]) -> Iterator[str | Table]:

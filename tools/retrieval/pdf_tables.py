@@ -24,7 +24,7 @@ _SNAP = 3.0
 _MAX_RULES = 1_000
 _MARK = re.compile(r"[\W_]*[0-9A-Za-z]{0,3}[\W_]*")
 _CAPTION = re.compile(
-    r"(?:table|tab\.|tabelle|tableau|tabla|figure|fig\.|exhibit)\s*[\dIVXA-Z]", re.I
+    r"(?i:table|tab\.|tabelle|tableau|tabla|figure|fig\.|exhibit)(?:\s*\d|\s+[IVX]+\b|\s+[A-Z]\b)"
 )
 
 
