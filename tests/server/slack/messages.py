@@ -61,7 +61,8 @@ class Messages:
         return [one for one in self.messages.values() if one.streaming]
 
     def _ts(self) -> str:
-        return f"{1_700_000_000 + next(self._count)}.{next(self._count):06d}"
+        # As Slack's: the time, so that one can look for what was said since.
+        return f"{int(time.time())}.{next(self._count):06d}"
 
     def _chat_postMessage(self, body: dict[str, Any]) -> Any:
         made = self._message(body)
