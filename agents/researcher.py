@@ -9,6 +9,8 @@ from models.registry import Role
 
 NAME = "researcher"
 GATHERER = "gatherer"
+SUMMARISER = "summariser"
+CONDENSER = "condenser"
 _NOT_FOUND = re.compile(r"\bNOT[ _]FOUND\b")
 
 
@@ -47,4 +49,31 @@ def gatherer() -> Agent:
         max_steps=4,
         max_tokens=220,
         evidence=2_000,
+    )
+
+
+def summariser() -> Agent:
+    """The researcher reading a whole document: it takes notes of each part."""
+    return Agent(
+        name=NAME,
+        description="takes notes of a document, part by part",
+        prompt=read_prompt(SUMMARISER),
+        role=Role.WORKER,
+        read=read,
+        tools=("read_document",),
+        max_tokens=200,
+        evidence=2_600,
+    )
+
+
+def condenser() -> Agent:
+    """The researcher making one text of its notes."""
+    return Agent(
+        name=NAME,
+        description="makes one text of the notes of a document",
+        prompt=read_prompt(CONDENSER),
+        role=Role.WORKER,
+        read=read,
+        max_tokens=260,
+        evidence=2_600,
     )

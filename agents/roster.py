@@ -18,6 +18,8 @@ def voices() -> dict[str, Agent]:
         coordinator.WRITER: coordinator.writer(),
         coordinator.REWRITER: coordinator.rewriter(),
         researcher.GATHERER: researcher.gatherer(),
+        researcher.SUMMARISER: researcher.summariser(),
+        researcher.CONDENSER: researcher.condenser(),
         critic.CHECKER: critic.checker(),
         critic.READER: critic.reader(),
     }

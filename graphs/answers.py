@@ -106,7 +106,8 @@ def _with_missing(text: str, findings: Sequence[Finding]) -> str:
     now = [one for one in findings if one["round"] == last]
     computed = any(one["found"] and one["output"] for one in now)
     missing = [] if computed else [one for one in now if not one["found"]]
-    return " ".join([text, *map(_missing, missing)])
+    notes = [one["note"] for one in now if one["found"] and one.get("note")]
+    return " ".join([text, *map(_missing, missing), *notes])
 
 
 def _missing(finding: Finding) -> str:
@@ -201,6 +202,8 @@ def _partial(draft: str, findings: Sequence[Finding], *, reason: str, code: str)
             if used
             else f"{lead} Nothing was found so far."
         )
+    notes = [finding["note"] for finding in findings if finding.get("note")]
+    text = " ".join([text, *notes])
     return Composed(text=text, sources=_sources(passages, used), code=code)
 
 

@@ -15,6 +15,7 @@ from graphs.state import Branch, Finding, Task
 from guardrails import limits
 
 THINK, CHECK, ACT, GATHER = "think", "check", "act", "gather"
+SUMMARISE = "summarise"
 APPROVE, SETTLE = "approve", "settle"
 _SUMMARY = 160
 
@@ -47,6 +48,7 @@ def finish(
     found: bool,
     worded: bool = False,
     ending: Mapping[str, Any] | None = None,
+    note: str = "",
 ) -> Command[str]:
     """The branch is over: what it brought, for the team. ``ending`` ends the run, too; ``worded``
     says that the text is about the output."""
@@ -64,6 +66,7 @@ def finish(
         cells=branch.get("cells") or [],
         artifacts=branch.get("artifacts") or [],
         worded=worded,
+        note=note,
     )
     emit(
         runtime,

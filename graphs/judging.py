@@ -9,7 +9,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.runtime import Runtime
 
 from agents import agent as agent_module
-from agents import critic
+from agents import critic, researcher
 from graphs import evidence, guarding, making
 from graphs.context import TeamContext
 from graphs.node import ask
@@ -49,6 +49,9 @@ async def judge(
     if loose:
         return Verdicted(supported=False, problems=tuple(loose))
     if computed or not passages:
+        return Verdicted(supported=True)
+    if any(finding["agent"] == researcher.SUMMARISER for finding in findings):
+        # Each of its sentences was held against its passages when the note was taken.
         return Verdicted(supported=True)
     places = list(map(evidence.place, passages))
     beside = spans.unsupported(draft, texts, known=[question], places=places)

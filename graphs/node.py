@@ -134,6 +134,7 @@ async def ask(
     runtime: Runtime[TeamContext],
     *,
     answer: type[BaseModel] | None = None,
+    task_id: str = "",
 ) -> Reply:
     """One step of an agent that has no tools. Raises LimitExceededError, ModelError."""
     context = runtime.context
@@ -143,7 +144,7 @@ async def ask(
             [*opening_messages(agent), *said],
             answer=answer,
             max_tokens=agent.max_tokens,
-            gate=gate_for(runtime, agent=agent.name, task_id=""),
+            gate=gate_for(runtime, agent=agent.name, task_id=task_id),
             agent=agent.name,
-            heard=heard_by(runtime, agent=agent.name, task_id=""),
+            heard=heard_by(runtime, agent=agent.name, task_id=task_id),
         )

@@ -70,7 +70,8 @@ class Finding(TypedDict):
     """What one task brought: its words, the passages behind them, and code with its output.
 
     ``cells`` are all that ran, ``artifacts`` what they made. ``worded`` says that the words are
-    about the output, by an agent that had read it.
+    about the output, by an agent that had read it. ``note`` is what a reader has to know beside the
+    words: it is no claim, and never cited.
     """
 
     task_id: str
@@ -82,6 +83,7 @@ class Finding(TypedDict):
     code: str
     output: str
     round: int
+    note: NotRequired[str]
     cells: NotRequired[list[dict[str, Any]]]
     artifacts: NotRequired[list[dict[str, Any]]]
     worded: NotRequired[bool]
@@ -95,7 +97,8 @@ class Branch(TypedDict):
     ``apart`` says that these calls are some of the branch's, whose others wait for a person.
     ``moves`` are all calls that were wanted, ``nudged`` the circles that its model was told of,
     ``nudge`` what it is still to be told. ``why`` the next search is made in other words, and the
-    ``fields`` that searches can be filtered by.
+    ``fields`` that searches can be filtered by. ``reading`` is how far a document was read, and the
+    notes taken of it.
     """
 
     task: Task
@@ -117,6 +120,7 @@ class Branch(TypedDict):
     nudged: NotRequired[list[str]]
     nudge: NotRequired[str]
     why: NotRequired[str]
+    reading: NotRequired[dict[str, Any]]
     fields: NotRequired[str]
     cells: NotRequired[list[dict[str, Any]]]
     artifacts: NotRequired[list[dict[str, Any]]]

@@ -17,9 +17,19 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from agents import coder, coordinator, critic, researcher
-from graphs import answers, events, filing, guarding, judging, making, planning, understanding
+from graphs import (
+    answers,
+    events,
+    filing,
+    guarding,
+    judging,
+    making,
+    planning,
+    summarising,
+    understanding,
+)
 from graphs.acting import act, approve, check, settle
-from graphs.branches import ACT, APPROVE, CHECK, GATHER, SETTLE, THINK, branch_for
+from graphs.branches import ACT, APPROVE, CHECK, GATHER, SETTLE, SUMMARISE, THINK, branch_for
 from graphs.context import TeamContext, usage_of
 from graphs.loop import think
 from graphs.node import ask, emit, spending, stopped, tell_limit
@@ -43,6 +53,7 @@ def build(checkpointer: BaseCheckpointSaver[str] | None = None) -> CompiledState
     graph.add_node(ACT, act, input_schema=Branch)
     graph.add_node(APPROVE, approve, input_schema=Asking)
     graph.add_node(SETTLE, settle)
+    graph.add_node(SUMMARISE, summarising.summarise, input_schema=Branch)
     graph.add_node(GATHER, gather)
     graph.add_node(WRITE, write)
     graph.add_node(CRITICISE, criticise)
@@ -96,6 +107,14 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         files = await filing.given(context)
         if len(conversation) == 1 and filing.is_about(question, files):
             plan: coordinator.Plan = filing.PlanWithFiles(move="data")
+        elif context.agent == TEAM and summarising.wanted(question, context):
+            tasks = [planning.task(researcher.SUMMARISER, question, [question])]
+            return await _send(
+                runtime,
+                {**fresh, "tasks": tasks},
+                tasks,
+                state=cast("TeamState", {**state, **fresh}),
+            )
         else:
             plan = await _plan(conversation, runtime, files=files)
     except limits.LimitExceededError as reached:
@@ -302,7 +321,8 @@ async def _send(
         branch = branch_for(
             task, briefing="\n".join(filter(None, parts)), round_number=state["round"]
         )
-        branches.append(Send(THINK, branch))
+        reads = task["agent"] == researcher.SUMMARISER
+        branches.append(Send(SUMMARISE if reads else THINK, branch))
     return Command(update={**update, **spending(runtime)}, goto=branches)
 
 

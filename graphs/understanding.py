@@ -43,6 +43,34 @@ _THANKS = re.compile(
 )
 
 
+_WHOLE = re.compile(
+    r"\b(?:summari[sz]e|summary|sum\s+up|overview|outline|recap|gist|key\s+points|main\s+points|"
+    r"takeaways|section\s+by\s+section|chapter\s+by\s+chapter|"
+    r"across\s+(?:all\s+)?(?:its\s+|the\s+)?(?:sections|chapters|pages)|"
+    r"in\s+(?:every|each|all)\s+(?:the\s+)?(?:sections?|chapters?))\b",
+    re.IGNORECASE,
+)
+_ABOUT = re.compile(
+    r"\b(?:about|regarding|concerning|on the subject of|with regard to)\s+(?P<subject>.+?)"
+    r"(?:\s+(?:across|in\s+(?:every|each|all|the)|section\s+by)\b.*)?[?.!]*$",
+    re.IGNORECASE | re.DOTALL,
+)
+_ACROSS = re.compile(r"\bacross\b|\bsays?\b|\bin\s+(?:every|each|all)\b", re.IGNORECASE)
+
+
+def wants_whole_document(question: str) -> bool:
+    """Whether a question is about a whole document: a summary of it, or a subject throughout."""
+    return bool(_WHOLE.search(question))
+
+
+def subject_of(question: str) -> str:
+    """What a document is to be read for ("what does it say about X across sections"); else empty:
+    in "a summary of the report about X" the words name the document.
+    """
+    found = _ABOUT.search(question) if _ACROSS.search(question) else None
+    return found["subject"].strip(" ,?.!")[:200] if found else ""
+
+
 def stands_alone(message: str) -> bool:
     """Whether a message in a conversation can be understood without it.
 

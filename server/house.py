@@ -66,6 +66,7 @@ from server.webhooks import checking
 from server.webhooks.deliveries import Deliveries
 from server.webhooks.secret import Secrets
 from server.webhooks.sender import Sender, sending
+from tools.read_document import read_document
 from tools.retrieval.knowledge import Knowledge
 from tools.sandbox.find import Unavailable
 from tools.sandbox.sandbox import Sandbox
@@ -183,7 +184,7 @@ async def open_house(
         rules = rules_of(settings)
         web = await build.web(rules) if part.works else ()
         coding, seen = build.coding(sandbox, files=files)
-        own = (search_documents(knowledge), coding)
+        own = (search_documents(knowledge), read_document(knowledge), coding)
         tools = {tool.name: tool for tool in (*own, *web)}
         agents = web_tools.with_tools(roster.build(), web)
         runs = Runs(records=records, log=log, queue=queue, durability=durability, steps=saver)

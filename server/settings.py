@@ -198,6 +198,7 @@ class Settings(FlatSettings, BaseSettings):
     policy: tuple[RuleSettings, ...] = Field(
         default=(
             RuleSettings(tool="search_documents", effect="allow"),
+            RuleSettings(tool="read_document", effect="allow"),
             RuleSettings(tool="run_python", effect="allow"),
         ),
         description="What agents may do (`[[policy]]` in the file); no match denies",
