@@ -250,7 +250,7 @@ async def open_house(
         slack = None
         if settings.has_slack and part.listens:
             # Not imported where it is not used: it is large.
-            from server.slack import opening
+            from server.slack import desk, opening
 
             slack = await stack.enter_async_context(
                 opening.opened(
@@ -263,6 +263,7 @@ async def open_house(
                     files=files,
                     audit=audit,
                     feedback=feedback,
+                    deciding=desk.desk(),
                 )
             )
         house = House(

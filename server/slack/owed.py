@@ -62,6 +62,8 @@ for _, id in ipairs(ready) do
     redis.call('ZADD', KEYS[1], digits(now + ARGV[3]), id)
     redis.call('HINCRBY', key, 'attempts', 1)
     redis.call('HINCRBY', key, 'token', 1)
+    redis.call('HSET', key, 'leased', '1')
+    redis.call('HDEL', key, 'hurried')
     found[#found + 1] = {id, redis.call('HGETALL', key)}
   end
 end
@@ -92,7 +94,32 @@ end
 if ARGV[3] == 'calm' then
   redis.call('HSET', KEYS[1], 'attempts', 0)
 end
-redis.call('ZADD', KEYS[2], digits(now + ARGV[4]), ARGV[1])
+local due = now + ARGV[4]
+if ARGV[3] ~= 'renew' then
+  redis.call('HDEL', KEYS[1], 'leased')
+  if redis.call('HDEL', KEYS[1], 'hurried') == 1 then
+    due = now
+  end
+end
+redis.call('ZADD', KEYS[2], digits(due), ARGV[1])
+return 1
+"""
+)
+
+
+# KEYS: item, due. ARGV: id. One that somebody has is due as soon as that one gives it back.
+_HURRY = (
+    _NOW
+    + """
+local due = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if not due then
+  return 0
+end
+if redis.call('HEXISTS', KEYS[1], 'leased') == 1 and tonumber(due) > now then
+  redis.call('HSET', KEYS[1], 'hurried', '1')
+else
+  redis.call('ZADD', KEYS[2], digits(now), ARGV[1])
+end
 return 1
 """
 )
@@ -129,6 +156,7 @@ class Owed:
         self._add = redis.register_script(_ADD)
         self._claim = redis.register_script(_CLAIM)
         self._move = redis.register_script(_MOVE)
+        self._hurry = redis.register_script(_HURRY)
 
     async def add(self, item_id: str, says: Mapping[str, Any], *, lane: str = "") -> bool:
         """Put it down; replies whether it is new. Of one ``lane`` only one is leased at a time."""
@@ -153,25 +181,24 @@ class Owed:
 
     async def renew(self, item: Item) -> None:
         """Keep it for another lease. Raises LostError."""
-        await self._moved(item, "keep", self.lease_seconds)
+        await self._moved(item, "renew", self.lease_seconds)
 
     async def write(self, item: Item, says: Mapping[str, Any]) -> None:
         """What it says from now on, and another lease. Raises LostError."""
         item.says = dict(says)
-        await self._moved(item, "keep", self.lease_seconds, says=item.says)
+        await self._moved(item, "renew", self.lease_seconds, says=item.says)
 
     async def again(self, item: Item, seconds: float, *, calm: bool = False) -> None:
         """Give it back, due again in a while. ``calm``: nothing went wrong. Raises LostError."""
-        await self._moved(item, "calm" if calm else "keep", seconds, says=item.says)
+        await self._moved(item, "calm" if calm else "again", seconds, says=item.says)
 
     async def end(self, item: Item) -> None:
         """It is done; its id stays known. Raises LostError."""
         await self._moved(item, "end", 0)
 
     async def hurry(self, item_id: str) -> None:
-        """Let something that waits be looked at now. One under way is looked at again when it
-        comes round."""
-        await self._redis.zadd(self._due, {item_id: 0}, xx=True, lt=True)
+        """Let something be looked at now, or where somebody does so, once more behind that."""
+        await self._hurry(keys=[self._item + item_id, self._due], args=[item_id])
 
     async def _moved(
         self, item: Item, what: str, seconds: float, *, says: Mapping[str, Any] | None = None
