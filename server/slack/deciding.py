@@ -137,7 +137,7 @@ class Deciding:
             words = modals.message_of(view).strip()
             if not words:
                 return {"response_action": "errors", "errors": {modals.MESSAGE: "Write something."}}
-            await self._decide(one, opened.reference, caller, choice, message=_kept(words))
+            await self._decide(one, opened.reference, caller, choice, message=storable(words))
         except _Told as told:
             return _notice(told.words)
         except (SlackError, RedisError, OSError) as error:
@@ -313,13 +313,6 @@ def _opened(reference: Reference, body: Mapping[str, Any]) -> Opened:
         channel=str(container.get("channel_id") or ""),
         ts=str(container.get("message_ts") or ""),
     )
-
-
-def _kept(words: str) -> str:
-    try:
-        return storable(words)
-    except ValueError:
-        raise _Told("What you wrote cannot be kept: half of a character is in it.") from None
 
 
 def _notice(words: str) -> Mapping[str, Any]:

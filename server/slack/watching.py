@@ -37,6 +37,7 @@ KEPT_SECONDS = 400 * 24 * 3600
 LOOK_SECONDS = 15.0
 """How long a change that nobody told of may stay unseen."""
 _CARD = "card"
+_SEEN = "approvals-seen"
 _PAGE = 500
 _AGAIN_SECONDS = 2.0
 # How far the clocks of Slack and Redis may be apart.
@@ -213,8 +214,11 @@ class Watcher:
 
     async def _watch(self, tenant: str) -> None:
         approvals = self._context.approvals
-        # Read first, so that what changes meanwhile is looked at twice rather than never.
-        after = await approvals.changes.last(tenant)
+        links = self._context.links
+        # What happened while nobody followed, as far as the queue still has it.
+        after = str((await links.get(_SEEN, tenant) or {}).get("after", ""))
+        if not await approvals.changes.knows(tenant, after):
+            after = await approvals.changes.last(tenant)
         offset = 0
         while True:
             found, _ = await approvals.list(tenant, _PENDING, limit=_PAGE, offset=offset)
@@ -228,6 +232,7 @@ class Watcher:
             for approval_id in dict.fromkeys(change.approval_id for change in batch):
                 await self._cards.owe(approval_id, tenant=tenant)
             self._tender.hurry()
+            await links.put(_SEEN, tenant, {"after": batch[-1].id})
 
 
 def tenants(context: SlackContext) -> Sequence[str]:
