@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
@@ -73,41 +72,6 @@ class KeySettings(BaseModel):
         default=(CallerRole.USER,),
         min_length=1,
         description='list of `"user"`, `"operator"` (repairs runs) and `"admin"` (may all)',
-    )
-
-
-class SandboxSettings(BaseModel):
-    """Where the coder's code runs (`[sandbox]`)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    strict: bool = Field(
-        default=False, description="run no code where anything that isolates it is missing"
-    )
-    kernels: int = Field(
-        default=8, ge=1, le=200, description="sessions awake at the same time, each a thread's"
-    )
-    warm: int = Field(
-        default=1,
-        ge=0,
-        le=50,
-        description="kernels kept ready, so that a cell starts at once",
-    )
-    idle_seconds: float = Field(
-        default=600.0,
-        gt=0,
-        description="a session that nobody used for so long is put to sleep: its files stay, its "
-        "variables go",
-    )
-    packages: tuple[str, ...] = Field(
-        default=(),
-        description="packages that code may import beside the usual ones, as pip names them; "
-        "`counterpoint sandbox install` installs all",
-    )
-    folder: Path | None = Field(
-        default=None,
-        description="where packages for code lie; absent: `sandbox-packages` in the data folder, "
-        "as root `/var/lib/counterpoint/sandbox-packages`, which the code's own user can enter",
     )
 
 

@@ -16,12 +16,12 @@ from pydantic_core import PydanticUndefined
 from server.file_section import FileSettings
 from server.limit_section import BudgetSettings
 from server.policy_section import RuleSettings
+from server.sandbox_section import SandboxSettings
 from server.sections import (
     GraphSettings,
     KeySettings,
     ModelSettings,
     RoleSettings,
-    SandboxSettings,
 )
 from server.settings import PREFIX, Settings
 from server.slack_section import SlackPersonSettings
@@ -46,7 +46,7 @@ _DEFAULT_TEXTS = {
     "slack_bot_token": "`SLACK_BOT_TOKEN`",
     "slack_signing_secret": "`SLACK_SIGNING_SECRET`",
     "slack_app_token": "`SLACK_APP_TOKEN`",
-    "policy": "`search_documents` and `run_python` allowed",
+    "policy": "`search_documents`, `read_document` and `run_python` allowed",
 }
 
 

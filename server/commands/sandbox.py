@@ -20,8 +20,9 @@ from server import sandboxing, settings
 from server.commands import options
 from tools.run_python import ending
 from tools.sandbox import guest_packages
-from tools.sandbox.abuse import ATTACKS, Finding, assault, assault_session
+from tools.sandbox.abuse import ATTACKS, Attack, Finding, assault, assault_session
 from tools.sandbox.find import Unavailable, python_to_equip
+from tools.sandbox.network_abuse import OUTWARD, session_attacks
 from tools.sandbox.sandbox import (
     Execution,
     Isolation,
@@ -107,11 +108,23 @@ async def _run(code: str, *, with_files: bool) -> tuple[Execution, dict[str, byt
 async def _check() -> tuple[Isolation, list[Finding]]:
     async with _opened() as (sandbox, limits):
         findings = []
-        for attack in ATTACKS:
+        isolation = sandbox.describe()
+        attacks, in_sessions = _attacks(isolation, asks=bool(_settings().sandbox.hosts))
+        for attack in attacks:
             findings.append(await assault(sandbox, attack, limits=limits))
+        for attack in in_sessions:
             held = await assault_session(sandbox, attack, limits=limits)
             findings.append(replace(held, name=f"{attack.name}, in a session"))
-        return sandbox.describe(), findings
+        return isolation, findings
+
+
+def _attacks(isolation: Isolation, *, asks: bool) -> tuple[tuple[Attack, ...], tuple[Attack, ...]]:
+    """Those for single runs and those for sessions."""
+    if isolation.kind == sandboxing.E2B:
+        # What is inside a virtual machine is its own affair; what comes out of it is ours.
+        outward = tuple(attack for attack in ATTACKS if attack.name in OUTWARD)
+        return outward, outward
+    return ATTACKS, session_attacks(ATTACKS, asks=asks)
 
 
 async def _install() -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server import sandboxing
-from server.sections import SandboxSettings
+from server.sandbox_section import SandboxSettings
 from server.settings import Settings
 from tools.sandbox.find import Unavailable
 from tools.sandbox.sandbox import MEBIBYTE, Guarantee, Isolation

@@ -1,7 +1,6 @@
 """What hostile code tries, and what must come of it: for `sandbox check` and for the tests.
 
-Each attack prints ``held`` only where it was really refused, so that an attack which breaks for
-another reason does not pass.
+Each prints ``held`` only where it was really refused; one that breaks otherwise does not pass.
 """
 
 from __future__ import annotations
@@ -52,7 +51,8 @@ async def assault_session(sandbox: Sandbox, attack: Attack, *, limits: Limits) -
         await session.close()
 
 
-def _held(execution: Execution, limits: Limits) -> bool:
+def held(execution: Execution, limits: Limits) -> bool:
+    """The rule of most attacks: the code itself says that it was refused."""
     return execution.outcome is Outcome.FINISHED and execution.stdout == "held\n"
 
 
@@ -110,7 +110,7 @@ try:
 except OSError:
     print("held")
 """,
-        holds=_held,
+        holds=held,
     ),
     Attack(
         name="memory bomb in one process",
@@ -190,7 +190,7 @@ for folder in (".", "/tmp", "/dev/shm"):
 else:
     print("held")
 """,
-        holds=_held,
+        holds=held,
     ),
     Attack(
         name="fill the disk with empty files",
@@ -217,7 +217,7 @@ for path in ("/x", "/usr/x", "/usr/lib/x", "/etc/x", "/dev/x", "/proc/sys/kernel
         pass
 print("held" if not passed else passed)
 """,
-        holds=_held,
+        holds=held,
     ),
     Attack(
         name="reach the network",
@@ -242,7 +242,7 @@ passed += [name for name in names if name != "lo"]
 a, b = socket.socketpair()
 print("held" if not passed else passed)
 """,
-        holds=_held,
+        holds=held,
     ),
     Attack(
         name="read the machine's files",
@@ -261,7 +261,7 @@ for path in paths:
         pass
 print("held" if not passed else passed)
 """,
-        holds=_held,
+        holds=held,
     ),
     Attack(
         name="see or end other processes",
@@ -274,15 +274,15 @@ except OSError:
     pass
 print("held" if len(pids) <= 3 and os.getppid() <= 2 else pids)
 """,
-        holds=_held,
+        holds=held,
     ),
     Attack(
         name="read the server's environment",
         code="""
 import glob, os
-own = {"HOME", "LANG", "LOGNAME", "PATH", "TMPDIR", "USER", "MALLOC_ARENA_MAX", "PWD",
-       "LD_LIBRARY_PATH", "IPYTHONDIR", "MPLBACKEND", "MPLCONFIGDIR", "OMP_NUM_THREADS",
-       "OPENBLAS_NUM_THREADS"}
+own = set('''HOME LANG LOGNAME PATH TMPDIR USER MALLOC_ARENA_MAX PWD LD_LIBRARY_PATH IPYTHONDIR
+MPLBACKEND MPLCONFIGDIR OMP_NUM_THREADS OPENBLAS_NUM_THREADS HTTP_PROXY HTTPS_PROXY
+http_proxy https_proxy SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE'''.split())
 passed = set(os.environ) - own
 for path in glob.glob("/proc/[0-9]*/environ"):
     try:
@@ -292,7 +292,7 @@ for path in glob.glob("/proc/[0-9]*/environ"):
     passed |= names - own
 print("held" if not passed else sorted(passed))
 """,
-        holds=_held,
+        holds=held,
     ),
     Attack(
         name="keep descriptors of the server",
@@ -309,7 +309,7 @@ except OSError:
     others = []
 print("held" if not open_ones and not others else (open_ones, others))
 """,
-        holds=_held,
+        holds=held,
     ),
     Attack(
         name="write into every descriptor",
@@ -354,7 +354,7 @@ for change in (os.setuid, os.setgid):
         pass
 print("held" if not wrong else wrong)
 """,
-        holds=_held,
+        holds=held,
     ),
     Attack(
         name="leave its namespaces",
@@ -372,7 +372,7 @@ number("fsopen", 430, 430, b"tmpfs", 0)
 number("pivot_root", 155, 41, b".", b".")
 """
         + _VERDICT,
-        holds=_held,
+        holds=held,
     ),
     Attack(
         name="reach the kernel's edges",
@@ -395,6 +395,6 @@ if not arm:
     number("x32 getpid", 0x40000000 | 39, 0)
 """
         + _VERDICT,
-        holds=_held,
+        holds=held,
     ),
 )

@@ -22,6 +22,8 @@ PACKAGES = "/opt/packages"
 # Room for what libraries reserve and never touch; what they hold is counted elsewhere.
 _ADDRESS_SPACE = 4096 * MEBIBYTE
 _RESERVE = 32 * MEBIBYTE
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+"""Where a guest that may ask hosts finds whom to trust."""
 AHEAD = ("numpy", "pandas", "matplotlib.pyplot")
 """What a kernel imports before anybody waits for it."""
 
@@ -43,17 +45,28 @@ def environment(interpreter: Interpreter) -> dict[str, str]:
     return values
 
 
-def kernel_environment(interpreter: Interpreter) -> dict[str, str]:
-    """What a kernel sees: caches stay out of the work folder, libraries start few threads."""
+def kernel_environment(interpreter: Interpreter, *, proxy: int | None = None) -> dict[str, str]:
+    """What a kernel sees: caches stay out of the work folder, libraries start few threads, and
+    where hosts may be asked, the port of their ``proxy``."""
     temporary = "/tmp"  # noqa: S108 - the sandbox's own
-    return environment(interpreter) | {
-        "HOME": temporary,
-        "IPYTHONDIR": f"{temporary}/.ipython",
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MPLCONFIGDIR": f"{temporary}/.matplotlib",
-        "OMP_NUM_THREADS": "2",
-        "OPENBLAS_NUM_THREADS": "2",
-    }
+    asking = {}
+    if proxy is not None:
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+        asking = dict.fromkeys(names, f"http://127.0.0.1:{proxy}")
+        trusting = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+        asking |= dict.fromkeys(trusting, CERTIFICATES)
+    return (
+        asking
+        | environment(interpreter)
+        | {
+            "HOME": temporary,
+            "IPYTHONDIR": f"{temporary}/.ipython",
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "MPLCONFIGDIR": f"{temporary}/.matplotlib",
+            "OMP_NUM_THREADS": "2",
+            "OPENBLAS_NUM_THREADS": "2",
+        }
+    )
 
 
 def _system_folders() -> list[str]:
@@ -88,6 +101,7 @@ def arguments(
     variables: Mapping[str, str],
     packages: Path | None,
     seccomp_fd: int | None,
+    certificates_fd: int | None,
     info_fd: int,
     block_fd: int,
 ) -> list[str]:
@@ -109,6 +123,8 @@ def arguments(
         tree += ["--size", str(size), "--tmpfs", folder]
     if packages is not None:
         tree += ["--ro-bind", str(packages), PACKAGES]
+    if certificates_fd is not None:
+        tree += ["--ro-bind-data", str(certificates_fd), CERTIFICATES]
     tree += ["--remount-ro", "/", "--chdir", WORK]
 
     named = ["--clearenv"]
@@ -137,9 +153,16 @@ def command(interpreter: Interpreter, *, program: str, limits: Limits) -> Sequen
 
 
 def kernel_command(
-    interpreter: Interpreter, *, program: str, limits: Limits, answers: int, packages: bool
+    interpreter: Interpreter,
+    *,
+    program: str,
+    limits: Limits,
+    answers: int,
+    door: int | None,
+    packages: bool,
 ) -> Sequence[str]:
-    """The kernel inside, which answers on the descriptor ``answers``."""
+    """The kernel inside, which answers on the descriptor ``answers`` and hands out on ``door``
+    what the proxy listens to."""
     python = (interpreter.inside, "-I", "-S", "-B", "-X", "utf8", "-c", program)
     # In the order of the kernel: core, file size, open files, processes, data, address space.
     values = (
@@ -152,7 +175,7 @@ def kernel_command(
         limits.memory_bytes + _ADDRESS_SPACE,
     )
     ahead = (PACKAGES, *AHEAD) if packages else ("",)
-    return (*python, str(answers), *map(str, values), *ahead)
+    return (*python, str(answers), *map(str, values), str(door or ""), *ahead)
 
 
 def packed(values: Sequence[str]) -> bytes:

@@ -136,6 +136,7 @@ class BubblewrapSandbox:
             watch=self._parts.watch,
             interpreter=self._parts.interpreter,
             packages=self._parts.packages,
+            hosts=self._parts.egress.patterns if self._parts.egress is not None else (),
         )
 
     async def close(self) -> None:

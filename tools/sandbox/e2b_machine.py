@@ -112,6 +112,25 @@ async def start(access: Access, *, life: float, hosts: tuple[str, ...]) -> Machi
         raise told(error, access) from None
 
 
+async def check(access: Access) -> None:
+    """Ask E2B for something that costs nothing.
+
+    Raises:
+        SandboxError: it cannot be reached, or refuses the key.
+    """
+    try:
+        await Machine.list(
+            limit=1,
+            api_key=access.key.get_secret_value(),
+            domain=access.domain,
+            api_url=access.api_url,
+            request_timeout=access.seconds,
+            retries=0,
+        ).next_items()
+    except TROUBLES as error:
+        raise told(error, access) from None
+
+
 def is_gone(error: Exception) -> bool:
     """Whether it says for certain that the machine is no more."""
     return isinstance(error, SandboxNotRunningException)

@@ -20,8 +20,6 @@ from tools.sandbox.sandbox import (
     checked_files,
 )
 
-KIND = "e2b"
-
 
 class E2BSandbox:
     """Runs code in virtual machines of E2B's.
@@ -50,6 +48,10 @@ class E2BSandbox:
         self._sessions: set[E2BSession] = set()
         self._single: set[E2BSession] = set()
         self._closed = False
+
+    async def check(self) -> None:
+        """Whether E2B would serve us; costs nothing. Raises SandboxError."""
+        await e2b_machine.check(self._access)
 
     async def create(self, *, files: Mapping[str, bytes] | None = None) -> Session:
         contents = checked_files(files, limit=self._limits.disk_bytes // 2)
@@ -95,7 +97,7 @@ class E2BSandbox:
             "python": f"that of template {self._access.template}",
         }
         return Isolation(
-            kind=KIND,
+            kind="e2b",
             guarantees=tuple(
                 Guarantee(name=name, holds=True, detail=detail) for name, detail in details.items()
             ),

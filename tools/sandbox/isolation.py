@@ -26,6 +26,15 @@ def _memory(limits: Limits, *, cgroup: bool, watch: bool) -> Guarantee:
     return Guarantee(name="memory budget", holds=cgroup or watch, detail=detail)
 
 
+def _network(hosts: tuple[str, ...]) -> str:
+    if not hosts:
+        return "cut off: a namespace of its own"
+    return (
+        f"cut off: a namespace of its own; a proxy outside asks {', '.join(hosts)} for sessions, "
+        "over HTTP and HTTPS"
+    )
+
+
 def describe(
     *,
     limits: Limits,
@@ -35,6 +44,7 @@ def describe(
     watch: bool,
     interpreter: Interpreter,
     packages: Path | None,
+    hosts: tuple[str, ...] = (),
 ) -> Isolation:
     """The list that ``sandbox check``, doctor and the log show."""
     user = "the server's own, unprivileged" if dropped is None else f"dropped to {dropped}"
@@ -44,7 +54,7 @@ def describe(
         kind="bubblewrap",
         guarantees=(
             Guarantee(name="user", holds=True, detail=f"{user}; no capabilities"),
-            Guarantee(name="network", holds=True, detail="cut off: a namespace of its own"),
+            Guarantee(name="network", holds=True, detail=_network(hosts)),
             Guarantee(
                 name="files",
                 holds=True,

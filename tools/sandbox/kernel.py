@@ -2,8 +2,9 @@
 
 It is read as text and given to the sandbox's own interpreter, so it may use the standard library
 alone and nothing newer than Python 3.9; IPython runs the cells where the packages have it. Its
-arguments: the descriptor to answer on, six limits, the packages' folder ("" for none), then what
-to import ahead. Requests come on stdin, which the cells never see. `frames.py` has the other end.
+arguments: the descriptor to answer on, six limits, the one to hand out a proxy's socket on ("" for
+none), the packages' folder ("" for none), then what to import ahead. Requests come on stdin, which
+the cells never see. `frames.py` has the other end.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ TEXT_LIMIT = 64 * 1024
 ERROR_LIMIT = 8 * 1024
 RESERVE = 32 * 1024 * 1024
 END_SECONDS = 10.0
+PROXY_PORT = 3128
 LIMITS = {
     "text/plain": TEXT_LIMIT,
     "text/html": 512 * 1024,
@@ -49,7 +51,6 @@ _LIMITED = (
     resource.RLIMIT_DATA,
     resource.RLIMIT_AS,
 )
-
 
 Show = Callable[[str, "dict[str, Any]"], None]
 
@@ -307,8 +308,7 @@ class Kernel:
                 self._turn_deaf()
                 self._grant(RESERVE)
                 if os.getpid() != self._own:
-                    # A fork of the cell's that came back here.
-                    os._exit(0)
+                    os._exit(0)  # a fork of the cell's that came back here
         except BaseException as error:  # noqa: BLE001 - it may come between any two lines of ours
             if not isinstance(error, KeyboardInterrupt):
                 end = {"ok": False, "exit": 1, "text": f"{type(error).__name__}\n"}
@@ -341,14 +341,12 @@ class Kernel:
             try:
                 os.kill(-1, signal.SIGKILL)
             except OSError:
-                # Nobody is left to be killed, nor waits for its parent: the dead count as well.
-                return
+                return  # nobody is left; the dead count as long as nobody has buried them
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             if time.monotonic() > until:
-                # Something starts them faster than they end; with this process it ends as well.
-                os._exit(1)
+                os._exit(1)  # what starts them faster than they end, ends with this process
             time.sleep(pause)
             pause = min(2 * pause, 0.01)
 
@@ -373,12 +371,24 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value, value))
 
 
+def hand_out(door: int) -> None:
+    """Give the server a socket that listens here: what connects to it is served outside."""
+    import socket
+
+    with socket.socket(fileno=door) as channel, socket.socket() as listener:
+        listener.bind(("127.0.0.1", PROXY_PORT))
+        listener.listen(128)
+        socket.send_fds(channel, [b"L"], [listener.fileno()])
+
+
 def main() -> None:
     wire = Wire(int(sys.argv[1]))
     os.nice(5)  # the server's own work goes first
     for kind, value in zip(_LIMITED, sys.argv[2:8]):  # noqa: B905 - Python 3.9 has no strict
         _limit(kind, int(value))
-    packages, ahead = sys.argv[8], sys.argv[9:]
+    if sys.argv[8]:
+        hand_out(int(sys.argv[8]))
+    packages, ahead = sys.argv[9], sys.argv[10:]
     sys.argv = [""]
     for stream in (sys.stdout, sys.stderr):
         assert isinstance(stream, io.TextIOWrapper)

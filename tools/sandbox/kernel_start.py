@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Callable
 
-from tools.sandbox import arguments, memory
+from tools.sandbox import arguments, egress, memory
 from tools.sandbox.launch import Descriptors, Parts, Wanted, launch
 from tools.sandbox.live_kernel import LiveKernel
 from tools.sandbox.sandbox import Limits, SandboxError
@@ -27,14 +28,20 @@ async def start(
         SandboxError: it could not be started.
     """
     try:
-        kernel = await _launched(parts, limits=limits, user=user, group=group, freed=freed)
+        kernel, channel = await _launched(parts, limits=limits, user=user, group=group, freed=freed)
     except BaseException:
         if group is not None:
             await asyncio.shield(group.close())
         freed()
         raise
     try:
-        await kernel.ready()
+        try:
+            await kernel.ready()
+            if parts.egress is not None and channel is not None:
+                kernel.open_door(egress.received(channel), parts.egress)
+        finally:
+            if channel is not None:
+                channel.close()
     except BaseException:
         await asyncio.shield(kernel.end())
         if kernel.work is not None:
@@ -50,24 +57,32 @@ async def _launched(
     user: int | None,
     group: memory.ControlGroup | None,
     freed: Callable[[], None],
-) -> LiveKernel:
+) -> tuple[LiveKernel, socket.socket | None]:
+    """The kernel, and where it hands out what its proxy listens to."""
+    asks = parts.egress is not None
     with Descriptors() as ours:
         requests_read, requests = ours.pipe()
         out, out_write = ours.pipe()
         err, err_write = ours.pipe()
         answers, answers_write = ours.pipe()
+        channel, door = ours.sockets() if asks else (None, None)
         wanted = Wanted(
             command=arguments.kernel_command(
                 parts.interpreter,
                 program=parts.kernel,
                 limits=limits,
                 answers=answers_write,
+                door=door,
                 packages=parts.packages is not None,
             ),
-            variables=arguments.kernel_environment(parts.interpreter),
+            variables=arguments.kernel_environment(
+                parts.interpreter, proxy=egress.PORT if asks else None
+            ),
             streams=(requests_read, out_write, err_write),
-            kept=(answers_write,),
+            kept=(answers_write,) if door is None else (answers_write, door),
             packages=parts.packages,
+            certificates=parts.egress.certificates if parts.egress is not None else b"",
+            tcp=asks,
         )
         try:
             tree = await launch(parts, wanted, limits=limits, user=user, group=group)
@@ -79,7 +94,9 @@ async def _launched(
                     raise SandboxError(words.splitlines()[-1]) from error
             raise
         ours.release(requests, out, err, answers)
-    return LiveKernel(
+        if channel is not None:
+            ours.release(channel)
+    kernel = LiveKernel(
         tree,
         limits=limits,
         group=group,
@@ -88,3 +105,4 @@ async def _launched(
         streams=(out, err, answers),
         freed=freed,
     )
+    return kernel, None if channel is None else socket.socket(fileno=channel)

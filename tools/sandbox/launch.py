@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import signal
+import socket
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.sandbox import arguments, memory
+from tools.sandbox.egress import Egress
 from tools.sandbox.interpreter import Interpreter
 from tools.sandbox.sandbox import Limits, SandboxError
 
@@ -30,7 +32,8 @@ class Parts:
     """What an execution is started with, found once when the sandbox opens.
 
     ``program`` and ``kernel`` are the texts of what runs inside: once, or for a session.
-    ``packages`` is the guest's own folder of packages. ``users`` has one id to drop to for each
+    ``packages`` is the guest's own folder of packages; ``egress`` says which hosts its sessions may
+    ask, with a filter of their own. ``users`` has one id to drop to for each
     tree at a time; empty when the server itself runs as an ordinary user, whose id is kept.
     """
 
@@ -40,6 +43,8 @@ class Parts:
     kernel: str
     packages: Path | None
     seccomp: bytes | None
+    seccomp_tcp: bytes | None
+    egress: Egress | None
     users: tuple[int, ...]
     groups: memory.ControlGroups | None
     watch: bool
@@ -51,7 +56,8 @@ class Wanted:
 
     ``streams`` are our descriptors for its stdin, stdout and stderr, pipes where there are none;
     ``kept`` are descriptors of ours that it keeps under their numbers. ``packages`` is a folder to
-    mount for it.
+    mount for it, ``certificates`` a file of those whom it trusts; ``tcp`` lets it make such
+    sockets, which lead nowhere but to its own loopback.
     """
 
     command: Sequence[str]
@@ -59,6 +65,8 @@ class Wanted:
     streams: tuple[int, int, int] | None = None
     kept: tuple[int, ...] = ()
     packages: Path | None = None
+    certificates: bytes = b""
+    tcp: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +95,13 @@ class Descriptors:
         ends = os.pipe()
         self._open.update(ends)
         return ends
+
+    def sockets(self) -> tuple[int, int]:
+        """Two ends of one, of which the second is to be handed over."""
+        ends = socket.socketpair()
+        numbers = (ends[0].detach(), ends[1].detach())
+        self._open.update(numbers)
+        return numbers
 
     def memory_file(self, content: bytes) -> int:
         descriptor = os.memfd_create("sandbox", os.MFD_CLOEXEC)
@@ -122,15 +137,21 @@ async def launch(
         block_read, block_write = ours.pipe()
         theirs = [info_write, block_read, *wanted.kept]
         seccomp_fd = None
-        if parts.seccomp is not None:
-            seccomp_fd = ours.memory_file(parts.seccomp)
+        calls = parts.seccomp_tcp if wanted.tcp else parts.seccomp
+        if calls is not None:
+            seccomp_fd = ours.memory_file(calls)
             theirs.append(seccomp_fd)
+        certificates_fd = None
+        if wanted.certificates:
+            certificates_fd = ours.memory_file(wanted.certificates)
+            theirs.append(certificates_fd)
         options = arguments.arguments(
             parts.interpreter,
             limits=limits,
             variables=wanted.variables,
             packages=wanted.packages,
             seccomp_fd=seccomp_fd,
+            certificates_fd=certificates_fd,
             info_fd=info_write,
             block_fd=block_read,
         )

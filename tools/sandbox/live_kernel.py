@@ -8,11 +8,14 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tools.sandbox import arguments, frames, memory, pipes, trees
+from tools.sandbox.egress import Egress
 from tools.sandbox.launch import Launched, emptied
 from tools.sandbox.pipes import Capture, Tap
 from tools.sandbox.sandbox import (
@@ -25,6 +28,9 @@ from tools.sandbox.sandbox import (
     Variables,
 )
 from tools.sandbox.work_folder import WorkFolder
+
+if TYPE_CHECKING:
+    from tools.sandbox.proxy import Door
 
 READY_SECONDS = 60.0
 GRACE_SECONDS = 2.0
@@ -86,14 +92,15 @@ class LiveKernel:
         self._watching: asyncio.Task[None] | None = None
         self._first_words = Capture(2048)
         self._main: int | None = None
+        self._door: Door | None = None
         self.work: WorkFolder | None = None
         self.dead = False
         self.name = ""
         self.cells = 0
         os.set_blocking(requests, False)
         out, err, answers = streams
-        self._out = Tap(out, feed=self._hear_out, ended=_nothing)
-        self._err = Tap(err, feed=self._hear_err, ended=_nothing)
+        self._out = Tap(out, feed=self._hear_out, ended=lambda: None)
+        self._err = Tap(err, feed=self._hear_err, ended=lambda: None)
         self._answers = Tap(answers, feed=self._hear, ended=self._fall_silent)
         self._burial = asyncio.create_task(self._bury(), name="kernel's end")
 
@@ -113,6 +120,15 @@ class LiveKernel:
             raise SandboxError(f"the kernel was not ready within {READY_SECONDS:.0f} s") from None
         except OSError as error:
             raise SandboxError(f"the kernel's folder cannot be reached: {error}") from error
+
+    def open_door(self, listener: socket.socket, egress: Egress) -> None:
+        """Serve what connects to the guest's proxy until the end."""
+        if self.dead:
+            listener.close()
+        else:
+            from tools.sandbox.proxy import Door  # late: nobody else needs an HTTP client's parts
+
+            self._door = Door(listener, egress)
 
     async def run(self, code: bytes, *, seconds: float, listener: Listener | None) -> Execution:
         """Run a cell; whatever becomes of it is its result.
@@ -335,6 +351,8 @@ class LiveKernel:
             self._writing[1].set_result("the kernel has ended")
         if self._cell is not None:
             self._cell.ended.set()
+        if self._door is not None:
+            await self._door.close()
         if self._group is not None:
             await self._group.close()
         self._freed()
@@ -380,7 +398,3 @@ def _keep(cell: _Cell, body: bytes) -> None:
     cell.outputs.append(shown)
     cell.outputs_bytes += size
     cell.listener.output(shown)
-
-
-def _nothing() -> None:
-    pass

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_AND = 0x54
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X32 = 0x40000000
@@ -97,7 +98,9 @@ _IOCTL = (16, 29)
 # CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
 _NAMESPACES = 0x80 | 0x20000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000
 _NAMESPACES |= 0x40000000
-_AF_UNIX = 1
+_AF_UNIX, _AF_INET = 1, 2
+_SOCK_STREAM, _SOCK_KIND = 1, 0xF
+_IPPROTO_TCP = 6
 _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: typing into somebody's terminal
 
 
@@ -110,7 +113,22 @@ def _step(code: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:
     return struct.pack("=HBBI", code, yes, no, value)
 
 
-def _steps(machine: str) -> Iterator[bytes]:
+def _tcp(number: int) -> Iterator[bytes]:
+    """Allows ``socket`` for TCP over IPv4; whatever else it is asked for goes on."""
+    yield _step(_JUMP_EQUAL, number, no=10)
+    yield _step(_LOAD, _ARGUMENTS)
+    yield _step(_JUMP_EQUAL, _AF_INET, no=7)
+    yield _step(_LOAD, _ARGUMENTS + 8)
+    yield _step(_AND, _SOCK_KIND)
+    yield _step(_JUMP_EQUAL, _SOCK_STREAM, no=4)
+    yield _step(_LOAD, _ARGUMENTS + 16)
+    yield _step(_JUMP_EQUAL, 0, yes=1)
+    yield _step(_JUMP_EQUAL, _IPPROTO_TCP, no=1)
+    yield _step(_RETURN, _ALLOW)
+    yield _step(_LOAD, _NUMBER)
+
+
+def _steps(machine: str, *, tcp: bool) -> Iterator[bytes]:
     column = _COLUMN[machine]
     refuse = _step(_RETURN, _ERRNO | errno.EPERM)
     allow = _step(_RETURN, _ALLOW)
@@ -136,6 +154,8 @@ def _steps(machine: str) -> Iterator[bytes]:
     yield refuse
     yield allow
 
+    if tcp:
+        yield from _tcp(_SOCKET[column])
     for call in (_SOCKET, _SOCKETPAIR):
         yield _step(_JUMP_EQUAL, call[column], no=4)
         yield _step(_LOAD, _ARGUMENTS)
@@ -153,10 +173,11 @@ def _steps(machine: str) -> Iterator[bytes]:
     yield allow
 
 
-def filter_program(machine: str) -> bytes:
-    """The filter for ``platform.machine()``, as bubblewrap's ``--seccomp`` reads it.
+def filter_program(machine: str, *, tcp: bool = False) -> bytes:
+    """The filter for ``platform.machine()``, as bubblewrap's ``--seccomp`` reads it; with ``tcp``
+    it allows sockets of that one kind.
 
     Raises:
         KeyError: no table for this machine; ask ``supported`` first.
     """
-    return b"".join(_steps(machine))
+    return b"".join(_steps(machine, tcp=tcp))

@@ -79,6 +79,7 @@ class Double:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.add_routes(
             [
+                web.get("/v2/sandboxes", self.listed),
                 web.post("/v2/sandboxes", self.create),
                 web.delete("/sandboxes/{id}", self.kill),
                 web.post("/sandboxes/{id}/timeout", self.prolong),
@@ -102,6 +103,9 @@ class Double:
             return None
         message = f"refused, key {key}"
         return web.json_response({"code": status, "message": message}, status=status)
+
+    async def listed(self, request: web.Request) -> web.StreamResponse:
+        return self._refused(request) or web.json_response([])
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         if refused := self._refused(request):

@@ -17,9 +17,15 @@ REFUSED = ERRNO | errno.EPERM
 ABSENT = ERRNO | errno.ENOSYS
 
 
-def _verdict(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
+def _verdict(
+    machine: str,
+    number: int,
+    *arguments: int,
+    architecture: int | None = None,
+    tcp: bool = False,
+) -> int:
     """What the kernel would answer to this call."""
-    program = seccomp.filter_program(machine)
+    program = seccomp.filter_program(machine, tcp=tcp)
     padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
     data = struct.pack(
         "=IIQ6Q", number, MACHINES[machine] if architecture is None else architecture, 0, *padded
@@ -37,6 +43,8 @@ def _verdict(machine: str, number: int, *arguments: int, architecture: int | Non
                 at += yes if register >= value else no
             case 0x45:
                 at += yes if register & value else no
+            case 0x54:
+                register &= value
             case 0x06:
                 return int(value)
             case _:
@@ -48,8 +56,26 @@ def _verdict(machine: str, number: int, *arguments: int, architecture: int | Non
     [("x86_64", 101), ("x86_64", 165), ("x86_64", 272), ("aarch64", 117), ("aarch64", 40)],
     ids=["ptrace", "mount", "unshare", "ptrace on arm", "mount on arm"],
 )
-def test_a_dangerous_call_is_refused(machine: str, number: int) -> None:
-    assert _verdict(machine, number) == REFUSED
+@pytest.mark.parametrize("tcp", [False, True])
+def test_a_dangerous_call_is_refused(machine: str, number: int, *, tcp: bool) -> None:
+    assert _verdict(machine, number, tcp=tcp) == REFUSED
+
+
+@pytest.mark.parametrize(("machine", "call"), [("x86_64", 41), ("aarch64", 198)])
+@given(
+    family=st.integers(0, 50),
+    kind=st.integers(0, 2**12 - 1),
+    protocol=st.sampled_from([0, 1, 6, 17, 132, 262]),
+    tcp=st.booleans(),
+)
+def test_a_socket_is_a_local_one_or_where_hosts_are_open_one_of_tcp(
+    machine: str, call: int, family: int, kind: int, protocol: int, *, tcp: bool
+) -> None:
+    is_tcp = (family, kind & 0xF) == (2, 1) and protocol in {0, 6}
+    expected = ALLOW if family == 1 or (tcp and is_tcp) else REFUSED
+    assert _verdict(machine, call, family, kind, protocol, tcp=tcp) == expected
+    pair = ALLOW if family == 1 else REFUSED
+    assert _verdict(machine, call + (12 if call == 41 else 1), family, kind, tcp=tcp) == pair
 
 
 @pytest.mark.parametrize(("machine", "clone"), [("x86_64", 56), ("aarch64", 220)])
