@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
-from collections.abc import Sequence
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from server.artifacts.naming import BYTES
 from server.artifacts.store import Kept, Origin, ThreadFiles
 from server.errors import Invalid
+from server.runs.record import NotDurableError, RunRecord
 from tools.artifacts import ArtifactError
 
 
@@ -54,6 +57,37 @@ async def attach(
         kept.append(put)
     new = [one.artifact_id for one in kept if one.artifact_id not in before]
     return Attached(kept=kept, new=new)
+
+
+async def with_files(
+    files: ThreadFiles,
+    given: Sequence[Attachment],
+    *,
+    tenant: str,
+    thread_id: str | None,
+    create: Callable[[Sequence[str], str | None], Awaitable[RunRecord]],
+) -> RunRecord:
+    """Start a run on a thread that has the files; where it cannot be started, none is kept.
+
+    ``create`` is given the files' names as they are kept, and the thread. Raises as it does, and
+    Invalid.
+    """
+    if not given:
+        return await create([], thread_id)
+    place = thread_id or str(uuid.uuid4())
+    done = await attach(files, given, tenant=tenant, thread_id=place)
+    try:
+        record = await create([one.name for one in done.kept], place)
+    except NotDurableError:
+        # It goes on.
+        raise
+    except BaseException:
+        await asyncio.shield(detach(files, done.new, tenant=tenant))
+        raise
+    if record.thread_id != place:
+        # The same request came before, and has its files.
+        await detach(files, done.new, tenant=tenant)
+    return record
 
 
 async def detach(files: ThreadFiles, ids: Sequence[str], *, tenant: str) -> None:

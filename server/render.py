@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from graphs import events
+from server.wire import sections
 from server.wire.progress_text import progress_line, short
 
 WIDTH = 88
@@ -21,6 +22,15 @@ def answer(finished: events.RunFinished) -> Iterator[str]:
     """The answer, its sources, and what it took, as lines."""
     yield ""
     yield from printable(finished.answer).splitlines() or ["(no answer)"]
+    if program := sections.program(finished.cells):
+        yield ""
+        yield "Code"
+        yield from (f"    {line}" for line in printable(program).splitlines())
+    if finished.artifacts:
+        yield ""
+        yield "Files"
+        for one in finished.artifacts:
+            yield f"    {printable(one.name)} ({sections.size(one.bytes)}, {one.media_type})"
     if finished.sources:
         yield ""
         yield "Sources"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated, Any, cast
@@ -14,12 +15,13 @@ from starlette.responses import JSONResponse, Response
 
 from graphs import events
 from server.approvals.record import ApprovalStatus
+from server.attaching import with_files
 from server.auth import CallerDep
 from server.errors import Invalid, NotFound, RunFault
 from server.runs.asked import of_messages
 from server.runs.records import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
-from server.wire import shapes, sse, waiting
+from server.wire import attachments, shapes, sse, waiting
 from server.wire.chat import COLLECTION, ChatRequest, Completion, model_object
 from server.wire.messages import plain
 from server.wire.shapes import told
@@ -82,13 +84,24 @@ async def chat_completions(
         param, why = refused
         raise Invalid(f"{param}: {why}", param=param, code="unsupported_parameter")
     agent = _agent(asked.model, house)
-    wanted = of_messages(
-        plain(asked.messages),
-        agent=agent,
-        collection=asked.collection or collection or house.settings.collection,
-    )
-    record = await house.runs.create(
-        replace(wanted, user=caller.name, roles=sorted(caller.roles)), tenant=caller.tenant
+    found = attachments.taken(asked.messages, limit=house.settings.file_limits().file_bytes)
+
+    async def create(names: Sequence[str], thread_id: str | None) -> RunRecord:
+        wanted = of_messages(
+            plain(found.messages(names)),
+            agent=agent,
+            collection=asked.collection or collection or house.settings.collection,
+        )
+        return await house.runs.create(
+            replace(wanted, user=caller.name, roles=sorted(caller.roles)),
+            tenant=caller.tenant,
+            thread_id=thread_id,
+        )
+
+    # Checked before anything is kept.
+    plain(found.messages())
+    record = await with_files(
+        house.files, found.files, tenant=caller.tenant, thread_id=None, create=create
     )
     completion = Completion(
         run_id=record.run_id,
@@ -96,6 +109,7 @@ async def chat_completions(
         model=asked.model,
         created=int(record.created_at.timestamp()) if record.created_at else 0,
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
+        base=str(request.base_url).rstrip("/"),
     )
 
     async def cancel() -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from starlette.responses import JSONResponse, Response
 
+from server.attaching import with_files
 from server.auth import CallerDep
 from server.errors import Invalid
 from server.routes.run_ends import result, values
 from server.routes.run_resumes import answer_key, answered, taken_over, waiting_run
-from server.runs.asked import Asked
+from server.runs.asked import TEAM, Asked
 from server.runs.record import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
 from server.webhooks import checking
-from server.wire import queries, run_object, run_request, sse
+from server.wire import attachments, queries, run_object, run_request, sse
+from server.wire.attachments import Taken
 from server.wire.chat import COLLECTION
 from server.wire.rendering import Wish
 from server.wire.rendering_ids import BEGINNING, Position
@@ -37,6 +39,10 @@ CollectionHeader = Annotated[
 ]
 
 
+def _with_messages(request: RunRequest, messages: Sequence[Any]) -> RunRequest:
+    return request.model_copy(update={"input": {**request.input, "messages": list(messages)}})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Desk:
     """One request at the server: who asks whom, and how its answers are sent."""
@@ -50,6 +56,7 @@ class Desk:
 
     async def check(self, request: RunRequest, *, thread_id: UUID | None) -> Asked:
         """What a request comes to; raises as ``start`` does for one that is wrong in itself."""
+        request, _ = await self._taken(request)
         request.checked(thread_id=str(thread_id) if thread_id else None)
         checking.check(request.webhook, self.house.settings)
         assistant = await self.house.assistants.resolve(
@@ -74,6 +81,7 @@ class Desk:
 
         Raises what the house raises, and Invalid or BadRequest for what does not go together.
         """
+        request, files = await self._taken(request)
         asked = await self.check(request, thread_id=thread_id)
         key = self.idempotency_key
         waiting = await waiting_run(self.house, thread_id, tenant=self.caller.tenant)
@@ -81,17 +89,49 @@ class Desk:
             asked = await answered(self.house, asked, waiting=waiting, caller=self.caller)
             # Who says the same once more, as a double click does, is given the same run.
             key = answer_key(asked)
-        record = await self.house.runs.create(
-            asked,
+
+        async def create(names: Sequence[str], place: str | None) -> RunRecord:
+            wanted = asked
+            if files is not None:
+                named = _with_messages(request, files.messages(names))
+                again = await self.check(named, thread_id=thread_id)
+                wanted = replace(asked, input=again.input, kwargs=again.kwargs)
+            return await self.house.runs.create(
+                wanted,
+                tenant=self.caller.tenant,
+                thread_id=place,
+                idempotency_key=f"{key}:{part}" if key and part is not None else key,
+                create_thread=thread_id is None or request.if_not_exists == "create",
+                after_seconds=request.after_seconds,
+            )
+
+        record = await with_files(
+            self.house.files,
+            files.files if files is not None else (),
             tenant=self.caller.tenant,
             thread_id=str(thread_id) if thread_id else None,
-            idempotency_key=f"{key}:{part}" if key and part is not None else key,
-            create_thread=thread_id is None or request.if_not_exists == "create",
-            after_seconds=request.after_seconds,
+            create=create,
         )
         if waiting is not None:
             await taken_over(self.house, record, waiting=waiting, caller=self.caller)
         return record
+
+    async def _taken(self, request: RunRequest) -> tuple[RunRequest, Taken | None]:
+        """The request without the files in its messages, and those; None where it has none, or
+        goes to a graph that reads its own input. Raises Invalid and what the assistants raise.
+        """
+        messages = request.input.get("messages") if isinstance(request.input, Mapping) else None
+        listed = messages if isinstance(messages, list) else [messages]
+        limit = self.house.settings.file_limits().file_bytes
+        files = attachments.taken(listed, where="input.messages", limit=limit)
+        if not files.files:
+            return request, None
+        assistant = await self.house.assistants.resolve(
+            request.assistant_id, tenant=self.caller.tenant
+        )
+        if assistant.graph_id != TEAM:
+            return request, None
+        return _with_messages(request, files.messages()), files
 
     async def run(self, run_id: UUID, *, thread_id: UUID | None) -> RunRecord:
         """The caller's run, if it belongs to the thread. Raises RunNotFoundError."""

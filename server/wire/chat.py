@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from graphs import events
 from server.errors import openai_error, run_status
-from server.wire.messages import SOURCES
+from server.wire import sections
+from server.wire.files import path_of
 from server.wire.progress_text import parsed, progress_line, short
+from server.wire.sections import SOURCES
 
 COLLECTION = r"^[A-Za-z0-9_.-]{1,64}$"
 SOURCE_TEXT = 160
@@ -67,13 +69,14 @@ def model_object(name: str, *, created: int) -> dict[str, Any]:
 
 @dataclass(kw_only=True)
 class Completion:
-    """One run on this wire; told its events in order."""
+    """One run on this wire; told its events in order. ``base`` begins links to files."""
 
     run_id: str
     thread_id: str
     model: str
     created: int
     include_usage: bool = False
+    base: str = ""
     _progress: list[str] = field(default_factory=list)
 
     def opening(self) -> Chunk:
@@ -91,7 +94,7 @@ class Completion:
 
     def ending(self, finished: events.RunFinished) -> list[Chunk]:
         """The answer in pieces, its sources, why it ended, and what it took if that was asked."""
-        text = finished.answer + source_list(finished)
+        text = self._text(finished)
         chunks = [self._chunk({"content": piece}) for piece in pieces(text)]
         noted = cited(finished)
         last = self._chunk(
@@ -115,7 +118,7 @@ class Completion:
         """The whole completion at once."""
         message = {
             "role": "assistant",
-            "content": finished.answer + source_list(finished),
+            "content": self._text(finished),
             "refusal": None,
             "annotations": cited(finished),
             "reasoning_content": "".join(line + "\n" for line in self._progress),
@@ -129,6 +132,13 @@ class Completion:
             "usage": usage(finished),
             "counterpoint": self._more(finished),
         }
+
+    def _text(self, finished: events.RunFinished) -> str:
+        """The answer, and what people are shown under it."""
+        # Citations count characters of the answer as it is.
+        base = "" if finished.citations else self.base
+        answer = sections.absolute(finished.answer, base=base)
+        return answer + sections.under(finished, base=self.base) + source_list(finished)
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
@@ -149,6 +159,11 @@ class Completion:
             "stop_reason": finished.stop_reason,
             "sources": [source.model_dump(mode="json") for source in finished.sources],
             "citations": [one.model_dump(mode="json") for one in finished.citations],
+            "artifacts": [
+                {**one.model_dump(mode="json"), "url": f"{self.base}{path_of(one.id)}"}
+                for one in finished.artifacts
+            ],
+            "cells": [one.model_dump(mode="json") for one in finished.cells],
             "usage": finished.usage.model_dump(mode="json"),
         }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote
 
 from typing_extensions import TypedDict
@@ -86,17 +84,3 @@ def unchanged(kept: Kept, asked: str | None) -> bool:
     """Whether an `If-None-Match` has the content already."""
     tags = {one.strip().removeprefix("W/") for one in (asked or "").split(",")}
     return "*" in tags or etag(kept) in tags
-
-
-def listed(artifacts: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Artifacts of an answer, with where each is fetched."""
-    return [
-        {
-            "id": one["id"],
-            "name": one["name"],
-            "media_type": one["media_type"],
-            "bytes": one["bytes"],
-            "url": path_of(str(one["id"])),
-        }
-        for one in artifacts
-    ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from server.errors import Invalid
+from server.wire import sections
 
 Message = dict[str, str]
 
@@ -21,8 +21,6 @@ ROLES = {
 }
 _TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 LONGEST_ID = 200
-SOURCES = "\n\nSources:\n"
-_OWN_SOURCES = re.compile(r"\n\nSources:\n(?:\[\d+\] [^\n]*(?:\n|\Z))+\Z")
 
 
 def plain(messages: Sequence[Any], *, where: str = "messages") -> list[Message]:
@@ -58,8 +56,8 @@ def _plain(message: Any, *, field: str) -> Message | None:
         case "tool":
             return {"role": "user", "content": f"A tool gave this result:\n{text}", **named}
         case "assistant":
-            # The list of sources that we put under an answer is no part of the conversation.
-            return {"role": role, "content": _OWN_SOURCES.sub("", text), **named}
+            # What we put under an answer is no part of the conversation.
+            return {"role": role, "content": sections.without(text), **named}
         case _:
             return {"role": role, "content": text, **named}
 
@@ -81,8 +79,8 @@ def _part(part: Any, *, field: str) -> str:
         return storable(text)
     named = storable(kind)[:50] if isinstance(kind, str) else "such"
     raise Invalid(
-        f"{field}: {named} parts are not read here; send text, "
-        "or add the file with POST /documents and ask about it",
+        f"{field}: {named} parts are not read here; send text, or a file of a user's as a `file` "
+        "part; what is to be searched goes to POST /documents",
         param=field,
     )
 
