@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import zipfile
+from collections.abc import Callable
 from email.message import EmailMessage
 from typing import Any
 
@@ -80,15 +81,18 @@ PAGE = """<!doctype html><html><head><title>Handbook - Acme</title><style>p{}</s
 <footer>Imprint</footer></body></html>"""
 
 
-def archive_with(made: bytes, part: str, data: bytes) -> bytes:
-    """The archive ``made`` with ``part`` replaced."""
+def archive_with(made: bytes, part: str, data: bytes | Callable[[bytes], bytes]) -> bytes:
+    """The archive ``made`` with ``part`` replaced, or changed by a function."""
     out = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(made)) as old,
         zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new,
     ):
         for entry in old.namelist():
-            new.writestr(entry, data if entry == part else old.read(entry))
+            held = old.read(entry)
+            if entry == part:
+                held = data if isinstance(data, bytes) else data(held)
+            new.writestr(entry, held)
     return out.getvalue()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import select
 import signal
@@ -166,67 +165,3 @@ async def test_closing_ends_the_workers(parser: SandboxedParser) -> None:
     assert workers() == []
     with pytest.raises(RuntimeError, match="closed"):
         await parser.parse(b"Two.", name="a.txt")
-
-
-# What each awkward document leads to: the error, or words that its text must hold.
-AWKWARD: dict[str, str | tuple[str, ...]] = {
-    "two_column_paper.pdf": ("retrieval can be practically implemented using dense",),
-    "paper_with_table.pdf": ("Layout",),
-    "scanned_no_text.pdf": "NeedsOcr",
-    "scan_with_ocr_layer.pdf": (),
-    "ocr_rotated_90.pdf": "NeedsOcr",
-    "table_borderless_invoice.pdf": ("SKU-8847", "$4,287.50"),
-    "table_nics.pdf": ("Alabama",),
-    "encrypted_user_password.pdf": "EncryptedDocument",
-    "encrypted_empty_password.pdf": (),
-    "copy_protected.pdf": (),
-    "malformed.pdf": (),
-    "empty_0bytes.pdf": "EmptyDocument",
-    "with_attachment.pdf": (),
-    "arabic_rtl.pdf": (),
-    "shareholder_letter.pdf": ("shareholders",),
-    "docx_tables.docx": ("| Header Col 1 | Header Col 2 |", "| d | e, f; g&t, h; | i |"),
-    "docx_header_footer.docx": ("Main document", "First header para"),
-    "docx_with_comments.docx": ("AutoGen",),
-    "docx_equations.docx": ("=",),
-    "html_huge_10k.html": ("| --- |", "Galaxy Gaming"),
-    "html_wikipedia.html": ("Mallard landing in approach",),
-    "html_blog.html": ("TL;DR", "Experiment Setup"),
-    "html_cp1252.html": ("15,50 €", "très chaud", "niño"),
-    "html_scripts.html": ("Russian Offensive Campaign Assessment",),
-    "html_pre.htm": (),
-    "text_utf16le.txt": (),
-    "text_utf32.txt": (),
-    "text_whitespace_only.txt": "EmptyDocument",
-    "text_many_languages.txt": ("Alle Menschen sind frei",),
-    "text_latin1.txt": (),
-    "markdown_code.md": ("```",),
-    "markdown_table.md": ("|",),
-    "markdown_lang.md": (),
-    "corrupt_truncated.pdf": "DamagedDocument",
-    "corrupt_garbage.pdf": "DamagedDocument",
-    "mislabelled_docx.txt": ("| Header Col 1 | Header Col 2 |",),
-    "corrupt_docx.docx": "DamagedDocument",
-    "zipbomb_60MB.docx": "TooLarge",
-    "long_report_619p.pdf": (),
-    "text_war_and_peace.txt": ("Well, Prince, so Genoa and Lucca",),
-}
-
-
-async def test_every_awkward_document_leads_to_what_it_should(
-    parser: SandboxedParser, awkward: Path
-) -> None:
-    listed = {one["file"] for one in json.loads((awkward / "MANIFEST.json").read_text("utf-8"))}
-    assert listed == set(AWKWARD)
-    for name, expected in AWKWARD.items():
-        data = (awkward / name).read_bytes()
-        if isinstance(expected, str):
-            with pytest.raises(ParseError, match=f"^{name}: ") as raised:
-                await parser.parse(data, name=name)
-            assert raised.type.__name__ == expected, name
-        else:
-            parsed = await parser.parse(data, name=name)
-            assert parsed.text.strip(), name
-            for words in expected:
-                assert words in " ".join(parsed.text.split()), (name, words)
-    assert len(workers()) == 1
