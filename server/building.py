@@ -214,7 +214,7 @@ class Building:
             libraries=sandboxing.libraries(sandbox),
         )
         seen = SandboxFiles(sessions, uploads, libraries=sandboxing.libraries(sandbox))
-        return tool, seen
+        return sandboxing.reaching(tool, self._settings.sandbox.hosts), seen
 
     async def web(self, rules: Sequence[policy.Rule]) -> Sequence[Tool]:
         """The web's tools, as far as they are configured."""

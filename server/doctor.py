@@ -220,11 +220,19 @@ async def _sandbox(configured: settings.Settings) -> list[Finding]:
     try:
         isolation = sandbox.describe()
         more = "" if sandboxing.libraries(sandbox) else f"; {sandboxing.ADDS}"
+        complaint = await sandboxing.complaint(sandbox)
     finally:
         await sandbox.close()
-    binary = find_bwrap(configured.bubblewrap)[0]
+    if complaint:
+        return [split(part, complaint, state=State.FAIL)]
     missing = [one for one in isolation.guarantees if not one.holds]
-    said = f"{isolation.kind} {await _version(binary)}, {binary}"
+    if isolation.kind == sandboxing.E2B:
+        said = f"E2B at {configured.sandbox.e2b_domain}, a virtual machine a session"
+    else:
+        binary = find_bwrap(configured.bubblewrap)[0]
+        said = f"{isolation.kind} {await _version(binary)}, {binary}"
+    if configured.sandbox.hosts:
+        said += f"; code may ask {', '.join(configured.sandbox.hosts)}"
     if missing:
         lacking = "; ".join(f"{one.name}: {one.detail}" for one in missing)
         return [

@@ -11,7 +11,7 @@ from server.settings import Settings
 from tools.sandbox.egress import Egress
 from tools.sandbox.find import Sizes, Unavailable, open_sandbox
 from tools.sandbox.interpreter import is_root
-from tools.sandbox.sandbox import MEBIBYTE, Limits, Sandbox
+from tools.sandbox.sandbox import MEBIBYTE, Limits, Sandbox, SandboxError
 from tools.tool import Effect, Tool
 
 ADDS = "`counterpoint sandbox install` adds numpy, pandas, matplotlib and others"
@@ -115,6 +115,18 @@ def _e2b(settings: Settings) -> Sandbox | Unavailable:
         life=chosen.idle_seconds + limits.seconds + 120,
         hosts=chosen.hosts,
     )
+
+
+async def complaint(sandbox: Sandbox) -> str:
+    """What is wrong with a sandbox that was opened without a trial; empty where nothing is."""
+    check = getattr(sandbox, "check", None)
+    if check is None:
+        return ""
+    try:
+        await check()
+    except SandboxError as error:
+        return str(error)
+    return ""
 
 
 def egress_of(settings: Settings) -> Egress | None:
