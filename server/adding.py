@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import math
 import re
 from collections.abc import Coroutine, Sequence
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 import orjson
@@ -28,6 +26,7 @@ from starlette.datastructures import FormData, UploadFile
 from server import body, fetched
 from server.errors import Invalid
 from server.serving import Serving
+from server.source_names import CONTROL, LONGEST_NAME, file_name
 from server.wire.chat import COLLECTION
 from server.wire.messages import storable
 from tools.retrieval.errors import ParseError, TooLarge
@@ -37,11 +36,9 @@ from tools.web.addresses import AddressError
 from tools.web.fetching import Fetcher
 
 MAX_FILES = 1_000
-LONGEST_NAME = 1_024
 DEEPEST = 8
 AT_ONCE = 4
 FOLDER = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1024}$"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _checked(value: Any, *, depth: int = 0) -> Any:
@@ -63,7 +60,7 @@ def _checked(value: Any, *, depth: int = 0) -> Any:
 
 
 def _printable(value: str | None) -> str | None:
-    if value is not None and (_CONTROL.search(value) or not value.strip()):
+    if value is not None and (CONTROL.search(value) or not value.strip()):
         raise ValueError("holds no printable text, or control characters; take them out")
     return value
 
@@ -201,7 +198,7 @@ async def given(
         name = addresses.parse(document.url).url
         data = await fetched.data(name, fetcher=fetcher)
     except AddressError as error:
-        shown = _CONTROL.sub("", storable(document.url))[:200]
+        shown = CONTROL.sub("", storable(document.url))[:200]
         return _failed(shown, f"{shown}: {error}", kind="AddressError")
     except fetched.Unreadable as error:
         return _failed(name, f"{name}: {error}", kind=type(error).__name__)
@@ -293,18 +290,3 @@ def _failed(name: str, error: str, *, kind: str) -> dict[str, Any]:
         "error": storable(error),
         "error_kind": kind,
     }
-
-
-def file_name(given: str | None) -> str:
-    """A file's name, perhaps with a relative path, or a page's URL: printable, of bounded length.
-
-    It is a label: no file is ever opened by it, and no page fetched.
-    """
-    if (given or "").lower().startswith(("http://", "https://")):
-        with contextlib.suppress(AddressError):
-            url = addresses.parse(given or "").url
-            if len(url) <= LONGEST_NAME and ".." not in url.split("/"):
-                return url
-    name = _CONTROL.sub("", storable(given or "")).replace("\\", "/").strip()
-    parts = [part for part in PurePosixPath(name).parts if part not in {"/", "..", "."}]
-    return "/".join(parts)[-LONGEST_NAME:]

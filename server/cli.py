@@ -33,7 +33,7 @@ COMMANDS = {
     "ask": _Entry(module="ask", help="Ask the team a question, and see it at work."),
     "ingest": _Entry(module="ingest", help="Make files and folders searchable."),
     "search": _Entry(module="search", help="Search the documents, without any model."),
-    "documents": _Entry(module="documents", help="List and delete documents.", name="group"),
+    "documents": _Entry(module="documents", help="List, show and delete documents.", name="group"),
     "runs": _Entry(module="runs", help="Why a run is where it is; set it going.", name="group"),
     "threads": _Entry(module="threads", help="See threads; let go of one.", name="group"),
     "policy": _Entry(module="policy", help="What the rules say to a call.", name="group"),

@@ -14,10 +14,14 @@ class NothingToRead(Exception):  # noqa: N818 - it says what is wrong
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file on disk and its name among documents, such as ``handbook/leave.docx``."""
+    """A file on disk and its name among documents, such as ``handbook/leave.docx``.
+
+    ``folder`` is the folder that was named, where it was not the file itself.
+    """
 
     path: Path
     name: str
+    folder: Path | None = None
 
 
 def collect(paths: Iterable[Path]) -> list[File]:
@@ -27,6 +31,7 @@ def collect(paths: Iterable[Path]) -> list[File]:
     name keep apart by as much of their paths as is needed.
     """
     found: dict[Path, Path] = {}
+    folders: dict[Path, Path] = {}
     for path in paths:
         root = path.absolute()
         if not root.exists():
@@ -40,9 +45,10 @@ def collect(paths: Iterable[Path]) -> list[File]:
             root = root.resolve()
             for file in files:
                 found.setdefault(file, root.parent)
+                folders.setdefault(file, root)
         else:
             found.setdefault(root.resolve(), root.resolve().parent)
-    return _named(found)
+    return _named(found, folders)
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -59,7 +65,7 @@ def _walk(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _named(found: dict[Path, Path]) -> list[File]:
+def _named(found: dict[Path, Path], folders: dict[Path, Path]) -> list[File]:
     names: dict[str, list[Path]] = {}
     for path, above in found.items():
         names.setdefault(path.relative_to(above).as_posix(), []).append(path)
@@ -68,5 +74,5 @@ def _named(found: dict[Path, Path]) -> list[File]:
         name = path.relative_to(above).as_posix()
         if len(names[name]) > 1:
             name = path.as_posix().lstrip("/")
-        files.append(File(path=path, name=name))
+        files.append(File(path=path, name=name, folder=folders.get(path)))
     return files

@@ -1,8 +1,10 @@
-"""`counterpoint documents`: what a collection holds, and taking things out of it."""
+"""`counterpoint documents`: what a collection holds, one shown, and taking things out of it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +19,7 @@ from server.commands import options
 from server.exits import Exit
 
 _FILE_WIDTH = 240
+_PASSAGES = 1_000
 
 
 @click.group("documents")
@@ -56,6 +59,80 @@ def list_(collection: str | None, url: str | None, data_dir: Path | None, *, as_
     console.print(table, width=None if console.is_terminal else _FILE_WIDTH)
     click.echo(f"{found['total']} documents in collection {configured.collection}", err=True)
     return Exit.OK
+
+
+@group.command("show")
+@click.argument("document_id", metavar="ID")
+@options.collection
+@options.url
+@options.as_json
+@options.debug
+def show(
+    document_id: str,
+    collection: str | None,
+    url: str | None,
+    data_dir: Path | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Show a document: where it came from, and when, and its passages, by the ID of `list`."""
+    configured = settings.load(data_dir=data_dir, collection=collection)
+    options.invocation().data_dir = configured.data_dir
+
+    async def shown() -> tuple[Any, list[Any]]:
+        bar = progress.for_console(Console(stderr=True))
+        path = f"/documents/{quote(document_id, safe='')}/passages"
+        passages: list[Any] = []
+        async with clients.connect(configured, url=url, progress=bar, runs=False) as client:
+            while True:
+                params = {
+                    "collection": configured.collection,
+                    "limit": _PASSAGES,
+                    "offset": len(passages),
+                }
+                found = await clients.call(client, "GET", path, params=params)
+                passages += found["items"]
+                if len(passages) >= found["total"] or not found["items"]:
+                    return found["document"], passages
+
+    document, passages = loop.run(shown())
+    if as_json:
+        click.echo(json.dumps({**document, "passages": passages}))
+        return Exit.OK
+    console = Console(markup=False, highlight=False)
+    width = None if console.is_terminal else _FILE_WIDTH
+    console.print(_about(document), width=width)
+    for passage in passages:
+        place = [" > ".join(passage["heading"])]
+        place += [f"page {passage['page']}"] if passage["page"] else []
+        place.append(f"characters {passage['span'][0]} to {passage['span'][1]}")
+        click.echo(f"\n[{passage['index'] + 1}] {', '.join(part for part in place if part)}")
+        click.echo(passage["text"])
+    return Exit.OK
+
+
+def _about(document: Mapping[str, Any]) -> Table:
+    """What is known of a document, a line each."""
+    came = datetime.fromtimestamp(document["ingested_at"], tz=UTC)
+    metadata = ", ".join(f"{name}={value}" for name, value in document["metadata"].items())
+    lines = {
+        "id": document["document_id"],
+        "source": document["source"],
+        "title": document["title"],
+        "type": document["media_type"],
+        "pages": document["pages"],
+        "passages": document["chunks"],
+        "ingested": f"{came:%Y-%m-%d %H:%M:%S} UTC",
+        "folder": document["folder"],
+        "metadata": metadata,
+    }
+    table = Table(box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in lines.items():
+        if value not in (None, ""):
+            table.add_row(name, str(value))
+    return table
 
 
 @group.command("delete")

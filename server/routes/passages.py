@@ -7,11 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.adding import FOLDER, LONGEST_NAME, Printable, file_name, told_of
+from server.adding import FOLDER, Printable, told_of
 from server.auth import CallerDep
 from server.errors import Fault, Invalid, NotFound
 from server.routes.documents import PATH, Collection, described
 from server.serving import House
+from server.source_names import LONGEST_NAME, file_name
 from server.wire.messages import storable
 from server.wire.shapes import told
 from tools.retrieval.documents import Chunk

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.app import build
-from server.adding import file_name
+from server.source_names import file_name
 from tests.server.surface import Parts, in_process
 from tests.tools.retrieval.making import pdf
 
