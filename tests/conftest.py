@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,12 @@ from tests.doubles import redis_kinds
 from tests.doubles.openai_endpoint import OpenAIEndpoint
 
 pytest_plugins = ["tests.compatibility.collector"]
+
+
+def pytest_configure() -> None:
+    """Whoever has a key of E2B's does not have the tests run code there."""
+    for name in ("E2B_API_KEY", "E2B_DOMAIN"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
