@@ -208,14 +208,17 @@ async def run_events(
     client: httpx.AsyncClient,
     request: Mapping[str, Any],
     *,
+    thread_id: str | None = None,
     on_pause: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[dict[str, Any]]:
     """Start a run and give its events, each once, to its end; a cut stream is taken up again.
 
+    Without a thread it has one of its own, which goes with it.
     A run that waits for a person is waited for; ``on_pause`` hears of each look at it. Raises
     CommandFailed.
     """
-    method, path, last = "POST", "/runs/stream", ""
+    at = f"/threads/{thread_id}" if thread_id else ""
+    method, path, last = "POST", f"{at}/runs/stream", ""
     place = ""
     tries = 0
     while True:

@@ -16,7 +16,7 @@ from rich.console import Console
 from graphs import events
 from server import client as clients
 from server import files, loop, progress, render, settings
-from server.commands import ingest, options
+from server.commands import ingest, options, thread_files
 from server.exits import CommandFailed, Exit
 from server.wire.progress_text import parsed
 
@@ -29,6 +29,18 @@ from server.wire.progress_text import parsed
     type=click.Path(path_type=Path),
     help="Files or folders to answer from; read first, and again only what has changed.",
 )
+@click.option(
+    "--file",
+    "given",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file for the coder to work with, such as a CSV; may be given again.",
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the figures and files that the answer has.",
+)
 @options.collection
 @click.option("--agent", default="team", show_default=True, help="Who answers.")
 @options.url
@@ -37,6 +49,8 @@ from server.wire.progress_text import parsed
 def command(
     question: str,
     docs: tuple[Path, ...],
+    given: tuple[Path, ...],
+    save: Path | None,
     collection: str | None,
     agent: str,
     url: str | None,
@@ -47,7 +61,9 @@ def command(
     """Ask the team a QUESTION (`-`: from standard input).
 
     With --docs the answer comes from those documents alone, unless --collection names one to add
-    them to. Exit code 0 for an answer, also a partial one; 1 where the run failed.
+    them to. With --file the coder reads the files and works with them; what it makes goes into the
+    folder of --save, and is gone from the server when the question is answered. Exit code 0 for an
+    answer, also a partial one; 1 where the run failed.
     """
     if question == "-":
         question = sys.stdin.read()
@@ -59,7 +75,16 @@ def command(
     configured = settings.load(data_dir=data_dir, collection=collection)
     options.invocation().data_dir = configured.data_dir
     return loop.run(
-        _ask(question, found=found, agent=agent, configured=configured, url=url, as_json=as_json)
+        _ask(
+            question,
+            found=found,
+            given=given,
+            save=save,
+            agent=agent,
+            configured=configured,
+            url=url,
+            as_json=as_json,
+        )
     )
 
 
@@ -81,6 +106,8 @@ async def _ask(
     question: str,
     *,
     found: list[files.File],
+    given: Sequence[Path],
+    save: Path | None,
     agent: str,
     configured: settings.Settings,
     url: str | None,
@@ -96,21 +123,36 @@ async def _ask(
             ingest.tell(summary, collection=configured.collection, err=True)
             if summary.exit is Exit.FAILED:
                 raise CommandFailed("none of the documents could be read")
-        return await _follow(
-            client,
-            {
-                "assistant_id": agent,
-                "input": {"messages": [{"role": "user", "content": question}]},
-                "config": {"configurable": {"collection": configured.collection}},
-                "stream_mode": ["custom"],
-                # Nobody is left to read the answer when this command is stopped.
-                "on_disconnect": "cancel",
-            },
-            as_json=as_json,
-        )
+        async with thread_files.on_thread(client, given) as (thread_id, names):
+            end = await _follow(
+                client,
+                {
+                    "assistant_id": agent,
+                    "input": {"messages": [_message(question, names)]},
+                    "config": {"configurable": {"collection": configured.collection}},
+                    "stream_mode": ["custom"],
+                    # Nobody is left to read the answer when this command is stopped.
+                    "on_disconnect": "cancel",
+                },
+                thread_id=thread_id,
+                as_json=as_json,
+            )
+            await thread_files.save(client, end.artifacts, folder=save, as_json=as_json)
+        return Exit.OK
 
 
-async def _follow(client: httpx.AsyncClient, request: dict[str, object], *, as_json: bool) -> Exit:
+def _message(question: str, names: Sequence[str]) -> dict[str, str]:
+    attached = "".join(f"\n[attached: {name}]" for name in names)
+    return {"role": "user", "content": question + attached}
+
+
+async def _follow(
+    client: httpx.AsyncClient,
+    request: dict[str, object],
+    *,
+    thread_id: str | None,
+    as_json: bool,
+) -> events.RunFinished:
     end: events.RunFinished | events.RunFailed | None = None
     waits = False
 
@@ -124,7 +166,7 @@ async def _follow(client: httpx.AsyncClient, request: dict[str, object], *, as_j
             )
         waits = True
 
-    async for raw in clients.run_events(client, request, on_pause=paused):
+    async for raw in clients.run_events(client, request, thread_id=thread_id, on_pause=paused):
         if as_json:
             click.echo(orjson.dumps(raw).decode())
         event = parsed(raw)
@@ -139,7 +181,7 @@ async def _follow(client: httpx.AsyncClient, request: dict[str, object], *, as_j
             if not as_json:
                 for line in render.answer(end):
                     click.echo(line)
-            return Exit.OK
+            return end
         case events.RunFailed():
             raise CommandFailed(end.message)
         case None:

@@ -13,6 +13,9 @@ from server import render
 from server.commands.ask import folder_collection
 from tests.doubles.openai_endpoint import Call, Fails, OpenAIEndpoint, Says
 from tests.server.cli.program import Program
+from tests.tools.sandbox.conftest import required
+from tools.sandbox.find import open_sandbox
+from tools.sandbox.sandbox import Limits
 
 QUESTION = "How many days do I have to return an annual plan?"
 PLANS = (
@@ -64,6 +67,34 @@ async def test_a_question_about_a_folder_is_answered_with_numbered_sources(
         assert isinstance(found[-1], events.RunFinished)
         assert [source.source for source in found[-1].sources] == ["handbook/plans.md"]
         assert "added 0, unchanged 1" in again.err
+
+
+async def test_a_file_is_worked_on_by_code_and_what_that_makes_is_saved(
+    program: Program, openai_endpoint: OpenAIEndpoint, tmp_path: Path
+) -> None:
+    await required(await open_sandbox(limits=Limits(seconds=60.0))).close()
+    (tmp_path / "sales.csv").write_text("region,amount\nnorth,40\nsouth,2\n")
+    code = (
+        "import csv\n"
+        "rows = list(csv.DictReader(open('sales.csv')))\n"
+        "total = sum(int(row['amount']) for row in rows)\n"
+        "open('out.txt', 'w').write(f'{total}')\n"
+        "print(total)"
+    )
+    openai_endpoint.will(
+        Says(calls=(Call(name="run_python", args=json.dumps({"code": code})),)),
+        Says(text="The amounts sum up to 42, see [out.txt](sandbox:/out.txt)."),
+    )
+    asked = ("ask", "What do the amounts sum up to?", "--file", str(tmp_path / "sales.csv"))
+    told = await program.run(*asked, "--save", str(tmp_path / "saved"), alone=True)
+    assert told.code == 0, told.err
+    assert "The amounts sum up to 42, see [out.txt](/artifacts/" in told.out
+    assert "    total = sum(int(row['amount']) for row in rows)" in told.out
+    assert "    out.txt (2 bytes, text/plain)" in told.out
+    assert (tmp_path / "saved" / "out.txt").read_text() == "42"
+    sent = openai_endpoint.requests[0].body["messages"][-1]["content"]
+    assert "sales.csv (" in sent
+    assert "region,amount" in sent
 
 
 async def test_a_run_that_fails_is_one_line_with_the_remedy(
