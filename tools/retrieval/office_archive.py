@@ -28,10 +28,10 @@ def guard(data: bytes, *, name: str, max_unpacked: int) -> None:
                     f"{name}: {len(entries)} files inside, the limit is {_MAX_ENTRIES}; split it"
                 )
             _unpack(archive, entries, name=name, size=len(data), max_unpacked=max_unpacked)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError):
         raise DamagedDocument(
             f"{name}: the archive inside is broken; get a good copy and ingest it"
-        ) from error
+        ) from None
 
 
 def _unpack(

@@ -44,14 +44,11 @@ def parse(data: bytes, *, name: str, max_unpacked: int) -> Parsed:
         docx.opc.exceptions.PackageNotFoundError,
         zipfile.BadZipFile,
         etree.XMLSyntaxError,
-        KeyError,
-        ValueError,
-        AttributeError,
     ) as error:
         raise DamagedDocument(
             f"{name}: a DOCX that is cut short or broken ({type(error).__name__});"
             " open it in Word, save it anew and ingest it"
-        ) from error
+        ) from None
 
 
 def _parse(document: Document, *, name: str) -> Parsed:

@@ -20,6 +20,7 @@ from tests.tools.retrieval.making import (
     word,
     workbook,
 )
+from tests.tools.retrieval.test_sandboxed_parse import workers
 from tools.retrieval.documents import Parsed
 from tools.retrieval.errors import ParseError
 from tools.retrieval.parse import Limits, parse
@@ -69,12 +70,14 @@ def test_any_bytes_in_any_format_are_read_or_refused_by_name(format: Format, dat
 async def test_damaged_documents_leave_the_worker_able_to_read_the_next() -> None:
     parser = SandboxedParser(limits=LIMITS)
     chance = random.Random(7)
+    await parser.parse(b"Words.", name="a.txt")
+    before = workers()
     for name, sample in SAMPLES.items():
         for damaged in damages(sample, name, chance):
-            # Anything but a ParseError, such as that the worker died, fails this test.
             with contextlib.suppress(ParseError):
                 await parser.parse(damaged, name=name)
     assert (await parser.parse(b"Words.", name="a.txt")).text == "Words."
+    assert workers() == before
     await parser.close()
 
 
