@@ -199,7 +199,8 @@ def _facts(one: Approval) -> Iterator[str]:
     if one.rule:
         yield f"*Rule*\n{text.escaped(one.rule, 600)}"
     yield f"*Asked by*\n{_who(one.requested_by)}"
-    yield f"*Open until*\n{text.when(one.expires_at)}"
+    wait = text.left((one.expires_at - one.requested_at).total_seconds())
+    yield f"*Open until*\n{text.when(one.expires_at)}, {wait} after it was asked"
     yield f"*If nobody decides*\n{_expiry(one)}"
     yield f"*Who decides*\n{text.escaped(' or '.join(sorted(one.terms.roles)), 200)}{_self(one)}"
     if spent := _spent(one.context.get("usage")):

@@ -63,7 +63,7 @@ def edit(one: Approval, opened: Opened) -> Block:
     if not any(block["type"] == "input" for block in controls):
         return blocks.modal("Edit", [*head, *controls])
     marked = any(field.required for field in shown)
-    note = [blocks.context("Marked with an asterisk: needed.")] if marked else []
+    note = [blocks.context("What has an asterisk is needed.")] if marked else []
     critical = [blocks.context(":warning: This is critical.")] if one.terms.critical else []
     return blocks.modal(
         "Raise the limit" if one.kind is Kind.LIMIT else "Edit and approve",
