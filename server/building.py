@@ -26,6 +26,7 @@ from server.artifacts.store import ThreadFiles
 from server.redis_client import open_redis
 from server.redis_server import RedisServer, RedisServerError
 from server.settings import Settings
+from server.situating import DayShares, ModelSituating
 from tools.file_preview import Files, NamedFiles, SandboxFiles
 from tools.retrieval.edge_store import EdgeStore
 from tools.retrieval.knowledge import Knowledge
@@ -55,6 +56,7 @@ class Building:
         self._started = time.monotonic()
         self._sessions: ThreadSessions | None = None
         self.parts: dict[str, str] = {}
+        self.situating: ModelSituating | None = None
         self.redis_url = ""
         # Our own Redis always writes its file.
         self.has_disk = True
@@ -137,9 +139,20 @@ class Building:
             store,
             embedder=embedder,
             parser=parser,
+            situating=self._situating(),
             reranker=reranker,
             options=self._settings.search_options(),
         )
+
+    def _situating(self) -> ModelSituating | None:
+        """What makes the contexts of passages; it waits for the house's model."""
+        if self._settings.contextual_headers:
+            shares = DayShares(
+                max_cost=self._settings.contextual_max_cost,
+                max_tokens=self._settings.contextual_max_tokens,
+            )
+            self.situating = ModelSituating(shares)
+        return self.situating
 
     async def _remote(self, url: str, *, since: float) -> RemoteKnowledge:
         key = self._settings.knowledge_key

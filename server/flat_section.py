@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.check_section import CheckSettings
+from server.context_section import ContextSettings
 from server.file_section import ArtifactSettings
 from server.limit_section import LimitSettings
 from server.parse_section import ParseSettings
@@ -15,6 +16,7 @@ class FlatSettings(
     LimitSettings,
     CheckSettings,
     ParseSettings,
+    ContextSettings,
     SearchSettings,
     WebSettings,
     ArtifactSettings,

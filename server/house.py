@@ -180,6 +180,8 @@ async def open_house(
                 registry = house_models.local(llama, timeout=settings.model_timeout)
             assert registry is not None
             models = await build.chat_models(registry, redis=redis, keys=keys)
+        if build.situating is not None:
+            build.situating.model = models.get(Role.WORKER)
         files = RedisThreadFiles(redis, keys, limits=settings.file_limits())
         rules = rules_of(settings)
         web = await build.web(rules) if part.works else ()
