@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 
 from agents import agent as agent_module
 from agents import critic, researcher
-from graphs import evidence, guarding, making
+from graphs import evidence, guarding, making, understanding
 from graphs.context import TeamContext
 from graphs.node import ask
 from graphs.state import Finding
@@ -58,6 +58,8 @@ async def judge(
     beside = beside or labels.beside(question, draft, texts)
     if beside:
         return Verdicted(supported=False, problems=tuple(beside))
+    if words := understanding.unspoken(question, passages):
+        return _refused(draft, f"nothing found speaks of {', '.join(words)}")
     _, used = citations.cite(draft, texts)
     chosen = [passages[index] for index in used[:_MOST_PASSAGES]] or passages[:1]
     if context.models[context.agents[critic.NAME].role].plain:

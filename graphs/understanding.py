@@ -17,6 +17,9 @@ Passage = Mapping[str, Any]
 # Below both, what was found shares too little with the question to be worth reading.
 THIN_SHARE = 0.5
 THIN_DENSE = 0.35
+# Cosine of all-MiniLM-L6-v2. Measured on the example handbook: no answerable question lacked a word
+# below it (9 of 9), and of 17 that no document answers 14 did.
+NEAR_DENSE = 0.5
 
 _REFERS = re.compile(
     r"\b(?:it|its|they|them|their|theirs|that|this|those|these|such|same|he|she|him|his|hers?|"
@@ -108,12 +111,33 @@ def thin(question: str, passages: Sequence[Passage]) -> bool:
     words = grounding.content_words(question)
     if not words:
         return False
-    texts = [
-        " ".join([str(one.get("title") or ""), *one.get("heading", ()), str(one["text"])])
+    there = 1 - len(grounding.missing_words(question, _texts(passages))) / len(words)
+    return there < THIN_SHARE and (_nearest(passages) or 0.0) < THIN_DENSE
+
+
+def unspoken(question: str, passages: Sequence[Passage]) -> list[str]:
+    """Words of the question that what was found does not speak of, not even in other words.
+
+    A word that stands in no passage may have a synonym there (a plan that one can return is
+    refunded), which plain words cannot tell: so it counts only where no passage is near the
+    question in meaning, either (cosine under ``NEAR_DENSE``). Empty where that is not known.
+    """
+    nearest = _nearest(passages)
+    if nearest is None or nearest >= NEAR_DENSE:
+        return []
+    return grounding.missing_words(question, _texts(passages))
+
+
+def _texts(passages: Sequence[Passage]) -> list[str]:
+    return [
+        " ".join([str(one.get("title") or ""), *(one.get("heading") or ()), str(one["text"])])
         for one in passages
     ]
-    there = 1 - len(grounding.missing_words(question, texts)) / len(words)
+
+
+def _nearest(passages: Sequence[Passage]) -> float | None:
+    """The best cosine of the passages with their query; None where no search has told it."""
     known = [
         score for one in passages if (score := (one.get("scores") or {}).get("dense")) is not None
     ]
-    return there < THIN_SHARE and max(known, default=0.0) < THIN_DENSE
+    return max(known, default=None)

@@ -179,3 +179,29 @@ async def test_a_real_search_tells_its_filters_and_a_thin_one_is_made_again() ->
     again = [one for one in house.events if isinstance(one, events.RetrievalQuery)]
     assert [one.reason for one in again] == ["question", "thin"]
     await store.close()
+
+
+@pytest.mark.parametrize(("dense", "words"), [(0.43, ["pension"]), (0.53, []), (None, [])])
+def test_a_missing_word_counts_where_nothing_near_in_meaning_was_found(
+    dense: float | None, words: list[str]
+) -> None:
+    passages = [found("The company: who pays an annual plan pays in advance.", dense)]
+    assert understanding.unspoken("What does the company pension plan pay?", passages) == words
+
+
+async def test_a_plan_that_no_document_has_is_not_made_up() -> None:
+    """Its one common word stands in a passage, and the draft states no number to be counted."""
+    draft = "The pension plan pays in advance [1]."
+    far = found("An annual plan pays in advance.", 0.43)
+    with ScriptedModel(
+        steps=[
+            Scripted(agent="coordinator", answer=PLAN_RESEARCH),
+            Scripted(agent="researcher", answer=draft),
+            Scripted(agent="researcher", contains="nothing found speaks of pension", answer=draft),
+        ],
+        plain=True,
+    ) as model:
+        outcome = await House(model, found={"": [far]}).answered("What does the pension plan pay?")
+    assert outcome.stop_reason == "not_found"
+    assert outcome.answer.startswith("The documents do not say that.")
+    assert outcome.unsupported_share == 1.0
