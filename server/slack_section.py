@@ -98,8 +98,8 @@ class SlackSettings(BaseModel):
     slack_approvals_channel: str | None = Field(
         default=None,
         pattern=r"^[CG][A-Z0-9]{1,30}$",
-        description="A channel's id where everything that waits for a person is shown too; its "
-        "members see it",
+        description="A channel's id where what waits for a person is shown, where its run was not "
+        "asked in Slack; of `slack_default_tenant` only, and all of its members see it",
     )
     slack_help: str = Field(
         default="",

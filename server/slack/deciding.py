@@ -29,7 +29,7 @@ from server.auth import Caller
 from server.clock import moment
 from server.runs.record import NotDurableError, RunNotFoundError
 from server.sections import CallerRole
-from server.slack import cards, filling, forms, home, modals, refusing
+from server.slack import cards, filling, forms, home, modals, refusing, text
 from server.slack.acting import VIA, told_privately
 from server.slack.cards import Reference
 from server.slack.context import SlackContext
@@ -272,7 +272,7 @@ class Deciding:
     async def _tell(self, body: Mapping[str, Any], words: str) -> None:
         """Where it was clicked, to nobody else: under the message, or over the home tab."""
         if body.get("message") or (body.get("container") or {}).get("channel_id"):
-            await told_privately(self._context, body, words)
+            await told_privately(self._context, body, text.escaped(words))
             return
         with suppress(SlackError):
             await self._open(body, modals.notice("Not done", words))

@@ -26,6 +26,7 @@ from server.approvals.store import Filter
 from server.runs.record import RunNotFoundError
 from server.slack import cards
 from server.slack.context import Place, SlackContext, place_of
+from server.slack.message import GONE
 from server.slack.owed import Item, Owed
 from server.slack.tending import Again, Tender
 from server.slack.web import RateLimited, Refused
@@ -36,6 +37,9 @@ KEPT_SECONDS = 400 * 24 * 3600
 """How long it is known where a card stands: longer than anything waits for a person."""
 LOOK_SECONDS = 15.0
 """How long a change that nobody told of may stay unseen."""
+REFUSED_SECONDS = 60.0
+"""How long after a channel took no card it is asked again."""
+PLACELESS_SECONDS = 600.0
 _CARD = "card"
 _SEEN = "approvals-seen"
 _PAGE = 500
@@ -79,15 +83,21 @@ class Cards:
             except ApprovalNotFoundError:
                 await self._context.links.drop(_CARD, item.item_id)
                 return None
+            is_pending = one.status is ApprovalStatus.PENDING
             try:
                 is_there = await self._shown(item, one)
             except Refused as refused:
                 if refused.code in _OURS:
                     raise
-                _log.warning("the card of approval %s is given up: %s", item.item_id, refused)
+                _log.warning("the card of approval %s is not shown: %s", item.item_id, refused)
+                # Somebody may invite the app, or make room; nobody brings a deleted card back.
+                may_come = is_pending and refused.code not in GONE
+                return Again(seconds=REFUSED_SECONDS) if may_come else None
+            if not is_pending:
                 return None
-            if not is_there or one.status is not ApprovalStatus.PENDING:
-                return None
+            if not is_there:
+                # A channel for approvals may be set by the next start.
+                return Again(seconds=PLACELESS_SECONDS)
             # Whatever came meanwhile would else wait for the next look.
             now = await approvals.get(item.item_id, tenant=tenant)
             if (now.status, now.revision) == (one.status, one.revision):

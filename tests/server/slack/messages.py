@@ -147,8 +147,15 @@ class Messages:
             self.too_fast.append(message.ts)
         message.edits.append(now)
 
+    def _conversations_history(self, body: dict[str, Any]) -> Any:
+        return self._looked_up(
+            [one for one in self.said(body["channel"]) if not one.thread_ts], body
+        )
+
     def _conversations_replies(self, body: dict[str, Any]) -> Any:
-        found = self.said(body["channel"], body["ts"])
+        return self._looked_up(self.said(body["channel"], body["ts"]), body)
+
+    def _looked_up(self, found: list[Message], body: dict[str, Any]) -> Any:
         return {
             "messages": [
                 {

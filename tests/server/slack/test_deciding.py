@@ -177,15 +177,54 @@ async def test_a_server_that_starts_anew_goes_on_with_the_cards_that_stand(offic
     assert len(office.slack.of("chat.postMessage")) == 3
 
 
+@pytest.mark.parametrize("from_slack", [True, False])
 async def test_a_card_whose_posting_was_not_heard_of_any_more_is_not_posted_twice(
-    office: Office,
+    office: Office, from_slack: bool
 ) -> None:
     office.slack.lose_replies("chat.postMessage")
+    office.settings = settings_of(office.slack, slack_approvals_channel=APPROVALS)
     async with office.server():
-        one = await office.ask()
+        one = await office.ask(from_slack=from_slack)
         await office.click(cards.APPROVE, one, user=OLGA)
         await office.card(one, with_="Approved by *olga*")
     assert len(office.slack.of("chat.postMessage")) == 1
+
+
+async def test_a_channel_that_the_app_is_not_in_holds_up_nothing_else(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.settings = settings_of(office.slack, slack_approvals_channel=APPROVALS)
+    office.slack.refuse("chat.postMessage", "not_in_channel")
+    async with office.server():
+        one = await office.ask(from_slack=False)
+        await office.slack.until(lambda: "not_in_channel" in caplog.text)
+        office.slack.allow("chat.postMessage")
+        await office.card(await office.ask())
+    # Invited by now; a start looks at once, a server that runs within a minute.
+    async with office.server():
+        await office.card(one)
+
+
+async def test_what_waits_is_shown_once_there_is_a_channel_for_it(office: Office) -> None:
+    async with office.server():
+        one = await office.ask(from_slack=False)
+        await office.card(await office.ask())
+    office.settings = settings_of(office.slack, slack_approvals_channel=APPROVALS)
+    async with office.server():
+        await office.card(one)
+
+
+async def test_a_card_that_somebody_deleted_is_left_so(open_office: Office) -> None:
+    one = await open_office.ask()
+    shown = await open_office.card(one)
+    del open_office.slack.messages[shown.channel, shown.ts]
+    await open_office.desk.decide(one)
+    other = await open_office.ask()
+    await open_office.card(other)
+    await open_office.slack.until(lambda: open_office.slack.of("chat.update"))
+    assert one.approval_id not in json.dumps(
+        [each.blocks for each in open_office.slack.messages.values()]
+    )
 
 
 async def test_a_rate_limit_delays_a_card_and_loses_none(open_office: Office) -> None:
@@ -341,6 +380,15 @@ async def test_half_a_character_in_an_answer_does_not_lose_it(open_office: Offic
     typed = {modals.MESSAGE: {"value": {"value": "half \ud800 of it"}}}
     assert await open_office.submit(view, user=OLGA, typed=typed) == {}
     await open_office.card(one, with_="half ? of it")
+
+
+async def test_what_somebody_is_told_is_text_whatever_is_in_it(open_office: Office) -> None:
+    one = await open_office.ask(tool="<!channel> <https://evil.example|refund>")
+    await open_office.card(one)
+    await open_office.desk.decide(one, "reject", message="no")
+    await open_office.click(cards.APPROVE, one, user=OLGA)
+    told = await open_office.told(OLGA, "over already")
+    assert "<" not in told.text
 
 
 async def test_an_approval_that_expired_before_the_click_is_told_so(open_office: Office) -> None:
