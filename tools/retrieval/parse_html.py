@@ -78,6 +78,9 @@ _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECAS
 _MAIN_SHARE = 0.3
 # A long list of nothing but links leads elsewhere.
 _MENU_LINKS = 10
+# Spans of more columns or rows than this are mistakes, or worse.
+_MAX_ACROSS = 50
+_MAX_DOWN = 1_000
 _MENU_SHARE = 0.9
 
 
@@ -106,8 +109,15 @@ def parse(data: bytes, *, name: str) -> Parsed:
 
 
 @dataclass(kw_only=True)
+class _Cell:
+    text: str
+    across: int = 1
+    down: int = 1
+
+
+@dataclass(kw_only=True)
 class _Table:
-    rows: list[list[str]] = field(default_factory=list)
+    rows: list[list[_Cell]] = field(default_factory=list)
     cell: list[str] | None = None
     layout: bool = False
     caption: str = ""
@@ -185,7 +195,7 @@ class _Walk:
         elif tag in _HEADINGS:
             self._heading(_HEADINGS[tag])
         elif self._tables and tag in _ROW_BREAK:
-            self._end_cell()
+            self._end_cell(node)
         elif self._tables and tag == "caption":
             self._tables[-1].caption = " ".join("".join(self._inline).split())
             self._inline.clear()
@@ -209,7 +219,7 @@ class _Walk:
         if self._tables:
             table = self._tables[-1]
             if table.cell is None:
-                table.rows.append([text])
+                table.rows.append([_Cell(text=text)])
             else:
                 table.cell.append(text)
             return
@@ -239,12 +249,18 @@ class _Walk:
         self.first_heading = self.first_heading or text
         self._tight = False
 
-    def _end_cell(self) -> None:
+    def _end_cell(self, node: Any) -> None:
         self.flush()
         table = self._tables[-1]
         if not table.rows:
             table.rows.append([])
-        table.rows[-1].append("\n".join(table.cell or []))
+        table.rows[-1].append(
+            _Cell(
+                text="\n".join(table.cell or []),
+                across=_span(node.getattr("colspan"), most=_MAX_ACROSS),
+                down=_span(node.getattr("rowspan"), most=_MAX_DOWN),
+            )
+        )
         table.cell = None
 
     def _end_table(self, table: _Table) -> None:
@@ -252,7 +268,7 @@ class _Walk:
             self._tables.append(table)
             self.flush()
             self._tables.pop()
-        rows = [[cell for cell in row if cell.strip()] for row in table.rows]
+        rows = [[cell.text for cell in row if cell.text.strip()] for row in table.rows]
         rows = [row for row in rows if row]
         if self._tables:
             outer = self._tables[-1]
@@ -260,7 +276,7 @@ class _Walk:
             if outer.cell is not None:
                 outer.cell.append(text)
             elif text:
-                outer.rows.append([text])
+                outer.rows.append([_Cell(text=text)])
             outer.layout = outer.layout or len(text) > 1_000
             return
         self.assembly.block(table.caption)
@@ -270,10 +286,38 @@ class _Walk:
                     self.assembly.block(cell)
         else:
             self.assembly.block(
-                markdown_table(_without_empty_columns(table.rows)),
+                markdown_table(_without_empty_columns(_grid(table.rows))),
                 kind=Kind.TABLE,
                 caption=table.caption,
             )
+
+
+def _span(value: str | None, *, most: int) -> int:
+    return min(max(int(value), 1), most) if value and value.isascii() and value.isdigit() else 1
+
+
+def _grid(rows: list[list[_Cell]]) -> list[list[str]]:
+    """The cells where they stand: one over several columns or rows is followed by empty ones."""
+    grid: list[list[str]] = []
+    # Column to how many rows more it is taken from above.
+    taken: dict[int, int] = {}
+    for row in rows:
+        line: list[str] = []
+        below: dict[int, int] = {}
+        for cell in row:
+            _pass_taken(line, taken)
+            if cell.down > 1:
+                below.update(dict.fromkeys(range(len(line), len(line) + cell.across), cell.down))
+            line.extend([cell.text, *[""] * (cell.across - 1)])
+        _pass_taken(line, taken)
+        taken = {column: left - 1 for column, left in (taken | below).items() if left > 1}
+        grid.append(line)
+    return grid
+
+
+def _pass_taken(line: list[str], taken: dict[int, int]) -> None:
+    while taken.get(len(line), 0) > 0:
+        line.append("")
 
 
 def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pptx
 from lxml import etree
-from pptx.enum.shapes import PP_PLACEHOLDER
+from pptx.enum.shapes import MSO_SHAPE_TYPE, PP_PLACEHOLDER
 
 from tools.retrieval.assembly import Assembly, markdown_table
 from tools.retrieval.documents import Kind, Parsed
@@ -38,23 +38,24 @@ def parse(data: bytes, *, name: str, max_unpacked: int, max_pages: int) -> Parse
         raise TooLarge(f"{name}: {count} slides, the limit is {max_pages}; split it")
     assembly = Assembly()
     without_text: list[int] = []
-    pictures = False
+    empty = True
     first_title = ""
     for number, slide in enumerate(deck.slides, start=1):
         assembly.page(number)
         blocks = list(_blocks(slide))
         title = next((text for kind, text in blocks if kind == "title"), "")
-        pictures = pictures or any(kind == "picture" for kind, _ in blocks)
         if not any(text.strip() for _, text in blocks):
-            without_text.append(number)
+            # A picture may be one of text.
+            without_text += [number] * any(kind == "picture" for kind, _ in blocks)
             continue
+        empty = False
         first_title = first_title or title
         assembly.heading(1, title or f"Slide {number}")
         for kind, text in blocks:
             if kind in ("text", "table"):
                 assembly.block(text, kind=Kind.TABLE if kind == "table" else Kind.PROSE)
-    if len(without_text) == count:
-        if pictures:
+    if empty:
+        if without_text:
             raise NeedsOcr(
                 f"{name}: holds only images, no text; save it as PDF, run OCR on it and ingest that"
             )
@@ -116,7 +117,7 @@ def _of_shape(shape: Any) -> Iterator[tuple[str, str]]:
             for paragraph in root.iter(f"{_DRAWING}p")
         ]
         yield "text", "\n".join(f"- {line}" for line in lines if line.strip())
-    else:
+    elif shape.shape_type == MSO_SHAPE_TYPE.PICTURE:
         yield "picture", ""
 
 

@@ -119,6 +119,18 @@ def test_html_is_known_without_its_name_and_in_its_declared_encoding() -> None:
     assert read(page.encode("cp1251"), name="page").text == "Привет мир"
 
 
+def test_cells_over_several_columns_and_rows_shift_no_others() -> None:
+    page = """<html><table><caption>Table 1: x</caption><tr><th rowspan=2>State<th colspan=2>Pawn
+    <th rowspan=999999>T</tr><tr><td>Hand<td>Long</tr><tr><td>a<td>1<td colspan=-1>2</table>"""
+    parsed = read(page.encode())
+    assert parsed.sections[-1].text == (
+        "| State | Pawn |  | T |\n| --- | --- | --- | --- |\n|  | Hand | Long |  |\n"
+        "| a | 1 | 2 |  |"
+    )
+    assert parsed.sections[-1].caption == "Table 1: x"
+    assert parsed.text.startswith("Table 1: x\n\n|")
+
+
 def test_a_layout_table_is_read_as_text() -> None:
     page = "<table><tr><td><h2>Head</h2><p>Body text.</p></td><td><p>More.</p></td></tr></table>"
     parsed = read(f"<html>{page}</html>".encode())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import io
 
 import docx
 import openpyxl
+import PIL.Image
+import pptx
 import pytest
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
@@ -13,7 +16,7 @@ from docx.oxml.ns import nsdecls
 from tests.tools.retrieval.making import archive, archive_with, deck, saved, word, workbook
 from tests.tools.retrieval.test_parse import headings, read
 from tools.retrieval.documents import Kind
-from tools.retrieval.errors import DamagedDocument, EmptyDocument, ParseError, TooLarge
+from tools.retrieval.errors import DamagedDocument, EmptyDocument, NeedsOcr, ParseError, TooLarge
 from tools.retrieval.parse_xlsx import shown
 
 
@@ -95,7 +98,19 @@ def test_a_deck_gives_slides_in_order_with_titles_tables_and_notes() -> None:
         (2, ("Steps",), Kind.PROSE, "- Look\n  - twice\n\nSpeaker notes: Say it slowly."),
         (3, ("Costs",), Kind.TABLE, "| Item | Price |\n| --- | --- |\n| Pen | 3 € |"),
     ]
-    assert (parsed.title, parsed.pages, parsed.pages_without_text) == ("The plan", 4, (4,))
+    assert (parsed.title, parsed.pages, parsed.pages_without_text) == ("The plan", 4, ())
+
+
+def test_slides_of_pictures_need_ocr() -> None:
+    made, out = pptx.Presentation(), io.BytesIO()
+    PIL.Image.new("L", (9, 9)).save(out, "PNG")
+    for _ in range(2):
+        slide = made.slides.add_slide(made.slide_layouts[6])
+        slide.shapes.add_picture(io.BytesIO(out.getvalue()), 0, 0)
+    with pytest.raises(NeedsOcr, match=r"^a\.pptx: holds only images"):
+        read(saved(made), name="a.pptx")
+    slide.shapes.add_textbox(0, 0, 9, 9).text_frame.text = "Words."
+    assert read(saved(made), name="a.pptx").pages_without_text == (1,)
 
 
 def test_a_deck_of_too_many_slides_is_refused() -> None:
