@@ -96,6 +96,10 @@ async def opened(
     assert token is not None
     events = Owed(redis, keys, name="event", lease_seconds=lease_seconds)
     replies = Owed(redis, keys, name="reply", lease_seconds=lease_seconds)
+    if settings.redis_url is None:
+        # Nobody else is there, so that who had something has died with it.
+        await events.take_over()
+        await replies.take_over()
     async with AsyncExitStack() as stack:
         calls = await stack.enter_async_context(web.opened(settings))
         context = SlackContext(

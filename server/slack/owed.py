@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from graphs.keys import Keys
 
-LEASE_SECONDS = 30.0
+LEASE_SECONDS = 10.0
 KNOWN_SECONDS = 7 * 24 * 3600
 """How long an id is remembered, so that it is never put down again."""
 
@@ -125,6 +125,20 @@ return 1
 )
 
 
+# KEYS: due. ARGV: what items' names start with. Everything that somebody has is due now.
+_TAKE_OVER = (
+    _NOW
+    + """
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  if redis.call('HEXISTS', ARGV[1] .. id, 'leased') == 1 then
+    redis.call('ZADD', KEYS[1], digits(now), id)
+  end
+end
+return 1
+"""
+)
+
+
 class LostError(Exception):
     """Another process has the item: whoever gets this has to stop."""
 
@@ -156,6 +170,7 @@ class Owed:
         self._add = redis.register_script(_ADD)
         self._claim = redis.register_script(_CLAIM)
         self._move = redis.register_script(_MOVE)
+        self._take_over = redis.register_script(_TAKE_OVER)
         self._hurry = redis.register_script(_HURRY)
 
     async def add(self, item_id: str, says: Mapping[str, Any], *, lane: str = "") -> bool:
@@ -199,6 +214,10 @@ class Owed:
     async def hurry(self, item_id: str) -> None:
         """Let something be looked at now, or where somebody does so, once more behind that."""
         await self._hurry(keys=[self._item + item_id, self._due], args=[item_id])
+
+    async def take_over(self) -> None:
+        """Whoever has items is known to be dead: their leases end now."""
+        await self._take_over(keys=[self._due], args=[self._item])
 
     async def _moved(
         self, item: Item, what: str, seconds: float, *, says: Mapping[str, Any] | None = None

@@ -56,7 +56,7 @@ class SlackDouble(Messages):
         self._limited: dict[str, deque[int]] = defaultdict(deque)
         self._lost: dict[str, int] = defaultdict(int)
         self._refused: dict[str, str] = {}
-        self._held: dict[str, asyncio.Event] = {}
+        self._held: dict[str, tuple[asyncio.Event, str]] = {}
         self._changed = asyncio.Event()
         self._sockets: list[web.WebSocketResponse] = []
 
@@ -79,7 +79,7 @@ class SlackDouble(Messages):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for gate in self._held.values():
+        for gate, _ in self._held.values():
             gate.set()
         for socket in self._sockets:
             await socket.close()
@@ -102,9 +102,11 @@ class SlackDouble(Messages):
         self._refused.pop(method, None)
 
     @contextmanager
-    def held(self, method: str) -> Iterator[asyncio.Event]:
-        """Calls of a method wait for their reply until this is left, or the event is set."""
-        gate = self._held[method] = asyncio.Event()
+    def held(self, method: str, *, saying: str = "") -> Iterator[asyncio.Event]:
+        """Calls of a method (that say something) wait for their reply until this is left, or the
+        event is set."""
+        gate = asyncio.Event()
+        self._held[method] = (gate, saying)
         try:
             yield gate
         finally:
@@ -167,8 +169,9 @@ class SlackDouble(Messages):
         code = limits.wrong(method, body)
         reply = no(code) if code else handler(body)
         self._changed.set()
-        if method in self._held:
-            await self._held[method].wait()
+        gate, saying = self._held.get(method, (None, ""))
+        if gate is not None and saying in json.dumps(body):
+            await gate.wait()
         if self._lost[method]:
             self._lost[method] -= 1
             assert request.transport is not None

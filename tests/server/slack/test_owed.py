@@ -80,3 +80,12 @@ async def test_what_is_hurried_while_somebody_has_it_is_due_as_it_is_given_back(
     await owed.hurry("a")
     assert len((await owed.claim(most=5))[0]) == 1
     await owed.hurry("nothing")
+
+
+async def test_what_a_dead_process_had_is_taken_over_at_once(owed: Owed) -> None:
+    for name in ("a", "b"):
+        await owed.add(name, {})
+    items, _ = await owed.claim(most=5)
+    await owed.again(items[1], 3600)
+    await owed.take_over()
+    assert [item.item_id for item in (await owed.claim(most=5))[0]] == ["a"]
