@@ -72,11 +72,16 @@ class Product:
             question=question, events=reply.events, seconds=reply.seconds, failure=reply.failure
         )
 
-    async def put(self, text: str, *, collection: str | None = None) -> Reply:
-        """Put one question to the team; a failure becomes part of the reply."""
+    async def put(
+        self, text: str, *, collection: str | None = None, options: Sequence[str] = ()
+    ) -> Reply:
+        """Put one question to the team; a failure becomes part of the reply. ``options`` are
+        further ones of `counterpoint ask`.
+        """
         begun = time.monotonic()
         code, out, said = await self._run(
-            "ask", text, "--json", *_in(collection), *self.where, limit=self.patience
+            *("ask", text, "--json", *options, *_in(collection), *self.where),
+            limit=self.patience,
         )
         seconds = time.monotonic() - begun
         found = events(out)
