@@ -23,6 +23,7 @@ _SHORT_WORDS = 3
 _SNAP = 3.0
 _MAX_RULES = 1_000
 _MARK = re.compile(r"[\W_]*[0-9A-Za-z]{0,3}[\W_]*")
+_DIGIT = re.compile(r"\d")
 _CAPTION = re.compile(
     r"(?i:table|tab\.|tabelle|tableau|tabla|figure|fig\.|exhibit)(?:\s*\d|\s+[IVX]+\b|\s+[A-Z]\b)"
 )
@@ -245,10 +246,11 @@ def _ruled(words: Sequence[Word], rules: list[Rule]) -> list[Table]:
                     column -= 1
                 cells.setdefault((row, column), []).append(place)
         rows = [
-            tuple(line)
+            line
             for row in range(len(ys) - 1)
             for line in _lines_of(words, [cells.get((row, one), []) for one in range(len(xs) - 1)])
         ]
+        rows = _one_header(rows, down, xs, ys)
         used = [column for column in range(len(xs) - 1) if any(row[column] for row in rows)]
         if len(rows) < 2 or len(used) < 2:
             continue
@@ -258,6 +260,35 @@ def _ruled(words: Sequence[Word], rules: list[Rule]) -> list[Table]:
             Table(rows=tuple(tuple(row[column] for column in used) for row in rows), words=places)
         )
     return found
+
+
+def _one_header(
+    rows: list[list[str]], down: list[Rule], xs: list[float], ys: list[float]
+) -> list[list[str]]:
+    """The rows; of a header of groups over names one row is made, each name after its group."""
+    title = next((at for at, row in enumerate(rows) if sum(map(bool, row)) > 1), len(rows))
+    if len(rows) < title + 3 or any(map(_DIGIT.search, "".join(rows[title] + rows[title + 1]))):
+        return rows
+    groups, names = rows[title], rows[title + 1]
+    above, below = sum(map(bool, groups)), sum(map(bool, names))
+    if (
+        above * 5 > below * 3
+        or below * 5 < len(names) * 4
+        or not any(map(_DIGIT.search, rows[title + 2]))
+    ):
+        return rows
+    # The groups stand in the first line in which each begins at a border.
+    for y0, y1 in pairwise(ys):
+        borders = [at == 0 or _drawn(down, x, y0, y1) for at, x in enumerate(xs[:-1])]
+        if all(border for border, group in zip(borders, groups, strict=True) if group):
+            break
+    else:
+        return rows
+    header, group = [], ""
+    for border, starting, name in zip(borders, groups, names, strict=True):
+        group = starting if border else group
+        header.append(f"{group} {name}".strip())
+    return [*rows[:title], header, *rows[title + 2 :]]
 
 
 def _ends(rules: list[Rule]) -> list[float]:

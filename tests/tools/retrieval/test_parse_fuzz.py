@@ -49,7 +49,7 @@ PARTS = {
     "a.pptx": ("ppt/slides/slide3.xml", "ppt/presentation.xml", "ppt/_rels/presentation.xml.rels"),
     "a.xlsx": ("xl/worksheets/sheet1.xml", "xl/workbook.xml", "xl/styles.xml"),
 }
-MUTATIONS = 15
+MUTATIONS = 8
 
 
 @pytest.mark.parametrize("name", SAMPLES)

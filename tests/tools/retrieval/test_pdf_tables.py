@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import string
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -73,6 +74,16 @@ def test_ruled_cells_keep_their_lines_together() -> None:
     assert kept(read(flowing(table))) == [
         "| Name | Duty |\n| --- | --- |\n| Ada | reads and writes code |\n| Bob | rests |"
     ]
+
+
+def test_a_header_of_groups_over_names_becomes_one() -> None:
+    rows = [["", "Sold", "", "Lent", ""], ["Month", "Pens", "Ink", "Pens", "Ink"]]
+    rows += [["May", "3", "4", "5", "6"], ["June", "1", "2", "3", "4"]]
+    style: list[Any] = [("GRID", (0, 0), (-1, -1), 0.5, colors.black)]
+    style += [("SPAN", (1, 0), (2, 0)), ("SPAN", (3, 0), (4, 0))]
+    [found] = kept(read(flowing(Drawn(rows, style=style))))
+    assert found.split("\n")[0] == "| Month | Sold Pens | Sold Ink | Lent Pens | Lent Ink |"
+    assert found.split("\n")[2] == "| May | 3 | 4 | 5 | 6 |"
 
 
 def test_a_table_on_a_turned_page_is_kept() -> None:
