@@ -14,33 +14,45 @@ from tokenizers import Tokenizer
 
 from models.artifacts import WeightsError
 from models.embedder import Vectors
+from models.llama import usable_cores
 
 DIMENSION = 384
 MAX_TOKENS = 256
 BATCH = 16
+MOST_BATCHES = 8
 
 
 class MiniLM:
     """all-MiniLM-L6-v2: mean over the tokens, unit length; reads the first 256 tokens of a text.
 
-    Made by ``open``; one thread of its own does the work, so the event loop never waits for it.
+    Made by ``open``; threads of its own do the work, so the event loop never waits for it. A
+    question has a thread to itself and waits for no document.
     """
 
     def __init__(self, session: Any, tokenizer: Any, *, executor: ThreadPoolExecutor) -> None:
         self._session = session
         self._tokenizer = tokenizer
         self._executor = executor
+        self._asking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder-query")
         self._inputs = frozenset(entry.name for entry in session.get_inputs())
 
     @classmethod
-    async def open(cls, model: Path, *, tokenizer: Path, threads: int = 1) -> MiniLM:
-        """Load the weights; raises ``WeightsError`` where a file is missing or damaged."""
+    async def open(
+        cls, model: Path, *, tokenizer: Path, threads: int = 1, batches: int | None = None
+    ) -> MiniLM:
+        """Load the weights; raises ``WeightsError`` where a file is missing or damaged.
+
+        ``batches`` of documents are embedded at the same time, each on ``threads`` threads; by
+        default as many as there are cores, but one, ``MOST_BATCHES`` at most.
+        """
         for path in (model, tokenizer):
             if not path.is_file():
                 raise WeightsError(
                     f"the embedder's file {path} is not there: run `counterpoint models pull`"
                 )
-        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
+        executor = ThreadPoolExecutor(
+            max_workers=batches or batches_at_once(), thread_name_prefix="embedder"
+        )
         loop = asyncio.get_running_loop()
         try:
             session, words = await loop.run_in_executor(executor, _load, model, tokenizer, threads)
@@ -58,26 +70,37 @@ class MiniLM:
         return DIMENSION
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        result = np.zeros((len(texts), DIMENSION), dtype=np.float32)
+        if not texts:
+            return result
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._embed, list(texts))
+        encodings = await loop.run_in_executor(
+            self._executor, self._tokenizer.encode_batch, list(texts)
+        )
+        # Texts of like length share a batch: padding costs as much as words do.
+        order = sorted(range(len(texts)), key=lambda index: -len(encodings[index].ids))
+        groups = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+        work = [
+            loop.run_in_executor(self._executor, self._run, [encodings[row] for row in rows])
+            for rows in groups
+        ]
+        for rows, vectors in zip(groups, await asyncio.gather(*work), strict=True):
+            result[rows] = vectors
+        return result
 
     async def embed_query(self, text: str) -> Vectors:
-        vector: Vectors = (await self.embed_documents([text]))[0]
+        loop = asyncio.get_running_loop()
+        vector: Vectors = await loop.run_in_executor(self._asking, self._embed_one, text)
         return vector
 
     async def close(self) -> None:
-        """Let the work in hand end, then free the thread."""
+        """Let the work in hand end, then free the threads."""
         await asyncio.to_thread(self._executor.shutdown)
+        await asyncio.to_thread(self._asking.shutdown)
 
-    def _embed(self, texts: list[str]) -> Vectors:
-        result = np.zeros((len(texts), DIMENSION), dtype=np.float32)
-        encodings = self._tokenizer.encode_batch(texts)
-        # Texts of like length share a batch: padding costs as much as words do.
-        order = sorted(range(len(texts)), key=lambda index: len(encodings[index].ids))
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
-            result[rows] = self._run([encodings[row] for row in rows])
-        return result
+    def _embed_one(self, text: str) -> Vectors:
+        one: Vectors = self._run(self._tokenizer.encode_batch([text]))[0]
+        return one
 
     def _run(self, encodings: Sequence[Any]) -> Vectors:
         longest = max(len(encoding.ids) for encoding in encodings)
@@ -94,6 +117,11 @@ class MiniLM:
         pooled = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
         unit: Vectors = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
         return unit.astype(np.float32)
+
+
+def batches_at_once() -> int:
+    """How many batches suit this machine: one core is left to whatever else goes on."""
+    return min(MOST_BATCHES, max(1, usable_cores() - 1))
 
 
 def _load(model: Path, tokenizer: Path, threads: int) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from models.embedder import Embedder
 
 WINDOW = 256
-BATCH = 32
+BATCH = 128
 
 
 @dataclass(eq=False, kw_only=True)
@@ -27,8 +27,7 @@ class SharedEmbedding:
     """Embeds for several callers at once: ``window`` texts are sorted by length, longest first, and
     given to the embedder ``batch`` at a time, since padding costs as much as words do.
 
-    Between two batches others, such as a question, have their turn. Whoever waits does the work
-    for all; there is no task to end.
+    Whoever waits does the work for all; there is no task to end.
     """
 
     def __init__(self, embedder: Embedder, *, window: int = WINDOW, batch: int = BATCH) -> None:
