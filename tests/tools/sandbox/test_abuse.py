@@ -11,9 +11,11 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -200,61 +202,43 @@ sorted(seen)
     assert (seen.stdout, after.stdout) == ("[]\n", "[]\n")
 
 
-ORDINARY_USER = """
-import asyncio, logging, pathlib, sys
-sys.path.insert(0, {root!r})
-from tools.sandbox.abuse import ATTACKS, assault, assault_session
-from tools.sandbox.find import Sizes, Unavailable, open_sandbox
-from tools.sandbox.sandbox import Limits
-
-async def main():
-    limits = Limits(memory_bytes=96 * 1024 * 1024, seconds=30.0)
-    binary = pathlib.Path({bwrap!r})
-    sizes = Sizes(concurrency=4, kernels=len(ATTACKS))
-    logging.disable()
-    sandbox = await open_sandbox(bwrap=binary, limits=limits, sizes=sizes)
-    if isinstance(sandbox, Unavailable):
-        return print("unavailable:", sandbox.reason, sandbox.remedy)
-    user, *_ = sandbox.describe().guarantees
-    print(user.detail)
-    findings = (assault(sandbox, attack, limits=limits) for attack in ATTACKS)
-    for finding in await asyncio.gather(*findings):
-        if not finding.holds:
-            print(finding)
-    findings = (assault_session(sandbox, attack, limits=limits) for attack in ATTACKS)
-    for finding in await asyncio.gather(*findings):
-        if not finding.holds:
-            print("session", finding)
-    print("done")
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user already")
-async def test_an_ordinary_user_without_control_groups_is_as_safe(sandbox: Sandbox) -> None:
-    python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("user", ["of this process", "an ordinary one"])
+async def test_all_attacks_at_once_disturb_nobody_and_leave_nothing(user: str) -> None:
+    """As root, with control groups where there are some, and as an ordinary user without."""
+    drops = user == "an ordinary one"
+    if drops and os.geteuid() != 0:
+        pytest.skip("the other run is one of an ordinary user already")
+    binaries = interpreter.find_bwrap(None)
+    if not binaries:
+        required(await open_sandbox())
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin") if drops else sys.executable
     if python is None:
         pytest.skip("no Python outside of root's own folders: apt-get install python3")
+    identity: dict[str, Any] = {"user": 61007, "group": 61007, "extra_groups": []} if drops else {}
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)  # noqa: PTH101
         shutil.copytree(ROOT / "tools", Path(folder) / "tools")
-        binary = interpreter.copy_bwrap(interpreter.find_bwrap(None)[0], into=Path(folder))
+        program = shutil.copy(Path(__file__).with_name("siege.py"), folder)
+        binary = interpreter.copy_bwrap(binaries[0], into=Path(folder))
         process = await asyncio.create_subprocess_exec(
             python,
             "-B",
-            "-c",
-            ORDINARY_USER.format(root=folder, bwrap=str(binary)),
+            program,
+            folder,
+            str(binary),
             env={"PATH": "/usr/bin:/bin"},
             cwd="/",
-            user=61007,
-            group=61007,
-            extra_groups=[],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            **identity,
         )
         told, _ = await process.communicate()
-    assert told.decode() == "the server's own, unprivileged; no capabilities\ndone\n"
+    first, *rest = told.decode().splitlines()
+    assert rest == ["done"], told.decode()
+    assert first.endswith("no capabilities")
+    if drops:
+        assert first == "the server's own, unprivileged; no capabilities"
 
 
 def test_the_process_tree_is_walked_to_its_leaves() -> None:
