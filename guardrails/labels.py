@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
-from guardrails import citations, grounding
+from guardrails import citations, grounding, quantities
 
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)])\s+(?P<words>.+)")
 _BOLD = re.compile(r"(?:\*\*|__)(?P<label>.+?)(?:\*\*|__)")
 _COLON = re.compile(r"(?P<label>[^:.]{2,60}):\s")
+# "Team plan. We answer …": a short sentence without a verb at the beginning of a line.
+_RUN_IN = re.compile(r"(?P<label>[A-Z][^\s.:|]*(?: [^\s.:|]+){0,3})\. (?=[A-Z])")
 _ROW = re.compile(r"\s*\|(?P<label>[^|]+)\|")
 _LONGEST = 6  # words
 
@@ -39,10 +40,10 @@ def lines(text: str) -> list[list[Line]]:
                 groups.append([])
             groups[-1].append(Line(label=label, text=row.strip()))
             kind = is_kind
-        elif row.strip() and kind == "item" and groups[-1] and row.startswith((" ", "\t")):
+        elif row.strip() and (kind == "run-in" or (kind == "item" and row.startswith((" ", "\t")))):
             last = groups[-1][-1]
             groups[-1][-1] = Line(label=last.label, text=f"{last.text}\n{row.strip()}")
-        elif row.strip():
+        elif row.strip() or kind == "run-in":
             kind = ""
     return [group for group in groups if len(group) > 1]
 
@@ -52,7 +53,8 @@ def _labelled(row: str) -> tuple[str, str]:
         label = found["label"].strip()
         return (label, "row") if not set(label) <= set("-: ") else ("", "")
     if not (item := _ITEM.match(row)):
-        return "", ""
+        run_in = _RUN_IN.match(row)
+        return (run_in["label"], "run-in") if run_in else ("", "")
     words = item["words"]
     found = _BOLD.match(words) or _COLON.match(words)
     label = found["label"].strip(" .:") if found else ""
@@ -62,23 +64,24 @@ def _labelled(row: str) -> tuple[str, str]:
 def beside(question: str, answer: str, passages: Sequence[str]) -> list[grounding.Problem]:
     """Claims that rest on one line while the question names the line beside it.
 
-    Only where what the cited line is about shares a word with the question, and another line of
-    the same list has all its words in the question, those among them and one more.
+    Only where no line that states the claim's numbers, with their units, is the one that the
+    question names: what another line is about has all its words in the question, and among them
+    those that the resting line shares with it and one more.
     """
     asked = {grounding.stem(word) for word in grounding.words(question)}
     problems = []
     for sentence in grounding.sentences(answer):
         bare = citations.without_marks(sentence)
-        figures = grounding.numbers(bare)
+        figures = quantities.quantities(bare)
         said = {grounding.stem(word) for word in grounding.content_words(bare)}
         for text in passages:
-            better = _better(asked, said, figures, text)
-            if better is not None:
+            found = _better(asked, said, figures, text)
+            if found is not None:
                 problems.append(
                     grounding.Problem(
                         claim=sentence,
-                        reason=f"that is said of “{better[0].label}”; the question is about "
-                        f"“{better[1].label}”",
+                        reason=f"that is said of “{found[0].label}”; the question is about "
+                        f"“{found[1].label}”",
                     )
                 )
                 break
@@ -86,24 +89,28 @@ def beside(question: str, answer: str, passages: Sequence[str]) -> list[groundin
 
 
 def _better(
-    asked: set[str], said: set[str], figures: frozenset[Decimal], text: str
+    asked: set[str], said: set[str], figures: frozenset[quantities.Quantity], text: str
 ) -> tuple[Line, Line] | None:
     if not figures:
         return None
     for group in lines(text):
-        resting = [line for line in group if figures <= grounding.numbers(line.text)]
-        if len(resting) != 1:
+        resting = [line for line in group if quantities.states(line.text, figures)]
+        if not resting:
             continue
-        line = resting[0]
-        own = _stems(line.label)
         for other in group:
             theirs = _stems(other.label)
-            named = theirs <= asked and own & asked and own & asked < theirs & asked
-            # What the claim says itself of the other line's subject is another matter.
-            if other is not line and named and not theirs - own <= said:
-                return line, other
+            if other in resting or not theirs <= asked:
+                continue
+            if all(_worse(_stems(line.label), theirs, asked, said) for line in resting):
+                return resting[0], other
     return None
 
 
+def _worse(own: set[str], theirs: set[str], asked: set[str], said: set[str]) -> bool:
+    """Whether a line fits the question less than another, and the claim does not name it itself."""
+    names_itself = bool(own - theirs) and own - theirs <= said
+    return bool(own & asked) and own & asked < theirs and not names_itself
+
+
 def _stems(label: str) -> set[str]:
-    return {grounding.stem(word) for word in grounding.words(label)}
+    return {grounding.stem(word) for word in grounding.content_words(label)}
