@@ -342,10 +342,9 @@ class Keys:
         """Sorted set: deliveries by when to try them next, in microseconds."""
         return f"{self.prefix}{{webhooks}}:due"
 
-    @property
-    def webhook_secret(self) -> str:
-        """String: what webhooks are signed with where no setting says it."""
-        return f"{self.prefix}{{webhooks}}:secret"
+    def secret(self, of: str) -> str:
+        """String: what ``webhooks`` (where no setting says it) or ``files`` are signed with."""
+        return f"{self.prefix}{{{of}}}:secret"
 
     def approval(self, approval_id: str) -> str:
         """Hash: a request to a person, and how it was decided."""

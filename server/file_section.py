@@ -18,6 +18,12 @@ class FileSettings(BaseModel):
     thread_mib: int = Field(
         default=64, ge=1, description="most MiB of a thread's files; equal contents count once"
     )
+    link_days: float = Field(
+        default=7.0,
+        gt=0,
+        description="days for which a link to a file in a chat completion needs no key; made only "
+        "where keys are needed",
+    )
 
 
 class ArtifactSettings(BaseModel):

@@ -31,6 +31,7 @@ from server.approvals.service import Approvals
 from server.approvals.store import ApprovalStore
 from server.approvals.sweeper import ApprovalSweeper
 from server.approvals.sweeper import swept as approvals_swept
+from server.artifacts.links import Links
 from server.artifacts.store import RedisThreadFiles
 from server.assistants.records import Assistants
 from server.audit import policy_notes
@@ -95,6 +96,7 @@ class House:
     repairs: Repairs
     threads: RedisThreads
     files: RedisThreadFiles
+    file_links: Links
     states: ThreadStates
     assistants: Assistants
     crons: Crons
@@ -282,6 +284,7 @@ async def open_house(
             threads=threads,
             files=files,
             states=ThreadStates(
+            file_links=Links(redis, keys),
                 graphs=graphs, saver=saver, threads=threads, end_paused=ending(runs)
             ),
             assistants=Assistants(redis, keys, graphs=graphs, agents=tuple(agents)),

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from agents import agent
 from graphs.store import RedisStore
 from server.approvals.service import Approvals
+from server.artifacts.links import Links
 from server.artifacts.store import ThreadFiles
 from server.assistants.records import Assistants, Graphs
 from server.audit.log import Audit
@@ -54,6 +55,9 @@ class Serving(Protocol):
 
     @property
     def files(self) -> ThreadFiles: ...
+
+    @property
+    def file_links(self) -> Links: ...
 
     @property
     def states(self) -> ThreadStates: ...

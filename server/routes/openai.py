@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated, Any, cast
@@ -23,11 +23,13 @@ from server.runs.records import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
 from server.wire import attachments, shapes, sse, waiting
 from server.wire.chat import COLLECTION, ChatRequest, Completion, model_object
+from server.wire.files import path_of
 from server.wire.messages import plain
 from server.wire.shapes import told
 
 TEAM_MODEL = "counterpoint"
 CANCEL_SECONDS = 5.0
+DAY = 86_400.0
 
 End = events.RunFinished | events.RunFailed
 
@@ -109,7 +111,7 @@ async def chat_completions(
         model=asked.model,
         created=int(record.created_at.timestamp()) if record.created_at else 0,
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
-        base=str(request.base_url).rstrip("/"),
+        url=await _address(request, house, tenant=caller.tenant),
     )
 
     async def cancel() -> None:
@@ -131,6 +133,16 @@ async def chat_completions(
     if isinstance(end, events.RunFailed):
         raise RunFault(end)
     return JSONResponse(completion.body(end), headers=headers)
+
+
+async def _address(request: Request, house: Serving, *, tenant: str) -> Callable[[str], str]:
+    """Where a reader of an answer fetches its files: in full, and where keys are needed signed."""
+    base = str(request.base_url).rstrip("/")
+    if not house.settings.has_keys:
+        return lambda artifact_id: base + path_of(artifact_id)
+    seconds = house.settings.files.link_days * DAY
+    query = await house.file_links.signer(tenant=tenant, seconds=seconds)
+    return lambda artifact_id: base + path_of(artifact_id) + query(artifact_id)
 
 
 def model_names(house: Serving) -> list[str]:

@@ -23,7 +23,7 @@ class Secrets:
 
     def __init__(self, redis: Redis, keys: Keys, *, given: bytes | None = None) -> None:
         self._redis = redis
-        self._key = keys.webhook_secret
+        self._key = keys.secret("webhooks")
         self._known = given
 
     async def of(self, tenant: str) -> bytes:

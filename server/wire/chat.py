@@ -69,14 +69,14 @@ def model_object(name: str, *, created: int) -> dict[str, Any]:
 
 @dataclass(kw_only=True)
 class Completion:
-    """One run on this wire; told its events in order. ``base`` begins links to files."""
+    """One run on this wire; told its events in order. ``url`` is where files are fetched."""
 
     run_id: str
     thread_id: str
     model: str
     created: int
     include_usage: bool = False
-    base: str = ""
+    url: sections.Url = path_of
     _progress: list[str] = field(default_factory=list)
 
     def opening(self) -> Chunk:
@@ -135,10 +135,11 @@ class Completion:
 
     def _text(self, finished: events.RunFinished) -> str:
         """The answer, and what people are shown under it."""
-        # Citations count characters of the answer as it is.
-        base = "" if finished.citations else self.base
-        answer = sections.absolute(finished.answer, base=base)
-        return answer + sections.under(finished, base=self.base) + source_list(finished)
+        answer = finished.answer
+        if not finished.citations:
+            # Else they would count other characters than those that are sent.
+            answer = sections.absolute(answer, finished.artifacts, url=self.url)
+        return answer + sections.under(finished, url=self.url) + source_list(finished)
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
@@ -160,7 +161,7 @@ class Completion:
             "sources": [source.model_dump(mode="json") for source in finished.sources],
             "citations": [one.model_dump(mode="json") for one in finished.citations],
             "artifacts": [
-                {**one.model_dump(mode="json"), "url": f"{self.base}{path_of(one.id)}"}
+                {**one.model_dump(mode="json"), "url": self.url(one.id)}
                 for one in finished.artifacts
             ],
             "cells": [one.model_dump(mode="json") for one in finished.cells],

@@ -16,22 +16,24 @@ CODE = "\n\nCode:\n"
 SOURCES = "\n\nSources:\n"
 MOST_FILES = 20
 MOST_LINES = 40
+Url = Callable[[str], str]
+"""From a file's id to where it is fetched."""
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
 _SOURCE = re.compile(r"\[\d+\] ")
 _FENCE = re.compile(r"(`{3,})python\n")
 _SIZES = ((1024 * 1024, "MiB"), (1024, "KiB"))
 
 
-def under(finished: events.RunFinished, *, base: str = "") -> str:
-    """Files and code as Markdown; ``base`` makes their links absolute. Sources come behind."""
-    return files(finished.artifacts, base=base) + code(finished.cells)
+def under(finished: events.RunFinished, *, url: Url = path_of) -> str:
+    """Files, as ``url`` has them, and code as Markdown. Sources come behind."""
+    return files(finished.artifacts, url=url) + code(finished.cells)
 
 
-def files(artifacts: Sequence[events.Artifact], *, base: str) -> str:
+def files(artifacts: Sequence[events.Artifact], *, url: Url) -> str:
     """Images shown, other files as links; empty without any."""
     if not artifacts:
         return ""
-    lines = [_line(one, base=base) for one in artifacts[:MOST_FILES]]
+    lines = [_line(one, url=url) for one in artifacts[:MOST_FILES]]
     if len(artifacts) > MOST_FILES:
         lines.append(f"- and {len(artifacts) - MOST_FILES} more")
     return FILES + "\n".join(lines)
@@ -63,9 +65,11 @@ def without(text: str) -> str:
     return _cut(text, FILES, lambda rest: all(map(_is_file, rest.splitlines())))
 
 
-def absolute(text: str, *, base: str) -> str:
-    """An answer whose links to our own files can be followed from elsewhere."""
-    return text.replace("](/artifacts/", f"]({base}/artifacts/") if base else text
+def absolute(text: str, artifacts: Sequence[events.Artifact], *, url: Url) -> str:
+    """An answer whose links to its files can be followed from elsewhere."""
+    for one in artifacts:
+        text = text.replace(f"]({path_of(one.id)})", f"]({url(one.id)})")
+    return text
 
 
 def size(count: int) -> str:
@@ -91,9 +95,9 @@ def _is_file(line: str) -> bool:
     return line.startswith(("![", "- [", "- and "))
 
 
-def _line(one: events.Artifact, *, base: str) -> str:
-    url = base + path_of(one.id)
+def _line(one: events.Artifact, *, url: Url) -> str:
+    to = url(one.id)
     label = re.sub(r"([\\\[\]])", r"\\\1", one.name)
     if one.media_type in _IMAGES:
-        return f"![{label}]({url})"
-    return f"- [{label}]({url}) ({size(one.bytes)})"
+        return f"![{label}]({to})"
+    return f"- [{label}]({to}) ({size(one.bytes)})"

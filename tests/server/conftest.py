@@ -22,6 +22,7 @@ from server.app import build
 from server.approvals.answering import answer
 from server.approvals.service import Approvals
 from server.approvals.store import ApprovalStore
+from server.artifacts.links import Links
 from server.artifacts.store import RedisThreadFiles
 from server.assistants.records import Assistants
 from server.audit.log import Audit
@@ -100,6 +101,7 @@ async def parts(
             assistants=Assistants(redis, keys, graphs=registry, agents=tuple(roster.build())),
             threads=threads,
             files=files,
+            file_links=Links(redis, keys),
             crons=Crons(redis, keys),
             webhooks=Deliveries(redis, keys),
             webhook_secrets=Secrets(redis, keys),

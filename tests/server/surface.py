@@ -22,6 +22,7 @@ from graphs.event_log import EventLog
 from graphs.store import RedisStore
 from server.app import build
 from server.approvals.service import Approvals
+from server.artifacts.links import Links
 from server.artifacts.store import RedisThreadFiles
 from server.assistants.records import Assistants
 from server.audit.log import Audit
@@ -61,6 +62,7 @@ class Parts:
     assistants: Assistants
     threads: RedisThreads
     files: RedisThreadFiles
+    file_links: Links
     states: ThreadStates
     crons: Crons
     webhooks: Deliveries

@@ -60,7 +60,7 @@ async def test_no_tenant_can_sign_for_another(redis: Redis, keys: Keys) -> None:
     found = [await made.of(tenant) for tenant in ("default", "a", "b")]
     assert found[0] == b"0123456789abcdef"
     assert len(set(found)) == 3
-    assert await redis.exists(keys.webhook_secret) == 0
+    assert await redis.exists(keys.secret("webhooks")) == 0
 
 
 @given(st.integers(1, 50), st.floats(0, 1))

@@ -19,6 +19,10 @@ CELLS = [
 ]
 
 
+def url(artifact_id: str) -> str:
+    return f"http://h/artifacts/{artifact_id}"
+
+
 def finished(**more: Any) -> events.RunFinished:
     told = {"answer": "It is 1.", "stop_reason": "answered", "usage": events.Usage(), **more}
     return events.RunFinished(**told)
@@ -26,7 +30,7 @@ def finished(**more: Any) -> events.RunFinished:
 
 def test_files_are_links_and_images_and_code_is_a_block() -> None:
     end = finished(artifacts=[PNG, CSV], cells=CELLS)
-    assert sections.under(end, base="http://h") == (
+    assert sections.under(end, url=url) == (
         "\n\nFiles:\n"
         "![a \\[1\\].png](http://h/artifacts/u1.a)\n"
         "- [out/b.csv](http://h/artifacts/u1.b) (2.0 KiB)"
@@ -42,7 +46,7 @@ def test_what_comes_back_is_the_answer_alone(
     artifacts: list[events.Artifact], cells: list[events.Cell], sources: str
 ) -> None:
     end = finished(artifacts=artifacts, cells=cells)
-    shown = end.answer + sections.under(end, base="http://h") + sources
+    shown = end.answer + sections.under(end, url=url) + sources
     sent = [{"role": "user", "content": "?"}, {"role": "assistant", "content": shown}]
     assert plain(sent)[1]["content"] == "It is 1."
 
@@ -62,6 +66,6 @@ def test_long_code_is_shown_from_its_end() -> None:
 
 
 def test_links_to_our_files_can_be_followed_from_elsewhere() -> None:
-    assert sections.absolute("![a](/artifacts/u1) [b](/x)", base="https://h") == (
-        "![a](https://h/artifacts/u1) [b](/x)"
+    assert sections.absolute("![a](/artifacts/u1.a) [b](/x)", [PNG], url=url) == (
+        "![a](http://h/artifacts/u1.a) [b](/x)"
     )
