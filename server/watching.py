@@ -62,7 +62,7 @@ class Watching:
         self._seen: dict[Path, _Seen | None] = {}
         self._said = ""
 
-    def heed_signals(self) -> None:
+    def _heed_signals(self) -> None:
         """Ctrl-C and SIGTERM end the watch after what is under way; a second one cuts it short."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
@@ -79,6 +79,7 @@ class Watching:
 
     async def run(self, found: Sequence[ingesting.Source]) -> None:
         """Until a signal. ``found`` is what was ingested just now."""
+        self._heed_signals()
         self._seen = {one.path: _Seen.of(one.path) for one in found if isinstance(one, files.File)}
         self._say(f"watching {', '.join(map(str, self._paths))}; Ctrl-C ends it")
         while not self._stop.is_set():

@@ -102,9 +102,6 @@ async def _ingest(
         clients.connect(configured, url=url, progress=bar, runs=False) as client,
         web_tools.fetcher(configured) as fetcher,
     ):
-        if watched is not None:
-            watching = Watching(client, watched, collection=collection, keep=keep, as_json=as_json)
-            watching.heed_signals()
         summary = await with_bar(
             client,
             found,
@@ -119,6 +116,7 @@ async def _ingest(
             click.echo(json.dumps({"collection": collection, "items": rows}))
         tell(summary, collection=collection, err=as_json)
         if watched is not None:
+            watching = Watching(client, watched, collection=collection, keep=keep, as_json=as_json)
             await watching.run(found)
             return Exit.OK
     return summary.exit

@@ -18,7 +18,7 @@ from server.wire.shapes import told
 from tools.retrieval.documents import Chunk
 from tools.retrieval.knowledge import Passages, Place
 
-MOST_NEIGHBOURS = 100
+MOST_NEIGHBOURS = 1_000
 
 router = APIRouter(tags=["documents"])
 
@@ -63,7 +63,7 @@ async def passages(
     ] = None,
     before: Annotated[Neighbours, Query(description="Passages before the place.")] = 0,
     after: Annotated[Neighbours, Query(description="Passages after the place.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 50,
     offset: Offset = 0,
 ) -> dict[str, Any]:
     """The passages at a place of a document, with their neighbours; with no place, all."""
