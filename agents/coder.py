@@ -25,13 +25,13 @@ def read(text: str) -> Move:
 def build() -> Agent:
     return Agent(
         name=NAME,
-        description="calculates with Python from the facts in the documents",
+        description="calculates with Python, from facts in the documents and from the user's files",
         prompt=read_prompt(NAME),
         role=Role.WORKER,
         read=read,
         tools=("run_python", "search_documents"),
         opening="search_documents",
-        max_steps=5,
-        max_tokens=400,
+        max_steps=8,
+        max_tokens=700,
         evidence=2_000,
     )
