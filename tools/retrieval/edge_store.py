@@ -23,7 +23,7 @@ from tools.retrieval.documents import (
     StoredPassage,
 )
 from tools.retrieval.errors import StoreError
-from tools.retrieval.filters import AnyOf, Condition, Within
+from tools.retrieval.filters import AnyOf, Between, Condition, Within
 from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
 
 T = TypeVar("T")
@@ -330,3 +330,9 @@ def _condition(condition: Condition) -> qdrant.FieldCondition:
         case Within(field=field, gt=gt, gte=gte, lt=lt, lte=lte):
             bounds = qdrant.RangeFloat(gt=gt, gte=gte, lt=lt, lte=lte)
             return qdrant.FieldCondition(key=field, range=bounds)
+        case Between(field=field, gt=gt, gte=gte, lt=lt, lte=lte):
+            written = {"gt": gt, "gte": gte, "lt": lt, "lte": lte}
+            moments = qdrant.RangeDateTime(
+                **{bound: at.isoformat() for bound, at in written.items() if at is not None}
+            )
+            return qdrant.FieldCondition(key=field, range=moments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from tools.retrieval.errors import BadFilter
@@ -35,13 +36,25 @@ class Within:
     lte: float | None = None
 
 
-Condition = AnyOf | Within
+@dataclass(frozen=True, kw_only=True)
+class Between:
+    """The field is a date or a moment (ISO 8601) inside the bounds; a missing bound is open."""
+
+    field: str
+    gt: datetime | None = None
+    gte: datetime | None = None
+    lt: datetime | None = None
+    lte: datetime | None = None
+
+
+Condition = AnyOf | Within | Between
 
 
 def conditions(filters: Mapping[str, Any] | None) -> tuple[Condition, ...]:
     """``{"company": "acme", "year": {"gte": 2020}, "page": [1, 2]}`` as conditions, all to hold.
 
-    Raises BadFilter.
+    Bounds that are texts are dates: ``{"published": {"gte": "2024-01-01"}}``; a day begins at
+    midnight UTC. Raises BadFilter.
     """
     return tuple(_condition(name, wanted) for name, wanted in (filters or {}).items())
 
@@ -53,9 +66,11 @@ def _condition(name: str, wanted: Any) -> Condition:
     path = ".".join(part if _PLAIN.fullmatch(part) else f'"{part}"' for part in parts)
     field = name if name in OWN_FIELDS else f"metadata.{path}"
     match wanted:
+        case dict() if _are_dates(wanted):
+            return _between(name, field, wanted)
         case dict() if wanted and set(wanted) <= _BOUNDS:
             if not all(_is_number(bound) for bound in wanted.values()):
-                raise BadFilter(f"filter {name!r}: bounds must be numbers")
+                raise BadFilter(f"filter {name!r}: bounds must be numbers, or all dates")
             return Within(field=field, **{bound: float(value) for bound, value in wanted.items()})
         case float():
             return Within(field=field, gte=wanted, lte=wanted)
@@ -72,6 +87,31 @@ def _condition(name: str, wanted: Any) -> Condition:
         f"filter {name!r}: give a text, a number, true or false, a list of texts or of whole"
         ' numbers, or bounds like {"gte": 1, "lt": 5}'
     )
+
+
+def _are_dates(wanted: Mapping[str, Any]) -> bool:
+    return (
+        bool(wanted)
+        and set(wanted) <= _BOUNDS
+        and all(isinstance(bound, str) for bound in wanted.values())
+    )
+
+
+def _between(name: str, field: str, wanted: Mapping[str, str]) -> Condition:
+    bounds: dict[str, datetime] = {}
+    for bound, text in wanted.items():
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise BadFilter(
+                f"filter {name!r}: {text[:50]!r} is no date; write 2024-05-31 or"
+                " 2024-05-31T12:00:00Z"
+            ) from None
+        bounds[bound] = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if field == "ingested_at":
+        # Kept in Unix seconds.
+        return Within(field=field, **{one: at.timestamp() for one, at in bounds.items()})
+    return Between(field=field, **bounds)
 
 
 def _is_number(value: Any) -> bool:

@@ -24,7 +24,7 @@ from tools.retrieval.documents import (
     StoredPassage,
 )
 from tools.retrieval.errors import StoreDamaged, StoreError, StoreMismatch
-from tools.retrieval.filters import AnyOf, Condition, Within
+from tools.retrieval.filters import AnyOf, Between, Condition, Within
 from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
 
 MEMORY = ":memory:"
@@ -374,3 +374,6 @@ def _condition(condition: Condition) -> models.FieldCondition:
         case Within(field=field, gt=gt, gte=gte, lt=lt, lte=lte):
             bounds = models.Range(gt=gt, gte=gte, lt=lt, lte=lte)
             return models.FieldCondition(key=field, range=bounds)
+        case Between(field=field, gt=gt, gte=gte, lt=lt, lte=lte):
+            moments = models.DatetimeRange(gt=gt, gte=gte, lt=lt, lte=lte)
+            return models.FieldCondition(key=field, range=moments)

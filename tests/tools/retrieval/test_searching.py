@@ -13,7 +13,7 @@ from models.remote_embedder import EmbedderError
 from models.reranker import RerankError, WordScorer
 from tests.tools.retrieval.conftest import EMBEDDER
 from tools.retrieval.documents import Hit
-from tools.retrieval.errors import StoreError
+from tools.retrieval.errors import BadFilter, StoreError
 from tools.retrieval.feature_reranker import FeatureReranker
 from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.options import Found, Mode, SearchOptions
@@ -209,3 +209,25 @@ def test_options_tell_what_differs_from_the_defaults() -> None:
         "mode": "bm25",
         "diversity": 0.3,
     }
+
+
+async def test_dates_are_filtered_in_days_and_moments(store: PassageStore) -> None:
+    knowledge = await filled(store)
+    where = {"tenant": "acme", "collection": "dated"}
+    for day in ("2024-01-31", "2024-05-31T10:00:00+02:00", "2025-01-01"):
+        await knowledge.ingest_text("holiday", name=day, metadata={"published": day}, **where)
+    for bounds, wanted in (
+        ({"gte": "2024-05-31T08:00:00Z"}, 2),
+        ({"gt": "2024-05-31T08:00:00Z"}, 1),
+        ({"gte": "2024-01-31", "lt": "2025-01-01"}, 2),
+        ({"lt": "2024-01-31"}, 0),
+    ):
+        hits = await knowledge.search("holiday", filters={"published": bounds}, **where)
+        assert len(hits) == wanted, bounds
+    assert await knowledge.search("holiday", filters={"ingested_at": {"gt": "2020-01-01"}}, **where)
+    assert not await knowledge.search(
+        "holiday", filters={"ingested_at": {"lt": "2020-01-01"}}, **where
+    )
+    for bounds in ({"gte": "soon"}, {"gte": "2024-01-01", "lt": 5}):
+        with pytest.raises(BadFilter, match="published"):
+            await knowledge.search("holiday", filters={"published": bounds}, **where)
