@@ -50,6 +50,33 @@ MODEL: dict[str, Any] = {**WHO, "model": "m", "input_tokens": 1, "output_tokens"
             events.LimitReached(limit="max_tokens", used=200_123, maximum=200_000),
             "limit reached: max_tokens, 200,123 of 200,000",
         ),
+        (
+            events.QuestionUnderstood(message="And now?", question="What now?", calls=1),
+            "understood as: What now?",
+        ),
+        (
+            events.QuestionUnderstood(message="a and b", question="a and b", parts=["a?", "b?"]),
+            "looking up: a?; b?",
+        ),
+        (events.RetrievalQuery(**WHO, query="q", reason="question", hits=5), None),
+        (
+            events.RetrievalQuery(**WHO, query="q", reason="thin", hits=5),
+            "coder: searched in other words: 5 passages",
+        ),
+        (
+            events.RetrievalQuery(**WHO, query="q", filters={"year": 2023}, hits=2),
+            "coder: 2 passages within year: 2023",
+        ),
+        (
+            events.RetrievalQuery(**WHO, query="q", filters={"a": 1}, relaxed=True, hits=3),
+            "coder: nothing within the filters; 3 passages without them",
+        ),
+        (
+            events.DocumentRead(
+                **WHO, document_id="d", title="Report", read=4, passages=40, groups=2
+            ),
+            "coder: Report: 4 of 40 passages read",
+        ),
         (events.RunInterrupted(), "the run waits for an answer"),
         (events.GraphChunk(mode="updates", data={"node": {}}), None),
         (events.ModelDelta(agent="coder", task_id="1", message_id="m", text="a"), None),
