@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import io
-from collections.abc import Iterator
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import Any
 
@@ -20,6 +22,7 @@ from tools.retrieval.sniff import Format
 
 # What Excel itself can hold; a file may claim any number.
 _MAX_ROWS = 1_048_576
+_FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
 
 
 def parse(data: bytes, *, name: str, max_unpacked: int, max_cells: int) -> Parsed:
@@ -31,18 +34,23 @@ def parse(data: bytes, *, name: str, max_unpacked: int, max_cells: int) -> Parse
     guard(data, name=name, max_unpacked=max_unpacked)
     assembly = Assembly()
     budget = _Budget(name=name, cells=max_cells, chars=max_unpacked)
-    # Read twice: one reading has the saved values, the other the formulas.
     values = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-    formulas = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=False)
+    # A second reading has the formulas where the first has the values that were saved.
+    formulas = (
+        openpyxl.load_workbook(io.BytesIO(data), read_only=True) if _has_formulas(data) else None
+    )
     hidden: list[str] = []
     filled = False
-    for sheet, second in zip(values.worksheets, formulas.worksheets, strict=True):
+    for place, sheet in enumerate(values.worksheets):
         if sheet.sheet_state != "visible":
             hidden.append(sheet.title)
             continue
         # A workbook's own word on a sheet's size can be wrong either way.
         sheet.reset_dimensions()
-        second.reset_dimensions()
+        second: Iterable[tuple[Any, ...]] = ()
+        if formulas is not None:
+            formulas.worksheets[place].reset_dimensions()
+            second = formulas.worksheets[place].iter_rows(values_only=True)
         rows = list(_rows(sheet, second, budget))
         if any(cell.strip() for row in rows for cell in row):
             filled = True
@@ -50,7 +58,8 @@ def parse(data: bytes, *, name: str, max_unpacked: int, max_cells: int) -> Parse
             grid.write(rows, assembly)
     title = (values.properties.title or "").strip() or name
     values.close()
-    formulas.close()
+    if formulas is not None:
+        formulas.close()
     if not filled:
         raise EmptyDocument(f"{name}: no visible sheet holds a value; nothing to ingest")
     if hidden:
@@ -77,8 +86,17 @@ class _Budget:
             )
 
 
-def _rows(sheet: Any, second: Any, budget: _Budget) -> Iterator[list[str]]:
-    pairs = zip_longest(sheet.iter_rows(), second.iter_rows(values_only=True), fillvalue=())
+def _has_formulas(data: bytes) -> bool:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return any(
+            _FORMULA.search(archive.read(entry))
+            for entry in archive.namelist()
+            if entry.endswith(".xml") and "sheet" in entry.lower()
+        )
+
+
+def _rows(sheet: Any, second: Iterable[tuple[Any, ...]], budget: _Budget) -> Iterator[list[str]]:
+    pairs = zip_longest(sheet.iter_rows(), second, fillvalue=())
     for number, (cells, formulas) in enumerate(pairs, start=1):
         row = [
             shown(cell.value, cell.number_format)
