@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from guardrails.limits import Limit
 from server.slack import blocks, text
 from server.slack.blocks import Block
 
@@ -12,6 +13,8 @@ STOP = "answer_stop"
 FEEDBACK = "answer_feedback"
 UP, DOWN = "up", "down"
 
+_LOOP = "loop"
+_CUT_SHORT = frozenset({_LOOP, *(one.value for one in Limit)})
 _MOST_SOURCES = 10
 _MOST_SOURCE = 260
 _MOST_STEPS = 12
@@ -20,10 +23,14 @@ _MOST_STEPS = 12
 def under_answer(
     run_id: str, sources: Sequence[Mapping[str, Any]], *, stopped: str = ""
 ) -> list[Block]:
-    """Below a finished answer: a limit that stopped it, its sources, thumbs up and down."""
+    """Below a finished answer: a limit that stopped it, its sources, thumbs up and down.
+
+    ``stopped`` is the run's ``stop_reason``; one that is no limit needs no word here.
+    """
     found = []
-    if stopped:
-        found.append(blocks.context(f":warning: Stopped: {text.escaped(stopped, 300)}"))
+    if stopped in _CUT_SHORT:
+        words = "an agent went round in circles" if stopped == _LOOP else f"{stopped} is reached"
+        found.append(blocks.context(f":warning: Cut short: {words}."))
     if sources:
         found.append(source_list(sources))
     return [*found, feedback(run_id)]

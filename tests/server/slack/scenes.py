@@ -190,7 +190,7 @@ MESSAGES: Mapping[str, Mapping[str, Any]] = {
     "working": answers.working(RUN, ["Reads the question", "researcher searches the handbook"]),
     "under-answer": {
         "text": "answer",
-        "blocks": answers.under_answer(RUN, SOURCES, stopped="the limit of tokens was reached"),
+        "blocks": answers.under_answer(RUN, SOURCES, stopped="max_tokens"),
     },
     "stranger": answers.how_to_get_in(user="U0NEW", team="T01", help_words="Ask it@example.com."),
 }

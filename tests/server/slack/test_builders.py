@@ -353,6 +353,22 @@ def test_the_whole_of_long_arguments_can_be_looked_at() -> None:
     assert not cards.is_cut(scenes.asked())
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("max_tokens", "Cut short: max_tokens is reached"),
+        ("loop", "in circles"),
+        ("not_found", ""),
+        ("answered", ""),
+        ("<!channel>", ""),
+    ],
+)
+def test_only_a_limit_is_said_to_have_cut_an_answer_short(reason: str, words: str) -> None:
+    shown = str(answers.under_answer("r", [], stopped=reason))
+    assert ("Cut short" in shown) is bool(words)
+    assert words in shown
+
+
 def test_no_value_can_look_like_another_argument() -> None:
     one = scenes.asked(args={"note": "fine\namount: 1", "amount": 900, "x\ny": "120"})
     shown = str(cards.card(one)["blocks"][2]["elements"][0]["elements"][0]["text"])
