@@ -267,6 +267,7 @@ async def open_house(
                     files=files,
                     audit=audit,
                     feedback=feedback,
+                    durability=durability,
                     deciding=desk.desk(),
                 )
             )
@@ -283,8 +284,8 @@ async def open_house(
             repairs=Repairs(records, queue),
             threads=threads,
             files=files,
-            states=ThreadStates(
             file_links=Links(redis, keys),
+            states=ThreadStates(
                 graphs=graphs, saver=saver, threads=threads, end_paused=ending(runs)
             ),
             assistants=Assistants(redis, keys, graphs=graphs, agents=tuple(agents)),

@@ -34,6 +34,7 @@ from server.sections import (
     WebhookBase,
     WebhookSecret,
 )
+from server.slack_section import SLACK_VARIABLES, with_slack
 
 PREFIX = "COUNTERPOINT_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -292,9 +293,10 @@ def _read_toml() -> dict[str, Any]:
     if not path.exists():
         if PREFIX + "CONFIG" in os.environ:
             raise ConfigurationError(f"COUNTERPOINT_CONFIG: {path} does not exist")
-        return with_e2b({}, os.environ)
+        return with_slack(with_e2b({}, os.environ), os.environ)
     try:
-        return with_e2b(tomllib.loads(path.read_text(encoding="utf-8")), os.environ)
+        configured = tomllib.loads(path.read_text(encoding="utf-8"))
+        return with_slack(with_e2b(configured, os.environ), os.environ)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
@@ -329,7 +331,12 @@ def lend_environment(variables: Mapping[str, str]) -> None:
 def sources() -> tuple[str, ...]:
     """Where the configuration comes from: the file that is there, and names of variables."""
     path = _config_path()
-    others = ("OPENAI_API_KEY", "OPENAI_BASE_URL", *E2B_VARIABLES.values())
+    others = (
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        *E2B_VARIABLES.values(),
+        *SLACK_VARIABLES.values(),
+    )
     named = [name for name in os.environ if name.startswith(PREFIX) or name in others]
     return (*([str(path.absolute())] if path.exists() else []), *sorted(named))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -11,11 +11,11 @@ from server.sections import TENANT, CallerRole
 from tools.web import addresses
 
 SLACK_API = "https://slack.com/api/"
-
-
-def _given(variable: str) -> SecretStr | None:
-    value = os.environ.get(variable)
-    return SecretStr(value) if value else None
+SLACK_VARIABLES = {
+    "slack_bot_token": "SLACK_BOT_TOKEN",
+    "slack_signing_secret": "SLACK_SIGNING_SECRET",
+    "slack_app_token": "SLACK_APP_TOKEN",
+}
 
 
 def _leads(value: str) -> str:
@@ -70,17 +70,17 @@ class SlackSettings(BaseModel):
     """Slack among the settings."""
 
     slack_bot_token: SecretStr | None = Field(
-        default_factory=lambda: _given("SLACK_BOT_TOKEN"),
+        default=None,
         description="The Slack app's bot token (`xoxb-`); `SLACK_BOT_TOKEN` means the same. See "
         "[Slack](slack.md)",
     )
     slack_signing_secret: SecretStr | None = Field(
-        default_factory=lambda: _given("SLACK_SIGNING_SECRET"),
+        default=None,
         description="What Slack signs its requests to `/slack/events` with; "
         "`SLACK_SIGNING_SECRET` means the same",
     )
     slack_app_token: SecretStr | None = Field(
-        default_factory=lambda: _given("SLACK_APP_TOKEN"),
+        default=None,
         description="The app-level token (`xapp-`) for Socket Mode, which needs no address that "
         "Slack can reach; `SLACK_APP_TOKEN` means the same",
     )
@@ -133,3 +133,13 @@ class SlackSettings(BaseModel):
     def has_slack(self) -> bool:
         """Whether there is a Slack app."""
         return self.slack_bot_token is not None
+
+
+def with_slack(configured: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The configuration with what Slack's own variables say, where it says nothing itself."""
+    given = {
+        name: environment[variable]
+        for name, variable in SLACK_VARIABLES.items()
+        if environment.get(variable)
+    }
+    return {**given, **configured}

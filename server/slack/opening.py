@@ -23,6 +23,7 @@ from server import patience
 from server.approvals.service import Approvals
 from server.artifacts.store import ThreadFiles
 from server.audit.log import Audit
+from server.runs.durability import Durability
 from server.runs.feedback import Feedbacks
 from server.runs.record import RunRecord
 from server.runs.service import Runs
@@ -87,11 +88,15 @@ async def opened(
     files: ThreadFiles,
     audit: Audit,
     feedback: Feedbacks,
+    durability: Durability | None = None,
     deciding: Deciding | None = None,
     pace_seconds: float = PACE_SECONDS,
     lease_seconds: float = LEASE_SECONDS,
 ) -> AsyncIterator[Slack]:
-    """Slack, by the tokens of the settings; it need not be reachable now."""
+    """Slack, by the tokens of the settings; it need not be reachable now.
+
+    ``durability`` says what has to have an event before Slack is told that it was taken.
+    """
     token = settings.slack_bot_token
     assert token is not None
     events = Owed(redis, keys, name="event", lease_seconds=lease_seconds)
@@ -129,7 +134,10 @@ async def opened(
         )
         asking = Asking(context, replies=replies, downloads=downloads, hurry=answering.hurry)
         taking = Tender(events, asking, what="event")
-        app = bolt_app(settings, calls, Receiving(events, hurry=taking.hurry))
+        receiving = Receiving(
+            events, durability=durability or Durability(redis), hurry=taking.hurry
+        )
+        app = bolt_app(settings, calls, receiving)
         acting.register(app, context, feedback=feedback)
         if deciding is not None:
             deciding.register(app, context)

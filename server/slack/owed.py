@@ -173,11 +173,19 @@ class Owed:
         self._take_over = redis.register_script(_TAKE_OVER)
         self._hurry = redis.register_script(_HURRY)
 
-    async def add(self, item_id: str, says: Mapping[str, Any], *, lane: str = "") -> bool:
+    async def add(
+        self,
+        item_id: str,
+        says: Mapping[str, Any],
+        *,
+        lane: str = "",
+        client: Redis | None = None,
+    ) -> bool:
         """Put it down; replies whether it is new. Of one ``lane`` only one is leased at a time."""
         reply = await self._add(
             keys=[self._item + item_id, self._known + item_id, self._due],
             args=[item_id, lane, orjson.dumps(dict(says)), KNOWN_SECONDS],
+            client=client,
         )
         return bool(reply)
 

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 
+from server.runs.durability import Durability, UnconfirmedError
 from server.slack import reading
 from server.slack.owed import Owed
 from server.slack.web import Web, quiet
@@ -26,8 +28,9 @@ _log = logging.getLogger(__name__)
 class Receiving:
     """Puts events down, once each; what is no event goes on to those who listen."""
 
-    def __init__(self, events: Owed, *, hurry: Callable[[], None]) -> None:
+    def __init__(self, events: Owed, *, durability: Durability, hurry: Callable[[], None]) -> None:
         self._events = events
+        self._durability = durability
         self._hurry = hurry
 
     async def __call__(
@@ -45,7 +48,7 @@ class Receiving:
         if kind in reading.KINDS and not isinstance(reading.read(body), reading.Nothing):
             try:
                 await self._put_down(body)
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, UnconfirmedError) as error:
                 # Not acknowledged, so that Slack sends it again.
                 _log.warning("an event of Slack's cannot be stored: %s", error)
                 return BoltResponse(status=503, body="")
@@ -61,8 +64,16 @@ class Receiving:
             for name in ("team_id", "event_id", "event", "authorizations")
             if name in body
         }
-        if await self._events.add(event_id, kept, lane=reading.lane_of(body)):
-            self._hurry()
+        lane = reading.lane_of(body)
+
+        async def write(one: Redis) -> bool:
+            return await self._events.add(event_id, kept, lane=lane, client=one)
+
+        async def then(is_new: bool) -> None:  # noqa: FBT001 - what was replied
+            if is_new:
+                self._hurry()
+
+        await self._durability.confirmed(write, then=then)
 
 
 def bolt_app(settings: SlackSettings, web: Web, receiving: Receiving) -> AsyncApp:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
 from server.app import build
+from server.runs.durability import Durability, UnconfirmedError
 from tests.server.slack import events
 from tests.server.slack.desk import Desk, at_desk
 from tests.server.slack.double import SlackDouble
@@ -187,3 +189,24 @@ async def test_a_death_between_the_run_and_the_reply_makes_neither_twice(
     await desk.settled()
     assert deaths
     assert len(team.asked) == len(desk.double.said("C0GENERAL")) == 1
+
+
+async def test_what_cannot_be_stored_for_good_is_not_acknowledged(
+    desk: Desk, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slack sends it again; by then it is known, and was not lost either."""
+    confirmed, times = Durability.confirmed, []
+
+    async def unsure(self: Durability, *args: Any, **given: Any) -> Any:
+        done = await confirmed(self, *args, **given)
+        times.append(done)
+        if len(times) == 1:
+            raise UnconfirmedError("the disk of Redis did not confirm it in time")
+        return done
+
+    monkeypatch.setattr(Durability, "confirmed", unsure)
+    body = events.mention(event_id="Ev1")
+    replies = [(await desk.send(body)).status_code for _ in range(2)]
+    await desk.settled()
+    assert replies == [503, 200]
+    assert len(await desk.runs()) == len(team.asked) == 1
