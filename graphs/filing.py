@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ from pydantic import Field
 from agents import coder, coordinator
 from graphs import guarding
 from graphs.context import TeamContext
+from tools import file_preview
 from tools.uploads import Upload
 
 DATA = "data"
@@ -69,7 +71,12 @@ def with_files(conversation: Sequence[AnyMessage], files: Sequence[Upload]) -> l
 
 async def briefing(context: TeamContext) -> str:
     """What the coder is told of the files; empty without any."""
-    shown = await context.files.shown(tenant=context.tenant, thread_id=context.thread_id)
+    try:
+        async with asyncio.timeout(context.tool_seconds):
+            shown = await context.files.shown(tenant=context.tenant, thread_id=context.thread_id)
+    except TimeoutError:
+        # No session was free; the coder's own call may have one.
+        shown = file_preview.told(await given(context), {})
     if not shown:
         return ""
     plain = context.model_for(context.agents[coder.NAME]).plain

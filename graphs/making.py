@@ -17,7 +17,7 @@ from tools.tool import ToolResult
 
 MOST = 50
 """Most artifacts and cells that an answer carries; the latest."""
-CELL = 8_000
+CELL = 4_000
 """Longest code or output of a cell as data, characters."""
 _LINK = re.compile(r"(!?\[[^\[\]]{0,300}\])\(<?(?P<to>[^\s()<>]{1,300})>?\)")
 _PLACES = ("sandbox:", "attachment:", "file://", "/mnt/data/", "/work/", "./", "/")

@@ -89,6 +89,7 @@ class House:
         ledgers: RunLedgers | None = None,
         max_rounds: int = 2,
         uploads: Mapping[str, bytes] | None = None,
+        seen: Files | None = None,
         **maxima: float,
     ) -> None:
         self.events: list[events.RunEvent] = []
@@ -110,7 +111,8 @@ class House:
             agents=roster.build(),
             models=models,
             tools={tool.name: tool for tool in tools},
-            files=files,
+            files=seen or files,
+            tool_seconds=maxima.get("tool_seconds"),
             rules=rules,
             limits=limits.Limits(
                 steps=int(maxima.get("steps", 20)),

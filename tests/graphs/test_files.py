@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,10 +12,11 @@ from graphs import events, filing, making
 from guardrails import links
 from models.scripted import Scripted, ScriptedModel
 from tests.graphs.team_house import House, passage
+from tools.file_preview import NamedFiles
 from tools.sandbox.sandbox import Execution, Output, OutputKind
 from tools.sandbox.scripted import ScriptedSandbox, Step, failed, finished
 from tools.tool import ToolResult
-from tools.uploads import Upload
+from tools.uploads import MemoryUploads, Upload
 
 SALES = {"sales.csv": b"region,amount\nnorth,1\n"}
 QUESTION = "What is the sum of amount in sales.csv?"
@@ -211,3 +213,18 @@ def test_what_was_not_kept_is_not_listed() -> None:
         "f.png",
         "a.csv",
     ]
+
+
+async def test_files_are_told_by_name_where_no_session_is_free_in_time() -> None:
+    class Waits(NamedFiles):
+        async def shown(self, *, tenant: str, thread_id: str) -> str:
+            await asyncio.Event().wait()
+            return ""
+
+    given = MemoryUploads({("default", "thread"): SALES})
+    with ScriptedModel(steps=[says("NOT FOUND", contains="sales.csv (22 bytes)")]) as model:
+        house = House(
+            model, sandbox=sandboxed(), uploads=SALES, seen=Waits(given), tool_seconds=0.05
+        )
+        outcome = await house.answered(QUESTION)
+    assert outcome.answer == "The result could not be calculated from that."
