@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 
 from tools.retrieval.documents import Kind, Parsed, Section
 
@@ -91,20 +92,30 @@ class Assembly:
         else:
             self._spans.append(span)
 
-    def include(self, parsed: Parsed, *, heading: str) -> None:
-        """A document within this one, under ``heading`` at the top level, with its own pages."""
-        outer = self._page
-        self._page = None
-        self.heading(1, heading)
+    def include(self, parsed: Parsed, *, heading: str = "") -> None:
+        """A document within this one, with its own pages and headings: under ``heading`` at the
+        top level, or under what stands here where that is empty.
+        """
+        outer, self._page = self._page, None
+        if heading:
+            self.heading(1, heading)
+        level = self._path[-1][0] if self._path else 0
         for section in parsed.sections:
-            del self._path[1:]
-            self._path.extend(enumerate(section.heading_path, start=2))
             self._page = section.page
-            if section.heading_path and section.text == section.heading_path[-1]:
-                continue
+            path = section.heading_path
+            here = tuple(text for at, text in self._path if at > level)
+            pairs = zip(here, path, strict=False)
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            self._leave(level + same)
+            for depth in range(same, len(path)):
+                self.heading(level + 1 + depth, path[depth])
             self.block(section.text, kind=section.kind, caption=section.caption)
+        self._leave(0 if heading else level)
         self._page = outer
-        self._path.clear()
+
+    def _leave(self, level: int) -> None:
+        while self._path and self._path[-1][0] > level:
+            self._path.pop()
 
     def finish(
         self,

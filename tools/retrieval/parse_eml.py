@@ -54,8 +54,7 @@ def parse(data: bytes, *, name: str, read: attachments.Reader, max_chars: int) -
 def _html(text: str, *, name: str, assembly: Assembly) -> None:
     with contextlib.suppress(EmptyDocument):
         parsed = parse_html.parse(text.encode("utf-8", errors="replace"), name=name)
-        for section in parsed.sections:
-            assembly.block(section.text, kind=section.kind, caption=section.caption)
+        assembly.include(parsed)
 
 
 def _attached(message: MIMEPart, body: MIMEPart | None) -> Iterator[MIMEPart]:

@@ -37,8 +37,15 @@ def test_a_message_gives_headers_body_and_attachments_by_their_names() -> None:
 
 def test_an_html_body_is_read_as_a_page() -> None:
     table = "<tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr>"
-    page = f"<p>Hello <b>all</b>.</p><table>{table}</table>"
-    parsed = read(message(html=page), name="mail.eml")
+    page = f"<p>Hello <b>all</b>.</p><h2>News</h2><table>{table}</table><h2>Plans</h2><p>Rest.</p>"
+    parsed = read(message(("a.txt", b"Words."), html=page), name="mail.eml")
+    assert [one.heading_path for one in parsed.sections] == [
+        ("Grüße",),
+        ("Grüße", "News"),
+        ("Grüße", "Plans"),
+        ("Attachment a.txt",),
+    ]
+    assert "Hello all.\n\nNews\n\n| a" in parsed.text
     assert "Hello all." in parsed.text
     assert "| a | b |\n| --- | --- |\n| 1 | 2 |" in parsed.text
 
