@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tests.server.cli.program import Program, Running
+from tests.server.cli.program import PATIENCE, Program, Running
 
 
 async def listed(program: Program) -> dict[str, dict[str, Any]]:
@@ -96,5 +97,6 @@ async def test_a_watched_folder_is_followed_until_ctrl_c(program: Program, tmp_p
             await says(watch, "added docs/d.md")
             watch.process.send_signal(signal.SIGINT)
             await says(watch, "stopped watching")
-            assert await watch.ended() == 0
+            async with asyncio.timeout(PATIENCE):
+                assert await watch.process.wait() == 0
         assert set(await listed(program)) == {"docs/a.md", "docs/d.md"}
