@@ -1,0 +1,70 @@
+"""Search over HTTP and from the command line: options, filters, explanations."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from pydantic import ValidationError
+
+from server.commands import search as command
+from server.routes.search import OptionsRequest, SearchRequest
+from server.search_section import SearchSettings
+from tools.retrieval.fusion import Fusion
+from tools.retrieval.options import SearchOptions
+
+
+def test_options_of_a_request_stand_over_those_of_the_settings() -> None:
+    settings = SearchSettings(search_fusion=Fusion.RRF, search_rrf_k=7).search_options()
+    assert OptionsRequest().over(settings) == settings
+    asked = OptionsRequest(fusion=Fusion.DBSF, rerank=False, diversity=0.2).over(settings)
+    assert asked == SearchOptions(fusion=Fusion.DBSF, rrf_k=7, rerank=False, diversity=0.2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"fusion": "sum"}, {"diversity": 2}, {"candidates": 0}, {"per_document": 0}, {"wieght": 1}],
+)
+def test_an_option_that_cannot_be_is_refused_by_its_name(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        SearchRequest.model_validate({"query": "x", "options": wrong})
+
+
+def test_options_that_travel_arrive_as_they_were() -> None:
+    sent = SearchOptions(weight=0.3, complete=False, per_document=2, rerank_seconds=1.5)
+    arrived = OptionsRequest.model_validate(sent.to_json()).over(SearchOptions())
+    assert arrived == sent
+
+
+def test_the_plain_settings_are_the_plain_options() -> None:
+    assert SearchSettings().search_options() == SearchOptions()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"embedder": "remote", "embedder_model": "m"}, "embedder_url"),
+        ({"embedder": "sentence-transformers"}, "embedder_model"),
+        ({"reranker": "cross-encoder"}, "reranker_model"),
+        ({"reranker_url": "http://x"}, "reranker_url"),
+    ],
+)
+def test_a_model_without_its_name_or_url_is_refused(wrong: dict[str, str], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        SearchSettings.model_validate(wrong)
+
+
+def test_filters_of_the_command_line_are_those_of_the_api() -> None:
+    given = ("team=red,blue", "year=2020..2024", "day=2024-01-01..", "n=..5", "ok=true", 'id="7"')
+    assert command.parsed(given) == {
+        "team": ["red", "blue"],
+        "year": {"gte": 2020, "lte": 2024},
+        "day": {"gte": "2024-01-01"},
+        "n": {"lte": 5},
+        "ok": True,
+        "id": "7",
+    }
+    for wrong in ("team", "=x", "team="):
+        with pytest.raises(click.BadParameter, match="FIELD=VALUE"):
+            command.parsed((wrong,))
+    with pytest.raises(click.BadParameter, match="twice"):
+        command.parsed(("a=1", "a=2"))
