@@ -7,7 +7,7 @@ import base64
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +21,7 @@ from server.commands import options
 from tools.run_python import ending
 from tools.sandbox import guest_packages
 from tools.sandbox.abuse import ATTACKS, Attack, Finding, assault, assault_session
+from tools.sandbox.conformance import Kept, kept
 from tools.sandbox.find import Unavailable, python_to_equip
 from tools.sandbox.network_abuse import OUTWARD, session_attacks
 from tools.sandbox.sandbox import (
@@ -71,13 +72,14 @@ def run(source: BinaryIO, *, as_json: bool, out: Path | None) -> None:
 @group.command("check")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(*, as_json: bool) -> None:
-    """Attack the sandbox on this machine and print what holds; exit code 1 where anything fails."""
-    isolation, findings = asyncio.run(_check())
+    """Try what the sandbox promises, attack it, and print what holds; exit code 1 where anything
+    fails."""
+    checked = asyncio.run(_check())
     if as_json:
-        _print_json(_report(isolation, findings))
+        _print_json(_report(checked))
     else:
-        _print_tables(isolation, findings)
-    sys.exit(0 if all(finding.holds for finding in findings) else 1)
+        _print_tables(checked)
+    sys.exit(0 if checked.ok else 1)
 
 
 @group.command("install")
@@ -105,17 +107,47 @@ async def _run(code: str, *, with_files: bool) -> tuple[Execution, dict[str, byt
             raise click.ClickException(str(error)) from None
 
 
-async def _check() -> tuple[Isolation, list[Finding]]:
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """What `sandbox check` found."""
+
+    isolation: Isolation
+    promises: list[Kept]
+    attacks: list[Finding]
+
+    @property
+    def ok(self) -> bool:
+        return all(one.holds for one in self.promises) and all(one.holds for one in self.attacks)
+
+    @property
+    def verdict(self) -> str:
+        """What the isolation is worth, in a line."""
+        kind = self.isolation.kind
+        through = [one.name for one in self.attacks if not one.holds]
+        broken = [one.name for one in self.promises if not one.holds]
+        missing = [one.name for one in self.isolation.guarantees if not one.holds]
+        if through:
+            return f"{kind} does not hold off {'; '.join(through)}: run no code that is not yours"
+        said = f"{kind} holds off all {len(self.attacks)} attacks"
+        if broken:
+            return f"{said}, but is of little use: {'; '.join(broken)}"
+        if missing:
+            return f"{said}, without a guarantee of {', '.join(missing)}; strict would run nothing"
+        return f"{said}, and all its guarantees hold"
+
+
+async def _check() -> _Checked:
     async with _opened() as (sandbox, limits):
         findings = []
         isolation = sandbox.describe()
+        promises = await kept(sandbox, limits=limits)
         attacks, in_sessions = _attacks(isolation, asks=bool(_settings().sandbox.hosts))
         for attack in attacks:
             findings.append(await assault(sandbox, attack, limits=limits))
         for attack in in_sessions:
             held = await assault_session(sandbox, attack, limits=limits)
             findings.append(replace(held, name=f"{attack.name}, in a session"))
-        return isolation, findings
+        return _Checked(isolation=isolation, promises=promises, attacks=findings)
 
 
 def _attacks(isolation: Isolation, *, asks: bool) -> tuple[tuple[Attack, ...], tuple[Attack, ...]]:
@@ -203,18 +235,23 @@ def _as_json(execution: Execution) -> dict[str, Any]:
     }
 
 
-def _report(isolation: Isolation, findings: list[Finding]) -> dict[str, Any]:
+def _report(checked: _Checked) -> dict[str, Any]:
     return {
-        "kind": isolation.kind,
+        "kind": checked.isolation.kind,
         "guarantees": [
             {"name": each.name, "holds": each.holds, "detail": each.detail}
-            for each in isolation.guarantees
+            for each in checked.isolation.guarantees
+        ],
+        "promises": [
+            {"name": each.name, "holds": each.holds, "detail": each.detail}
+            for each in checked.promises
         ],
         "attacks": [
             {"name": each.name, "holds": each.holds, **_as_json(each.execution)}
-            for each in findings
+            for each in checked.attacks
         ],
-        "ok": all(finding.holds for finding in findings),
+        "verdict": checked.verdict,
+        "ok": checked.ok,
     }
 
 
@@ -222,13 +259,14 @@ def _print_json(value: object) -> None:
     click.echo(orjson.dumps(value).decode())
 
 
-def _print_tables(isolation: Isolation, findings: list[Finding]) -> None:
+def _print_tables(checked: _Checked) -> None:
     console = Console()
+    isolation = checked.isolation
     promises = Table("holds", "what", "how", title=f"Isolation: {isolation.kind}")
     for guarantee in isolation.guarantees:
         promises.add_row("yes" if guarantee.holds else "NO", guarantee.name, guarantee.detail)
     attacks = Table("held off", "attack", "came to", "seconds", title="Attacks")
-    for finding in findings:
+    for finding in checked.attacks:
         attacks.add_row(
             "yes" if finding.holds else "NO",
             finding.name,
@@ -236,4 +274,9 @@ def _print_tables(isolation: Isolation, findings: list[Finding]) -> None:
             f"{finding.execution.seconds:.2f}",
         )
     console.print(promises)
+    used = Table("kept", "promise", "instead", title="Conformance")
+    for one in checked.promises:
+        used.add_row("yes" if one.holds else "NO", one.name, one.detail)
+    console.print(used)
     console.print(attacks)
+    console.print(checked.verdict, markup=False, soft_wrap=True)

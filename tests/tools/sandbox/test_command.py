@@ -63,6 +63,8 @@ def test_check_says_what_holds(cli: CliRunner, monkeypatch: pytest.MonkeyPatch) 
         ("reach the network, in a session", True),
     ]
     assert "network" in {guarantee["name"] for guarantee in told["guarantees"]}
+    assert {promise["holds"] for promise in told["promises"]} == {True}, told["promises"]
+    assert told["verdict"].startswith("bubblewrap holds off all 2 attacks")
 
 
 def test_check_ends_with_1_where_an_attack_gets_through(
@@ -73,3 +75,4 @@ def test_check_ends_with_1_where_an_attack_gets_through(
     result = cli.invoke(group, ["check"])
     assert result.exit_code == 1
     assert "NO" in result.stdout
+    assert "run no code that is not yours" in result.stdout

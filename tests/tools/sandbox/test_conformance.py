@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tools.sandbox.conftest import of_kind
-from tools.sandbox.sandbox import Execution, Outcome, Sandbox, SandboxError, checked_files
+from tools.sandbox.conformance import kept
+from tools.sandbox.sandbox import (
+    Execution,
+    Limits,
+    Outcome,
+    Sandbox,
+    SandboxError,
+    checked_files,
+)
 from tools.sandbox.scripted import ScriptedSandbox, failed, finished
 
 # Code, and what a script answers in its place.
@@ -87,6 +95,17 @@ async def test_nothing_runs_after_close(either: tuple[str, Sandbox]) -> None:
 
 async def test_it_says_what_holds(either: tuple[str, Sandbox]) -> None:
     assert all(guarantee.detail for guarantee in either[1].describe().guarantees)
+
+
+async def test_what_check_tries_is_kept_by_what_runs_code_and_not_by_a_script(
+    either: tuple[str, Sandbox],
+) -> None:
+    kind, sandbox = either
+    found = await kept(sandbox, limits=Limits())
+    if kind == "scripted":
+        assert not all(one.holds for one in found)
+    else:
+        assert [one for one in found if not one.holds] == []
 
 
 @given(st.text(alphabet="ab./\\\0~", max_size=12))
