@@ -8,8 +8,11 @@ import pytest
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
+from server.runs.queue import RunQueue
+from tests.server.approvals.desk import desk_of
 from tests.server.slack.desk import Desk, at_desk
-from tests.server.slack.double import SlackDouble
+from tests.server.slack.double import SlackDouble, slack_double
+from tests.server.slack.office import Office, settings_of
 from tests.server.surface import Parts
 
 
@@ -23,3 +26,19 @@ async def double() -> AsyncIterator[SlackDouble]:
 async def desk(parts: Parts, redis: Redis, keys: Keys, double: SlackDouble) -> AsyncIterator[Desk]:
     async with at_desk(parts, redis, keys, double) as made:
         yield made
+
+
+@pytest.fixture
+async def office(redis: Redis, redis_url: str, keys: Keys) -> AsyncIterator[Office]:
+    """Nobody serves yet."""
+    async with RunQueue(redis_url, keys) as queue, slack_double() as slack:
+        made = Office(desk=desk_of(redis, keys, queue), slack=slack, settings=settings_of(slack))
+        yield made
+        made.check_limits()
+
+
+@pytest.fixture
+async def open_office(office: Office) -> AsyncIterator[Office]:
+    """One server."""
+    async with office.server():
+        yield office

@@ -14,13 +14,13 @@ from starlette.routing import Route
 
 from graphs.event_log import EventLog
 from graphs.saver import RedisSaver
-from server.approvals.record import Approval
+from server.approvals.record import Approval, ApprovalStatus
 from server.artifacts.memory import MemoryThreadFiles
 from server.audit.log import Audit
 from server.runs.asked import of_messages
 from server.runs.feedback import Feedbacks
 from server.settings import Settings
-from server.slack import opening
+from server.slack import forms, opening
 from server.slack.cards import Reference
 from server.slack.context import METADATA, Place
 from server.slack.desk import desk as slack_desk
@@ -212,4 +212,40 @@ def typed_of(view: Mapping[str, Any], **typed: str) -> dict[str, Any]:
         else:
             told["value"] = typed.get(name, element.get("initial_value")) or None
         state[block["block_id"]] = {element["action_id"]: told}
+    return state
+
+
+async def status_of(office: Office, one: Approval) -> ApprovalStatus:
+    return (await office.desk.approvals.get(one.approval_id, tenant=one.tenant)).status
+
+
+async def more_told(office: Office, before: int) -> None:
+    """Somebody was told one more thing in private."""
+    await office.slack.until(lambda: len(office.slack.ephemerals) > before)
+
+
+async def published(office: Office, user: str, words: str) -> dict[str, Any]:
+    """The last tab of somebody, once it says this."""
+
+    def found() -> dict[str, Any] | None:
+        shown = [one for one in office.slack.views if one.get("user_id") == user]
+        return shown[-1]["view"] if shown and words in json.dumps(shown[-1]["view"]) else None
+
+    view = await office.slack.until(found)
+    assert isinstance(view, dict)
+    return view
+
+
+def untouched(blocks: list[Any]) -> dict[str, Any]:
+    """What Slack sends of a form that nobody touched."""
+    state = {}
+    for block in blocks:
+        if block["type"] == "input":
+            element = block["element"]
+            told: dict[str, Any] = {"type": element["type"]}
+            if element["type"] == "static_select":
+                told["selected_option"] = element.get("initial_option")
+            else:
+                told["value"] = element.get("initial_value")
+            state[block["block_id"]] = {forms.VALUE: told}
     return state

@@ -18,6 +18,7 @@ from server.slack.cards import Reference
 from server.slack.modals import Opened
 from tests.server.slack import block_kit, scenes
 from tests.server.slack.block_kit import BrokenError
+from tests.server.slack.office import untouched
 
 HOSTILE = [
     "<!channel>",
@@ -187,7 +188,7 @@ def test_a_form_that_nobody_touched_gives_back_exactly_what_it_showed(one: Appro
     shown = forms.fields(one.schema, one.final_args)
     blocks = forms.form(shown, one.final_args)
     missing = [f for f in shown if f.required and f.value is forms.MISSING]
-    found = filling.filled(shown, typed(blocks), args=one.final_args)
+    found = filling.filled(shown, untouched(blocks), args=one.final_args)
     if missing:
         assert set(found.errors) == {field.block_id for field in missing}
     else:
@@ -225,83 +226,6 @@ def test_the_home_tab_of_a_busy_day_is_within_the_limits() -> None:
     view = home.view(shown)
     block_kit.view(view)
     assert "888 more" in str(view)
-
-
-def test_a_schema_of_a_hundred_arguments_is_one_piece_of_json() -> None:
-    schema = {"properties": {f"a{at}": {"type": "string"} for at in range(100)}}
-    one = scenes.asked(schema=schema, args={"a1": "x"})
-    view = modals.edit(one, scenes.OPENED)
-    block_kit.view(view)
-    assert [block["type"] for block in view["blocks"]].count("input") == 1
-    state = {forms.ALL: {forms.VALUE: {"value": '{"a1": "y", "a2": "z"}'}}}
-    assert filling.filled([], state, args=one.args).args == {"a1": "y", "a2": "z"}
-
-
-def test_what_is_typed_is_read_as_the_schema_has_it() -> None:
-    one = scenes.asked()
-    assert fill(one, amount="90.5", note="less").args == {
-        **scenes.ARGS,
-        "amount": 90.5,
-        "note": "less",
-    }
-    assert fill(one, notify="false", currency="choice:1").args == {
-        **scenes.ARGS,
-        "notify": False,
-        "currency": "USD",
-    }
-    assert fill(one, notify="absent", lines='[{"sku": "x"}]').args == {
-        name: value
-        for name, value in {**scenes.ARGS, "lines": [{"sku": "x"}]}.items()
-        if name != "notify"
-    }
-
-
-@pytest.mark.parametrize(
-    ("given_", "name", "words"),
-    [
-        ({"amount": "much"}, "amount", "Write a number"),
-        ({"amount": ""}, "amount", "Fill this in"),
-        ({"amount": "NaN"}, "amount", "Write a number"),
-        ({"amount": "1e999"}, "amount", "Write a number"),
-        ({"lines": "[1,"}, "lines", "Not JSON"),
-        ({"lines": "[“a”]"}, "lines", "straight quotes"),
-        ({"lines": "[" * 100_000}, "lines", "nested too deep"),
-        ({"currency": "choice:7"}, "currency", "Choose one of the list"),
-        ({"currency": "choice:x"}, "currency", "Choose one of the list"),
-    ],
-)
-def test_what_cannot_be_read_is_told_at_its_field(
-    given_: dict[str, str], name: str, words: str
-) -> None:
-    one = scenes.asked()
-    found = fill(one, **given_)
-    block_id = next(f.block_id for f in forms.fields(one.schema, one.args) if f.name == name)
-    assert words in found.errors[block_id]
-    block_kit.errors(found.errors, modals.edit(one, scenes.OPENED))
-
-
-@pytest.mark.parametrize(
-    ("where", "name"),
-    [
-        ("args.amount", "amount"),
-        ("args.lines.0.price", "lines"),
-        ("args", "order"),
-        ("message", "order"),
-        ("args.a.b", "a.b"),
-        ("args.a", "a"),
-    ],
-)
-def test_an_error_of_the_server_is_shown_at_its_field(where: str, name: str) -> None:
-    shown = forms.fields(scenes.SCHEMA, {**scenes.ARGS, "a": 1, "a.b": 2})
-    at = filling.place_of(shown, where)
-    assert next(one.name for one in shown if one.block_id == at) == name
-
-
-def test_what_is_too_long_for_slack_is_kept_and_says_so() -> None:
-    shown = forms.fields(scenes.LONG.schema, scenes.LONG.args)
-    assert shown[-1].control is forms.Control.KEPT
-    assert "Too long to be edited in Slack" in str(forms.form(shown, scenes.LONG.args))
-    assert fill(scenes.LONG, order="B-1").args["text"] == scenes.LONG.args["text"]
 
 
 @pytest.mark.parametrize(
@@ -396,32 +320,3 @@ def test_an_overdue_approval_has_no_time_left() -> None:
 def test_the_double_of_the_limits_refuses_what_slack_would(broken: dict[str, Any]) -> None:
     with pytest.raises(BrokenError):
         block_kit.message({"text": "x", "blocks": [broken]})
-
-
-def typed(blocks: list[Any]) -> dict[str, Any]:
-    """What Slack sends of a form that nobody touched."""
-    state = {}
-    for block in blocks:
-        if block["type"] == "input":
-            element = block["element"]
-            told: dict[str, Any] = {"type": element["type"]}
-            if element["type"] == "static_select":
-                told["selected_option"] = element.get("initial_option")
-            else:
-                told["value"] = element.get("initial_value")
-            state[block["block_id"]] = {forms.VALUE: told}
-    return state
-
-
-def fill(one: Approval, **typed_: str) -> filling.Filled:
-    """The form of an approval with this typed into it."""
-    shown = forms.fields(one.schema, one.final_args)
-    state = typed(forms.form(shown, one.final_args))
-    for field in shown:
-        if field.name in typed_:
-            element = state[field.block_id][forms.VALUE]
-            if element["type"] == "static_select":
-                element["selected_option"] = {"value": typed_[field.name]}
-            else:
-                element["value"] = typed_[field.name] or None
-    return filling.filled(shown, state, args=one.final_args)
