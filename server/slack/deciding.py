@@ -191,7 +191,7 @@ class Deciding:
     async def home_opened(self, body: Mapping[str, Any]) -> None:
         """The home tab was opened, or is to be made anew."""
         who = member_of(body)
-        if who is None:
+        if who is None or (body.get("event") or {}).get("tab") == "messages":
             return
         try:
             await self._homes.opened(*who)

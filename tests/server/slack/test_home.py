@@ -107,3 +107,11 @@ async def test_an_open_home_tab_follows_what_is_decided_elsewhere(open_office: O
     await published(open_office, OLGA, one.approval_id)
     await open_office.desk.decide(one, who="otto", via="console")
     await published(open_office, OLGA, "Nothing waits for you.")
+
+
+async def test_the_messages_tab_of_the_app_is_no_home_tab(open_office: Office) -> None:
+    event = {"type": "app_home_opened", "user": ANN, "channel": "D0ANN", "tab": "messages"}
+    await open_office.send(events.event_of(event))
+    await open_office.send(events.home_opened(user=OLGA))
+    await published(open_office, OLGA, "Nothing waits for you.")
+    assert {body["user_id"] for body in open_office.slack.of("views.publish")} == {OLGA}
