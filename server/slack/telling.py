@@ -156,13 +156,15 @@ class Telling:
                 chunks=chunks or [_waiting_chunk()],
                 message=answers.working(writing.run_id, lines),
             )
-            said.told = len(lines)
-            await writing.save()
-            if said.streams:
-                await self._offer(writing)
-            return
-        if len(lines) == said.told:
-            return
+        elif len(lines) > said.told:
+            await self._go_on(writing, lines)
+        said.told = len(lines)
+        await writing.save()
+        if said.streams and not said.offered:
+            await self._offer(writing)
+
+    async def _go_on(self, writing: Writing, lines: Sequence[str]) -> None:
+        said = writing.said
         if said.streams and not (said.doubt or said.stopping):
             try:
                 await writing.append(task_chunks(lines, told=said.told))
@@ -172,14 +174,13 @@ class Telling:
             await writing.give_up_stream()
         if not said.streams and not await writing.edit(answers.working(writing.run_id, lines)):
             said.closed()
-        said.told = len(lines)
-        await writing.save()
 
     async def _offer(self, writing: Writing) -> None:
         """A stream has no buttons before its end: who asked gets one beside it."""
-        writing.said.offered = True
         stop = blocks.actions([answers.stop_button(writing.run_id)])
         await writing.privately(text="Working …", blocks=[stop])
+        writing.said.offered = True
+        await writing.save()
 
     async def _answered(self, writing: Writing, steps: Steps, record: RunRecord) -> None:
         whole, below = _answer(record)

@@ -18,9 +18,17 @@ def listed(given: Any) -> list[dict[str, Any]]:
     return list(json.loads(given) if isinstance(given, str) else given or [])
 
 
+def streamed(body: dict[str, Any]) -> int:
+    """How many characters a call adds to a stream."""
+    told = [one for one in listed(body.get("chunks")) if one.get("type") == "markdown_text"]
+    return sum(len(one["text"]) for one in told)
+
+
 def wrong(method: str, body: dict[str, Any]) -> str | None:
     """Slack's word for what is wrong with a call; None where nothing is."""
     if len(body.get("markdown_text") or "") > MARKDOWN:
+        return "msg_too_long"
+    if streamed(body) > MARKDOWN:
         return "msg_too_long"
     if len(body.get("text") or "") > MESSAGE:
         return "msg_too_long"

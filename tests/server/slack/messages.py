@@ -125,7 +125,7 @@ class Messages:
             return no("message_not_found")
         if not found.streaming:
             return no("message_not_in_streaming_state")
-        if len(found.text) + len(body.get("markdown_text") or "") > limits.MESSAGE:
+        if len(found.text) + limits.streamed(body) > limits.MESSAGE:
             return no("msg_too_long")
         self._edited(found)
         self._add(found, body)
