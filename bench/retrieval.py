@@ -191,7 +191,7 @@ async def theirs(minilm: MiniLM, *, size: int, questions: Sequence[str]) -> list
         def embed_query(self, text: str) -> list[float]:
             return [float(value) for value in embedded(text)]
 
-    class Sparse(SparseEmbeddings):  # type: ignore[misc]
+    class Sparse(SparseEmbeddings):
         def embed_documents(self, texts: list[str]) -> list[Any]:
             return [self.embed_query(text) for text in texts]
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+from contextlib import AsyncExitStack
+from pathlib import Path
+
 import click
 import pytest
+from fastapi import FastAPI
 from pydantic import ValidationError
 
+from models.artifacts import WeightsError
+from server import reading_models
 from server.commands import search as command
 from server.routes.search import OptionsRequest, SearchRequest
 from server.search_section import SearchSettings
+from server.settings import Settings
+from tests.server.surface import in_process
 from tools.retrieval.fusion import Fusion
 from tools.retrieval.options import SearchOptions
 
@@ -68,3 +77,68 @@ def test_filters_of_the_command_line_are_those_of_the_api() -> None:
             command.parsed((wrong,))
     with pytest.raises(click.BadParameter, match="twice"):
         command.parsed(("a=1", "a=2"))
+
+
+async def test_a_search_tells_its_stages_where_it_is_asked_to(app: FastAPI) -> None:
+    texts = [{"title": f"day {day}", "text": f"holiday {day}"} for day in range(3)]
+    async with in_process(app) as client:
+        added = await client.post("/documents", json={"documents": texts, "collection": "hr"})
+        assert added.status_code == 200, added.text
+        query = {"query": "holiday", "collection": "hr", "explain": True}
+        told = (await client.post("/documents/search", json=query)).json()
+        assert len(told["hits"]) == 3
+        stages = {stage["name"]: stage for stage in told["explain"]["stages"]}
+        assert list(stages) == ["embedding", "lookup", "fusion", "rerank"]
+        assert stages["lookup"]["candidates"] == 3
+        assert told["explain"]["ms"] >= 0
+        asked = {**query, "options": {"mode": "bm25", "rerank": False, "diversity": 0.4}}
+        told = (await client.post("/documents/search", json=asked)).json()
+        skipped = {stage["name"]: stage["skipped"] for stage in told["explain"]["stages"]}
+        assert skipped["embedding"] == "the mode is bm25"
+        assert skipped["rerank"] == "not asked for"
+        assert skipped["diversity"] is None
+        wrong = {**query, "options": {"fusion": "sum"}}
+        refused = await client.post("/documents/search", json=wrong)
+        assert refused.status_code == 422
+        assert "options.fusion" in refused.json()["detail"]
+
+
+async def test_the_settings_choose_the_reranker(tmp_path: Path) -> None:
+    chosen = (
+        ({"reranker": "none"}, "none", 0),
+        ({}, "features", 50),
+        (
+            {
+                "reranker": "remote",
+                "reranker_model": "m",
+                "reranker_url": "http://127.0.0.1:9/v1",
+                "reranker_depth": 7,
+            },
+            "m",
+            7,
+        ),
+    )
+    for given, name, depth in chosen:
+        configured = Settings(data_dir=tmp_path, **given)
+        async with AsyncExitStack() as stack:
+            made = await reading_models.reranker(configured, stack)
+            assert (made.name, made.depth) == (name, depth)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("sentence_transformers") is not None,
+    reason="the extra is installed",
+)
+async def test_what_needs_the_extra_says_so(tmp_path: Path) -> None:
+    configured = Settings(
+        data_dir=tmp_path,
+        reranker="cross-encoder",
+        reranker_model="r",
+        embedder="sentence-transformers",
+        embedder_model="e",
+    )
+    async with AsyncExitStack() as stack:
+        with pytest.raises(WeightsError, match=r"reranker r needs .*counterpoint\[local-models\]"):
+            await reading_models.reranker(configured, stack)
+        with pytest.raises(WeightsError, match=r"embedder e needs .*counterpoint\[local-models\]"):
+            await reading_models.embedder(configured, stack)

@@ -53,15 +53,14 @@ def of(query: str, hits: Sequence[Hit]) -> Matrix:
     """One row a hit, one column a name of ``NAMES``."""
     words = _words(query)
     asked = [word for word in dict.fromkeys(words) if word not in STOPWORDS] or words
-    stems = {_stem(word) for word in asked}
+    stem = _Stems()
+    stems = {stem[word] for word in asked}
     pairs = {
-        (_stem(a), _stem(b))
-        for a, b in pairwise(words)
-        if a not in STOPWORDS and b not in STOPWORDS
+        (stem[a], stem[b]) for a, b in pairwise(words) if a not in STOPWORDS and b not in STOPWORDS
     }
     identifiers = {found.casefold() for found in _IDENTIFIER.findall(query)}
-    texts = [[_stem(word) for word in _words(hit.text)] for hit in hits]
-    titles = [{_stem(word) for word in _words(" ".join((hit.title, *hit.heading)))} for hit in hits]
+    texts = [[stem[word] for word in _words(hit.text)] for hit in hits]
+    titles = [{stem[word] for word in _words(" ".join((hit.title, *hit.heading)))} for hit in hits]
     present = [
         stems.intersection(text) | (stems & title)
         for text, title in zip(texts, titles, strict=True)
@@ -71,7 +70,7 @@ def of(query: str, hits: Sequence[Hit]) -> Matrix:
     by_dense = _shares([hit.scores.dense for hit in hits])
     bm25_rank, dense_rank = _reciprocal_ranks(by_bm25), _reciprocal_ranks(by_dense)
     best, rest = _by_document(hits, [a + b for a, b in zip(by_bm25, by_dense, strict=True)])
-    phrase_stems = [_stem(word) for word in words]
+    phrase_stems = [stem[word] for word in words]
     rows = []
     for place, hit in enumerate(hits):
         text, title, here = texts[place], titles[place], present[place]
@@ -84,7 +83,7 @@ def of(query: str, hits: Sequence[Hit]) -> Matrix:
                 bm25_rank[place],
                 dense_rank[place],
                 _share(here, stems),
-                sum(rarity[stem] for stem in here),
+                sum(rarity[one] for one in here),
                 _share(pairs.intersection(pairwise(text)), pairs),
                 _longest_run(phrase_stems, text) / max(1, len(phrase_stems)),
                 _share(stems & title, stems),
@@ -101,6 +100,14 @@ def of(query: str, hits: Sequence[Hit]) -> Matrix:
 
 def _words(text: str) -> list[str]:
     return _WORD.findall(with_bigrams(text).casefold())
+
+
+class _Stems(dict[str, str]):
+    """Each word's stem, found once."""
+
+    def __missing__(self, word: str) -> str:
+        self[word] = found = _stem(word)
+        return found
 
 
 def _stem(word: str) -> str:
