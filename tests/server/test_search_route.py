@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -104,7 +105,7 @@ async def test_a_search_tells_its_stages_where_it_is_asked_to(app: FastAPI) -> N
 
 
 async def test_the_settings_choose_the_reranker(tmp_path: Path) -> None:
-    chosen = (
+    chosen: tuple[tuple[dict[str, Any], str, int], ...] = (
         ({"reranker": "none"}, "none", 0),
         ({}, "features", 50),
         (

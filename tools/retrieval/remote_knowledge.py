@@ -228,7 +228,7 @@ class RemoteKnowledge:
         """Raises BadFilter, StoreError."""
         query = _storable(query)
         if not query.strip() or limit < 1:
-            return Found(hits=())
+            return Found(hits=[])
         asked = {
             "collection": collection,
             "query": query,
