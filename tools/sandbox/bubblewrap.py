@@ -173,7 +173,8 @@ class BubblewrapSandbox:
                 return await self._finish(running, sent, seconds=seconds)
         finally:
             self._turns.discard(over)
-            over.set_result(None)
+            if not over.done():
+                over.set_result(None)
             self._slots.put_nowait(slot)
 
     async def _finish(
