@@ -20,7 +20,7 @@ FORM = "application/x-www-form-urlencoded"
 LARGEST = 1_000_000
 _STAMP = re.compile(r"[0-9]{1,12}")
 
-router = APIRouter(tags=["slack"])
+router = APIRouter(tags=["runs"])
 
 
 @router.post(PATH, include_in_schema=False)
