@@ -59,6 +59,7 @@ from server.runs.worker import RunWorker
 from server.sections import CallerRole
 from server.settings import Settings
 from server.team import TeamExecutor
+from server.telemetry.hearing import Listener, Listeners
 from server.threads.pausing import ending
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
@@ -231,6 +232,7 @@ async def open_house(
                     registry=graphs, ledgers=ledgers, limits=limits_of(settings)
                 ),
             )
+            listeners: list[Listener] = []
             working = RunWorker(
                 records=records,
                 log=log,
@@ -244,6 +246,7 @@ async def open_house(
                 # A Redis of our own has no other workers.
                 sole_owner=settings.redis_url is None,
                 on_pause=Pauses(approvals, rules=rules),
+                listeners=Listeners(listeners),
             )
             await stack.enter_async_context(_hurried(working))
         threads = RedisThreads(redis, keys, saver=saver, log=log, files=files, forget=build.forget)

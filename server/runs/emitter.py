@@ -22,14 +22,21 @@ class Emitter:
 
     The first of several is written at once, what follows within a few milliseconds goes together.
     ``fenced`` is called when the thread listens to another writer: nothing more is written then.
+    ``hear`` is told each event at once, written or not.
     """
 
     def __init__(
-        self, log: ThreadLog, record: RunRecord, *, fenced: Callable[[], None] | None = None
+        self,
+        log: ThreadLog,
+        record: RunRecord,
+        *,
+        fenced: Callable[[], None] | None = None,
+        hear: Emit | None = None,
     ) -> None:
         self._log = log
         self._record = record
         self._fenced = fenced
+        self._hear = hear
         self._waiting: list[dict[str, Any]] = []
         self._writing: asyncio.Task[None] | None = None
         self._broken = False
@@ -43,6 +50,8 @@ class Emitter:
 
     def emit(self, event: events.RunEvent) -> None:
         self._count(event)
+        if self._hear is not None:
+            self._hear(event)
         if self._broken:
             return
         self._waiting.append(events.written(event))

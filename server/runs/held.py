@@ -27,12 +27,13 @@ class Why(Enum):
 
 class Held:
     """The work on one run. ``token`` is 0 until it is claimed; ``renewed`` is when its lease was
-    asked for last, by the monotonic clock, in seconds."""
+    asked for last, by the monotonic clock, in seconds. ``over``: its end or pause is stored."""
 
     def __init__(self) -> None:
         self.token = 0
         self.renewed = 0.0
         self.why: Why | None = None
+        self.over = False
         self.after = Queued()
         self._work: asyncio.Future[Outcome] | None = None
 

@@ -11,7 +11,8 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol, Self, TypeVar
+from functools import partial
+from typing import Self, TypeVar
 
 from redis.exceptions import RedisError
 
@@ -20,8 +21,9 @@ from graphs.event_log import ThreadLog
 from graphs.fence import FencedError
 from server import patience
 from server.runs import endings
-from server.runs.emitter import Emit, Emitter
+from server.runs.emitter import Emitter
 from server.runs.endings import Outcome
+from server.runs.executing import Executor, OnPause
 from server.runs.held import Failure, Held, Why, failure_of
 from server.runs.leases import Leases, Pulse
 from server.runs.moves import Claim, ClaimOutcome, Queued
@@ -36,6 +38,7 @@ from server.runs.record import (
 from server.runs.records import RunRecords
 from server.runs.telling import Steps, Teller
 from server.runs.transitions import RunStatus
+from server.telemetry.hearing import Left, Listeners
 
 __all__ = ["Executor", "Outcome", "RunWorker"]
 
@@ -45,20 +48,8 @@ LISTEN_SECONDS = 2.0
 GRACE_SECONDS = 5.0
 
 Reply = TypeVar("Reply")
-OnPause = Callable[[RunRecord, events.RunInterrupted], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
-
-
-class Executor(Protocol):
-    """Does a run's work and gives the event that ends or pauses it, which it does not emit itself.
-
-    It goes on from the thread's checkpoint where there is one: an attempt may be a second one. All
-    that it writes carries ``record.fence``. It lets FencedError and RedisError through: then the
-    run is another worker's, or has to wait for Redis.
-    """
-
-    def __call__(self, record: RunRecord, emit: Emit, /) -> Awaitable[Outcome]: ...
 
 
 class RunWorker:
@@ -81,6 +72,7 @@ class RunWorker:
         grace_seconds: float = GRACE_SECONDS,
         sole_owner: bool = True,
         on_pause: OnPause | None = None,
+        listeners: Listeners | None = None,
         name: str = "",
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
@@ -92,6 +84,7 @@ class RunWorker:
         self._grace = grace_seconds
         self._sole_owner = sole_owner
         self._on_pause = on_pause
+        self._listeners = listeners or Listeners()
         self._leases = Leases(records)
         self._teller = Teller(records=records, log=log, steps=steps)
         self._reaper = Reaper(leases=self._leases, teller=self._teller, queue=queue)
@@ -282,7 +275,10 @@ class RunWorker:
                     spent = endings.attempts_spent(claim.attempt)
                     await self._end(claim.record, spent, held=held, given_up=True)
                 case ClaimOutcome.HELD:
-                    await self._work(claim, held)
+                    try:
+                        await self._work(claim, held)
+                    finally:
+                        self._listeners.hear(claim.record, Left(ended=held.over))
         except RunNotFoundError:
             _log.warning("run %s is gone", run_id)
         except (FencedError, RunFencedError, RunConflictError) as error:
@@ -293,7 +289,12 @@ class RunWorker:
 
     async def _work(self, claim: Claim, held: Held) -> None:
         record = claim.record
-        emitter = Emitter(self._log, record, fenced=lambda: held.interrupt(Why.LOST))
+        emitter = Emitter(
+            self._log,
+            record,
+            fenced=lambda: held.interrupt(Why.LOST),
+            hear=partial(self._listeners.hear, record),
+        )
         emitter.emit(
             events.RunStarted(
                 run_id=record.run_id,
@@ -365,6 +366,8 @@ class RunWorker:
                 given_up=given_up,
             ),
         )
+        held.over = True
+        self._listeners.hear(record, end)
         await self._put(queued)
         if status is RunStatus.CANCELLED:
             # Whether its steps are to go was said after it was claimed.
