@@ -87,6 +87,9 @@ async def with_files(
     if record.thread_id != place:
         # The same request came before, and has its files.
         await detach(files, done.new, tenant=tenant)
+        return record
+    # The thread has a record now: a look keeps its files for as long.
+    await files.of_thread(place, tenant=tenant)
     return record
 
 

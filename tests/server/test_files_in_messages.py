@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from redis.asyncio import Redis
 
 from graphs import events
+from graphs.keys import Keys
 from server.artifacts.store import Origin
 from tests.server.surface import USAGE, Parts, Team, in_process
 
@@ -40,12 +42,13 @@ def run(*parts: Any) -> dict[str, Any]:
 
 
 async def test_a_file_of_a_chat_is_kept_and_its_content_is_in_no_record(
-    app: FastAPI, parts: Parts, team: Team
+    app: FastAPI, parts: Parts, team: Team, redis: Redis, keys: Keys
 ) -> None:
     async with in_process(app) as client:
         answered = await client.post("/v1/chat/completions", json=chat(FILE, FILE, BLOCK))
     assert answered.status_code == 200, answered.text
     thread = answered.json()["counterpoint"]["thread_id"]
+    assert await redis.ttl(keys.thread_files("default", thread)) == -1
     kept = await parts.files.of_thread(thread, tenant="default", origin=Origin.UPLOAD)
     assert [(one.name, one.media_type) for one in kept] == [
         ("a.csv", "text/csv"),
