@@ -25,12 +25,14 @@ from graphs.context import TeamContext
 from graphs.node import ask, emit, spending, stopped, tell_limit
 from graphs.state import Branch, Wanted
 from guardrails import limits
-from models.errors import MalformedStep
+from models.errors import MalformedStep, ModelTimeout
 from tools.read_document import NAME as READ_DOCUMENT
 from tools.read_document import READING
 from tools.tool import ToolResult
 
 _SIDE_BY_SIDE = 4
+# The local server has two slots; more would only wait there, with their time running.
+_PLAIN_SIDE_BY_SIDE = 2
 _LARGER = 4
 _LEVELS = 6
 
@@ -158,7 +160,11 @@ async def _condense(
         )
         if reached := _limit(outcomes):
             return _stop(branch, runtime, reached)
-    fewer = [note for outcome in outcomes for note in outcome]
+    fewer = [
+        note
+        for outcome, group in zip(outcomes, groups, strict=True)
+        for note in (condensing.condensed("", group) if _failed(outcome) else outcome)
+    ]
     if last:
         return _end(branch, {**reading, "notes": fewer}, runtime)
     reading = {**reading, "notes": fewer, "level": reading["level"] + 1}
@@ -242,15 +248,23 @@ async def _say(
 
 
 async def _all(work: Any) -> list[Any]:
-    """Side by side, each to its end, so that none goes on behind a run that has ended."""
+    """Side by side, each to its end, so that none goes on behind a run that has ended.
+
+    What took a model too long is left out, unless nothing else was done.
+    """
     waiting: Sequence[Awaitable[Any]] = list(work)
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    alone = all(isinstance(one, BaseException) for one in outcomes)
     for outcome in outcomes:
-        if isinstance(outcome, BaseException) and not isinstance(
-            outcome, limits.LimitExceededError
-        ):
+        late = isinstance(outcome, ModelTimeout) and not alone
+        known = late or isinstance(outcome, limits.LimitExceededError)
+        if isinstance(outcome, BaseException) and not known:
             raise outcome
     return list(outcomes)
+
+
+def _failed(outcome: Any) -> bool:
+    return isinstance(outcome, BaseException)
 
 
 def _limit(outcomes: Sequence[Any]) -> limits.LimitExceededError | None:
@@ -263,7 +277,9 @@ def _room(agent: agent_module.Agent, context: TeamContext) -> int:
 
 
 def _side_by_side(context: TeamContext) -> int:
-    return min(_SIDE_BY_SIDE, context.ledger.limits.branches or _SIDE_BY_SIDE)
+    plain = context.model_for(context.agents[researcher.SUMMARISER]).plain
+    most = _PLAIN_SIDE_BY_SIDE if plain else _SIDE_BY_SIDE
+    return min(most, context.ledger.limits.branches or most)
 
 
 def _tell(branch: Branch, reading: dict[str, Any], runtime: Runtime[TeamContext]) -> None:

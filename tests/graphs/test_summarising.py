@@ -13,6 +13,7 @@ from graphs import condensing, events, understanding
 from graphs.keys import DEFAULT_TENANT
 from guardrails import citations
 from models.embedder import HashedEmbedder
+from models.errors import ModelTimeout
 from models.scripted import Asked, Scripted, ScriptedModel
 from server.runs.asked import DEFAULT_COLLECTION
 from tests.graphs.team_house import House, passage
@@ -105,6 +106,21 @@ async def test_what_a_budget_leaves_is_told_with_its_sources() -> None:
     assert "I had to stop before I was done" in outcome.answer
     assert re.search(r"Read: \d+ of 40 passages", outcome.answer)
     assert outcome.citations
+    await store.close()
+
+
+async def test_a_part_that_took_too_long_is_left_out_and_not_counted_as_read() -> None:
+    class Late(Reader):
+        def _take(self, asked: Asked) -> Scripted:
+            if "part 3 cost" in asked.last and "Passages:" in asked.last:
+                return Scripted(error=ModelTimeout("too long", model="m"))
+            return super()._take(asked)
+
+    knowledge, store = await knowing(yearly_report=report(8))
+    outcome = await reading(Late(), knowledge).answered(SUMMARIZE)
+    assert outcome.stop_reason == "answered"
+    assert re.search(r"Read: [67] of 8 passages", outcome.answer)
+    assert "part 3 cost" not in outcome.answer
     await store.close()
 
 
