@@ -10,8 +10,10 @@ import pytest
 
 from guardrails.policy import Choice, Terms
 from server.approvals.record import ApprovalStatus, Kind
+from server.runs.transitions import RunStatus
 from server.slack import cards, modals
 from server.slack.cards import Reference
+from tests.faults.polling import eventually
 from tests.server.approvals.desk import ARGS, resumed
 from tests.server.slack import events
 from tests.server.slack.office import (
@@ -43,6 +45,12 @@ async def test_a_call_asked_in_slack_is_approved_there_and_the_card_says_by_whom
     assert cards.APPROVE not in json.dumps(shown.blocks)
     now = await open_office.desk.approvals.get(one.approval_id, tenant="default")
     assert [(said.decider, said.via) for said in now.decisions] == [("olga", "slack")]
+
+    async def is_told() -> bool:
+        return (await open_office.desk.run_of(one)).status is RunStatus.PENDING
+
+    # The decision is stored first, and shown; then its run hears of it.
+    await eventually(is_told, within=60, what="the run resumed")
     assert resumed(await open_office.desk.run_of(one)) == {
         "i": {"decisions": [{"type": "approve"}]}
     }
