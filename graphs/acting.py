@@ -177,7 +177,8 @@ def observed(
         worked = changed(branch, code=code, output=output)
         text = _working(branch) or ("" if output else "The result is in the files below.")
         return finish(worked, runtime, text=text, found=True)
-    if retrieving.nothing_there(results) and not found and _only_searches(branch):
+    others = {name for name in agent.tools if name in runtime.context.tools} - {agent.opening}
+    if not others and retrieving.nothing_there(results) and not found and _only_searches(branch):
         return finish(branch, runtime, text="", found=False)
     known = {passage["chunk_id"] for passage in branch["evidence"]}
     read = branch["retried"] and branch.get("why") != retrieving.THIN

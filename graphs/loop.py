@@ -144,9 +144,11 @@ def _messages(agent: agent_module.Agent, branch: Branch, *, plain: bool) -> list
         parts.append(question)
         parts.append(f"Passages:\n{guarding.passages(passages, plain=plain)}")
         texts = [str(passage["text"]) for passage in passages]
-        parts += map(str, tiers.holding(branch["task"]["instruction"], texts))
+        holding = tiers.holding(branch["task"]["instruction"], texts)
+        parts += [guarding.data(str(tier), plain=plain) for tier in holding]
     if branch.get("fields") and not plain:
-        parts.append(f"Searches can be filtered by: {branch['fields']}")
+        fields = guarding.data(branch["fields"], plain=plain)
+        parts.append(f"Searches can be filtered by: {fields}")
     if branch["briefing"]:
         parts.append(branch["briefing"])
     parts.append(question)
