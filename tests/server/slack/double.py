@@ -74,12 +74,12 @@ class SlackDouble(Messages):
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
+        listening: Any = self._runner.addresses[0]
+        self.url = f"http://{listening[0]}:{listening[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for gate, _ in self._held.values():
+        for gate, _saying in self._held.values():
             gate.set()
         for socket in self._sockets:
             await socket.close()
