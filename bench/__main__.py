@@ -50,7 +50,7 @@ class Instant:
         usage = TokenUsage(input_tokens=500, output_tokens=20)
         gate = options["gate"]
         await gate.reserve(self.name, input_tokens=500, max_output_tokens=300, max_cost=0.0)
-        await gate.settle(self.name, usage=usage, cost=0.0, seconds=0.0, ok=True)
+        await gate.settle(self.name, usage=usage, cost=0.0, seconds=0.0)
         answers: dict[str, dict[str, Any]] = {
             "coordinator": {"move": "research", "text": "", "tasks": ["How long?"]},
             "critic": {"reason": "it says so", "supported": True},

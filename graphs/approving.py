@@ -53,6 +53,7 @@ def ask(
             rule=verdict.name,
             reason=verdict.reason,
             expires_seconds=terms.expires_seconds,
+            again=call.get("again", 0),
         ),
     )
     value = question(call, verdict, branch, context=context)
@@ -170,6 +171,7 @@ def read(
             decision=given.choice.value if given.choice else "expired",
             message=given.message or "",
             args=call["args"],
+            again=call.get("again", 0),
         ),
     )
     return call, result

@@ -60,7 +60,7 @@ async def run_call(
         "task_id": branch["task"]["id"],
         "call_id": call["id"],
     }
-    emit(runtime, events.ToolStarted(**where, tool=tool.name, args=call["args"]))
+    emit(runtime, events.ToolStarted(**where, tool=tool.name, args=call["args"], rule=verdict.name))
     started = now()
     result = await _noted(call, tool, key=key, runtime=runtime)
     retrieving.tell(result, call, branch, runtime)

@@ -13,7 +13,7 @@ from graphs.effects import Effects, MemoryEffects
 from graphs.permits import NoPermits, Permits
 from guardrails import limits, policy
 from guardrails.hosts import HostPattern
-from models.attempts import TokenUsage
+from models.attempts import ENDED, Ending, TokenUsage
 from models.chat import ChatModel
 from models.registry import Role
 from tools.file_preview import Files, NamedFiles
@@ -108,6 +108,9 @@ class LedgerGate:
         self._reservation: limits.Reservation | None = None
         self._worst = Attempt(input_tokens=0, output_tokens=0, cost=0)
         self._attempt_id = ""
+        self._attempts = 0
+        # A gate is made for one step, once that is counted.
+        self._step = ledger.spent.steps
 
     async def reserve(
         self, model: str, *, input_tokens: int, max_output_tokens: int, max_cost: float
@@ -130,10 +133,17 @@ class LedgerGate:
         self._reservation = reservation
 
     async def settle(
-        self, model: str, *, usage: TokenUsage, cost: float, seconds: float, ok: bool
+        self,
+        model: str,
+        *,
+        usage: TokenUsage,
+        cost: float,
+        seconds: float,
+        ending: Ending = ENDED,
     ) -> None:
         if self._reservation is None:
             raise RuntimeError("settled without a reservation")
+        self._attempts += 1
         used = Attempt(
             input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost=cost
         )
@@ -157,7 +167,12 @@ class LedgerGate:
                 output_tokens=usage.output_tokens,
                 cost=cost,
                 seconds=seconds,
-                ok=ok,
+                ok=ending.ok,
+                attempt=self._attempts,
+                step=self._step,
+                error=ending.error,
+                finish_reason=ending.finish,
+                first_token_seconds=ending.first,
             )
         )
 

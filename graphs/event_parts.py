@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 
 class Scores(BaseModel):
@@ -14,6 +22,17 @@ class Scores(BaseModel):
     dense: float | None = None
     fused: float | None = None
     rerank: float | None = None
+
+
+class Stage(BaseModel):
+    """One step of a search: milliseconds, the candidates it left, and why it was left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    ms: float = 0.0
+    candidates: int = 0
+    skipped: str | None = None
 
 
 class Artifact(BaseModel):
@@ -86,3 +105,34 @@ class Usage(BaseModel):
     output_tokens: int = 0
     cost: float = 0.0
     seconds: float = 0.0
+
+
+class Interrupt(BaseModel):
+    """A question that a graph waits with; ``value`` is whatever the graph wants to know.
+
+    ``response_schema`` is the JSON schema that its answer has to fit, where the graph says one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    value: Any = None
+    response_schema: Any = None
+
+    @model_serializer(mode="wrap")
+    def _short(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if self.response_schema is None:
+            del written["response_schema"]
+        return written
+
+
+class Stopped(BaseModel):
+    """A limit that ended a run, and ``at`` which checkpoint it goes on once that is raised."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    limit: str
+    used: float
+    maximum: float
+    at: str

@@ -12,16 +12,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     TypeAdapter,
-    model_serializer,
 )
 
 from graphs.event_parts import Artifact as Artifact
 from graphs.event_parts import Cell as Cell
 from graphs.event_parts import Citation as Citation
+from graphs.event_parts import Interrupt as Interrupt
 from graphs.event_parts import Scores as Scores
 from graphs.event_parts import Source as Source
+from graphs.event_parts import Stage as Stage
+from graphs.event_parts import Stopped as Stopped
 from graphs.event_parts import Usage as Usage
 
 
@@ -53,7 +54,11 @@ class AgentFinished(_Event):
 
 
 class ModelCalled(_Event):
-    """One provider attempt that came to an end; ``cost`` in US dollars, ``seconds`` wall time."""
+    """One provider attempt that came to an end; ``cost`` in US dollars, ``seconds`` wall time.
+
+    ``attempt`` counts those of one ``step``, which counts through the run. ``error`` is a class of
+    failure, ``finish_reason`` the provider's word.
+    """
 
     type: Literal["model.called"] = "model.called"
     agent: str
@@ -64,15 +69,23 @@ class ModelCalled(_Event):
     cost: float = Field(ge=0)
     seconds: float = Field(ge=0)
     ok: bool = True
+    attempt: int = 1
+    step: int = 0
+    error: str = ""
+    finish_reason: str = ""
+    first_token_seconds: float | None = None
 
 
 class ToolStarted(_Event):
+    """A call begins; ``rule`` is the one of the policy that lets it, where one has a name."""
+
     type: Literal["tool.started"] = "tool.started"
     agent: str
     task_id: str
     call_id: str
     tool: str
     args: dict[str, Any]
+    rule: str = ""
 
 
 class ToolFinished(_Event):
@@ -109,7 +122,8 @@ class ArtifactMade(_Event):
 
 
 class ApprovalRequested(_Event):
-    """A call waits for a person; ``args_sha256`` is what a decision is bound to."""
+    """A call waits for a person; ``args_sha256`` is what a decision is bound to, ``again`` how
+    often this call was asked about before."""
 
     type: Literal["approval.requested"] = "approval.requested"
     agent: str
@@ -121,6 +135,7 @@ class ApprovalRequested(_Event):
     rule: str = ""
     reason: str = ""
     expires_seconds: float = 0.0
+    again: int = 0
 
 
 class ApprovalDecided(_Event):
@@ -134,6 +149,7 @@ class ApprovalDecided(_Event):
     decision: str
     message: str = ""
     args: dict[str, Any] = Field(default_factory=dict)
+    again: int = 0
 
 
 class DocumentSuspicious(_Event):
@@ -176,6 +192,7 @@ class RetrievalQuery(_Event):
     ``reason``: ``question`` for the question itself, ``thin`` or ``not_found`` for a second one in
     other words, ``asked`` where an agent wanted it. ``best`` are the first passage's scores;
     ``relaxed`` says that nothing was found within the filters, so that they were left out.
+    ``stages`` are those of the search whose passages were taken, in order.
     """
 
     type: Literal["retrieval.query"] = "retrieval.query"
@@ -188,6 +205,8 @@ class RetrievalQuery(_Event):
     relaxed: bool = False
     hits: int = Field(default=0, ge=0)
     best: Scores | None = None
+    call_id: str = ""
+    stages: list[Stage] = Field(default_factory=list)
 
 
 class DocumentRead(_Event):
@@ -288,26 +307,6 @@ def written(event: RunEvent) -> dict[str, Any]:
     return event.model_dump(mode="json")
 
 
-class Interrupt(BaseModel):
-    """A question that a graph waits with; ``value`` is whatever the graph wants to know.
-
-    ``response_schema`` is the JSON schema that its answer has to fit, where the graph says one.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    id: str
-    value: Any = None
-    response_schema: Any = None
-
-    @model_serializer(mode="wrap")
-    def _short(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = write(self)
-        if self.response_schema is None:
-            del written["response_schema"]
-        return written
-
-
 class RunInterrupted(_Event):
     """The run waits for a person; not its end. No interrupts: it stopped before or after a node."""
 
@@ -316,17 +315,6 @@ class RunInterrupted(_Event):
     checkpoint_id: str | None = None
     values: Any = None
     usage: Usage = Field(default_factory=Usage)
-
-
-class Stopped(BaseModel):
-    """A limit that ended a run, and ``at`` which checkpoint it goes on once that is raised."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    limit: str
-    used: float
-    maximum: float
-    at: str
 
 
 class RunFinished(_Event):

@@ -40,6 +40,8 @@ def tell(result: ToolResult, call: Wanted, branch: Branch, runtime: Runtime[Team
             relaxed=told["relaxed"],
             hits=len(result.evidence),
             best=events.Scores.model_validate(best) if best else None,
+            call_id=call["id"],
+            stages=[events.Stage.model_validate(one) for one in told.get("stages") or ()],
         ),
     )
 

@@ -22,6 +22,23 @@ class TokenUsage:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How an attempt ended: the class of its ``error``, or why the model stopped (``finish``, in
+    the provider's word), and the seconds up to its ``first`` piece, where one came."""
+
+    error: str = ""
+    finish: str = ""
+    first: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.error
+
+
+ENDED = Ending()
+
+
 class AttemptGate(Protocol):
     """Asked before each provider attempt and told after it: retries and repairs are attempts.
 
@@ -35,7 +52,13 @@ class AttemptGate(Protocol):
         """Take the worst case out of the budget, or raise, which ends the call untried."""
 
     async def settle(
-        self, model: str, *, usage: TokenUsage, cost: float, seconds: float, ok: bool
+        self,
+        model: str,
+        *,
+        usage: TokenUsage,
+        cost: float,
+        seconds: float,
+        ending: Ending = ENDED,
     ) -> None:
         """Put what was spent in the place of the reservation; once for each ``reserve``."""
 
@@ -49,6 +72,12 @@ class OpenGate:
         del model, input_tokens, max_output_tokens, max_cost
 
     async def settle(
-        self, model: str, *, usage: TokenUsage, cost: float, seconds: float, ok: bool
+        self,
+        model: str,
+        *,
+        usage: TokenUsage,
+        cost: float,
+        seconds: float,
+        ending: Ending = ENDED,
     ) -> None:
-        del model, usage, cost, seconds, ok
+        del model, usage, cost, seconds, ending

@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 
 from models import failures, tokens
-from models.attempts import AttemptGate, OpenGate, TokenUsage
+from models.attempts import AttemptGate, Ending, OpenGate, TokenUsage
 from models.constrained import Constrained
 from models.dialect import Dialect, Read, repair
 from models.errors import (
@@ -297,7 +297,7 @@ class EndpointModel:
                 usage=usage,
                 cost=cost,
                 seconds=time.monotonic() - started,
-                ok=failure is None,
+                ending=_ending(written, failure, started=started),
             )
         return _Outcome(written=written, usage=usage, message_id=message_id)
 
@@ -317,6 +317,8 @@ class EndpointModel:
             ):
                 async for piece in pieces:
                     written.add(piece)
+                    if written.first_at is None and written.length:
+                        written.first_at = time.monotonic()
                     if written.length > longest:
                         raise ModelRefused(
                             f"model '{self.name}' wrote far more than the "
@@ -361,6 +363,13 @@ def _usage_of(written: Written, *, expected: int, failure: BaseException | None)
         output_tokens=max(floor, tokens.count_text(written.everything)),
         estimated=True,
     )
+
+
+def _ending(written: Written, failure: BaseException | None, *, started: float) -> Ending:
+    first = None if written.first_at is None else written.first_at - started
+    if failure is not None:
+        return Ending(error=type(failure).__name__, first=first)
+    return Ending(finish=written.finish or "", first=first)
 
 
 def _complete(message: AIMessage, outcome: _Outcome, *, model: str) -> AIMessage:

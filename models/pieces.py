@@ -68,12 +68,14 @@ class WrittenCall:
 
 @dataclass(kw_only=True)
 class Written:
-    """All pieces of one attempt together; ``length`` in characters."""
+    """All pieces of one attempt together; ``length`` in characters, ``first_at`` when the first
+    piece of the reply came, by the monotonic clock, in seconds."""
 
     calls: list[WrittenCall] = field(default_factory=list)
     finish: str | None = None
     usage: Usage | None = None
     length: int = 0
+    first_at: float | None = None
     about: dict[str, Any] = field(default_factory=dict)
     _text: list[str] = field(default_factory=list)
     _reasoning: list[str] = field(default_factory=list)

@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from langchain_core.messages.ai import UsageMetadata
 
 from models import tokens
-from models.attempts import AttemptGate, OpenGate, TokenUsage
+from models.attempts import AttemptGate, Ending, OpenGate, TokenUsage
 from models.chat import Reply, ToolChoice
 from models.hearing import Hear, Heard
 from models.schema import ANSWER, Answer, Step, problem_with, problem_with_answer
@@ -135,7 +135,7 @@ class ScriptedModel:
             max_cost=self._cost(expected + limit),
         )
         usage = TokenUsage()
-        ok = False
+        error = ""
         try:
             self.asked.append(asked)
             step = self._take(asked)
@@ -148,10 +148,18 @@ class ScriptedModel:
             usage = step.usage or TokenUsage(
                 input_tokens=expected, output_tokens=max(1, _length(message))
             )
-            ok = True
+        except BaseException as raised:
+            error = type(raised).__name__
+            raise
         finally:
             cost = self._cost(usage.input_tokens + usage.output_tokens)
-            await gate.settle(self.name, usage=usage, cost=cost, seconds=0.0, ok=ok)
+            await gate.settle(
+                self.name,
+                usage=usage,
+                cost=cost,
+                seconds=0.0,
+                ending=Ending(error=error, finish="" if error else "stop"),
+            )
         message.usage_metadata = UsageMetadata(
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
-from models.attempts import TokenUsage
+from models.attempts import ENDED, Ending, TokenUsage
 from models.chat import ChatModel
 from models.errors import ModelError
 from tools.retrieval.documents import Chunk, Parsed
@@ -90,9 +90,15 @@ class _Gate:
         self._held = (max_cost, tokens)
 
     async def settle(
-        self, model: str, *, usage: TokenUsage, cost: float, seconds: float, ok: bool
+        self,
+        model: str,
+        *,
+        usage: TokenUsage,
+        cost: float,
+        seconds: float,
+        ending: Ending = ENDED,
     ) -> None:
-        del model, seconds, ok
+        del model, seconds, ending
         held_cost, held_tokens = self._held
         self._held = (0.0, 0)
         self._shares.give_back(

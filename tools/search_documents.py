@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -13,6 +13,7 @@ from tools.retrieval.documents import Hit
 from tools.retrieval.errors import RetrievalError
 from tools.retrieval.fields import CollectionFields, Fields, described, filters_of, known_filters
 from tools.retrieval.knowledge import Knowledge
+from tools.retrieval.options import Found
 from tools.tool import Effect, Tool, ToolContext, ToolError, ToolResult
 
 RETRIEVAL = "retrieval"
@@ -53,8 +54,8 @@ def search_documents(knowledge: Knowledge, *, limit: int = 5) -> Tool:
     collections = CollectionFields(knowledge)
 
     async def call(arguments: SearchDocuments, context: ToolContext) -> ToolResult:
-        async def search(filters: Mapping[str, Any] | None = None) -> Sequence[Hit]:
-            return await knowledge.search(
+        async def search(filters: Mapping[str, Any] | None = None) -> Found:
+            return await knowledge.find(
                 arguments.query,
                 tenant=context.tenant,
                 collection=context.collection,
@@ -64,11 +65,13 @@ def search_documents(knowledge: Knowledge, *, limit: int = 5) -> Tool:
 
         try:
             # Side by side, so that a question that names no field waits for nothing.
-            hits, fields = await asyncio.gather(
+            found, fields = await asyncio.gather(
                 search(), collections.of(tenant=context.tenant, collection=context.collection)
             )
             filters, ignored = _filters(arguments, fields)
-            within = await search(filters) if filters else ()
+            within = await search(filters) if filters else Found(hits=[])
+            taken = within if within.hits else found
+            hits = taken.hits
             empty = not hits and await knowledge.is_empty(
                 tenant=context.tenant, collection=context.collection
             )
@@ -78,15 +81,16 @@ def search_documents(knowledge: Knowledge, *, limit: int = 5) -> Tool:
             "query": arguments.query,
             "filters": filters,
             "ignored": ignored,
-            "relaxed": bool(filters) and not within,
+            "relaxed": bool(filters) and not within.hits,
             "fields": described(fields),
             "empty": empty,
+            "stages": [stage.to_json() for stage in taken.stages],
         }
         if not hits:
             return ToolResult(
                 content=_nothing(arguments.query, context, empty=empty), data={RETRIEVAL: told}
             )
-        merged = merge_neighbours(within or hits, longest=_LONGEST)
+        merged = merge_neighbours(hits, longest=_LONGEST)
         return ToolResult(
             content="\n\n".join(_numbered(number, hit) for number, hit in enumerate(merged, 1)),
             evidence=tuple(hit.to_json() for hit in merged),

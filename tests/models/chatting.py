@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, SecretStr
 
-from models.attempts import TokenUsage
+from models.attempts import ENDED, Ending, TokenUsage
 from models.chat import EndpointModel, build
 from models.registry import ClientKind, ModelSpec, ToolMode
 from models.retry import Retry
@@ -46,6 +46,7 @@ class NotingGate:
 
     reserved: list[tuple[int, int, float]] = field(default_factory=list)
     settled: list[tuple[TokenUsage, float, bool]] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
 
     async def reserve(
         self, model: str, *, input_tokens: int, max_output_tokens: int, max_cost: float
@@ -54,9 +55,16 @@ class NotingGate:
         self.reserved.append((input_tokens, max_output_tokens, max_cost))
 
     async def settle(
-        self, model: str, *, usage: TokenUsage, cost: float, seconds: float, ok: bool
+        self,
+        model: str,
+        *,
+        usage: TokenUsage,
+        cost: float,
+        seconds: float,
+        ending: Ending = ENDED,
     ) -> None:
-        self.settled.append((usage, cost, ok))
+        self.settled.append((usage, cost, ending.ok))
+        self.endings.append(ending)
         assert len(self.reserved) == len(self.settled), "settled without a reservation"
 
 

@@ -8,6 +8,7 @@ import pytest
 from models.embedder import HashedEmbedder
 from tools.retrieval.errors import StoreError
 from tools.retrieval.local_knowledge import LocalKnowledge
+from tools.retrieval.options import Found
 from tools.retrieval.parse import InlineParser
 from tools.retrieval.server_store import MEMORY, ServerStore
 from tools.search_documents import SearchDocuments, search_documents
@@ -57,7 +58,7 @@ async def test_another_tenants_documents_are_not_found() -> None:
 
 async def test_a_failing_store_is_told_to_the_model() -> None:
     class Broken(LocalKnowledge):
-        async def search(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
+        async def find(self, *_: object, **__: object) -> Found:
             raise StoreError("http://q: Qdrant does not answer")
 
     _, store = await opened()

@@ -90,7 +90,7 @@ async def budget_race(there: Stage) -> None:
         raise OracleError(f"the ledger holds {held} for {len(admitted)} attempts")
     for gate in admitted:
         usage = TokenUsage(input_tokens=5, output_tokens=5)
-        await gate.settle("model", usage=usage, cost=0.0, seconds=0.0, ok=True)
+        await gate.settle("model", usage=usage, cost=0.0, seconds=0.0)
     await durable.flush(spent=ledger.spent, over=True)
     held = (await there.ledgers.account(run.run_id)).spent
     if held.input_tokens + held.output_tokens != 10 * len(admitted):

@@ -146,7 +146,7 @@ async def test_of_fifty_branches_that_race_for_ten_at_most_ten_are_admitted(make
             return
         admitted.append(number)
         usage = TokenUsage(input_tokens=10, output_tokens=5)
-        await mine.settle("m", usage=usage, cost=0, seconds=0, ok=True)
+        await mine.settle("m", usage=usage, cost=0, seconds=0)
 
     await asyncio.gather(*(branch(number) for number in range(50)))
     await durable.flush(spent=ledger.spent, over=False)
@@ -165,7 +165,7 @@ async def test_a_reservation_that_redis_refuses_is_not_sent(redis: Redis, keys: 
     with pytest.raises(FencedError):
         await mine.reserve("m", input_tokens=1, max_output_tokens=1, max_cost=0)
     with pytest.raises(RuntimeError, match="without a reservation"):
-        await mine.settle("m", usage=TokenUsage(), cost=0, seconds=0, ok=True)
+        await mine.settle("m", usage=TokenUsage(), cost=0, seconds=0)
 
 
 TOKENS = st.integers(0, 50)
