@@ -24,6 +24,7 @@ from graphs import retention
 from server.flat_section import FlatSettings
 from server.policy_section import RuleSettings, impossible_rule, tables_of
 from server.sandbox_section import E2B_VARIABLES, SandboxSettings, with_e2b
+from server.secret_files import FiledEnvironment, SecretFileError, variables
 from server.sections import (
     ClassNames,
     GraphSettings,
@@ -281,7 +282,8 @@ class Settings(FlatSettings, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_toml())
+        environment = FiledEnvironment(settings_cls)
+        return init_settings, environment, InitSettingsSource(settings_cls, _read_toml())
 
 
 def _config_path() -> Path:
@@ -303,8 +305,8 @@ def _read_toml() -> dict[str, Any]:
 
 def _refuse_unknown_variables() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    # This one steers where settings come from; it is none itself.
-    known.add(PREFIX + "CONFIG")
+    # These steer where settings come from; they are none themselves.
+    known |= {PREFIX + "CONFIG", *variables(Settings.model_fields, prefix=PREFIX)}
     for name in os.environ:
         if name.startswith(PREFIX) and name.upper() not in known:
             raise ConfigurationError(
@@ -355,6 +357,8 @@ def load(**overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
+    except SecretFileError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _own_policy() -> dict[str, Any]:

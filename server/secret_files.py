@@ -1,0 +1,66 @@
+"""Settings whose value lies in a file (``COUNTERPOINT_NAME_FILE``), as containers get secrets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic_settings import EnvSettingsSource
+
+SUFFIX = "_FILE"
+LARGEST_BYTES = 1_000_000
+
+
+class SecretFileError(Exception):
+    """The file cannot be used; the message names the variable and the remedy."""
+
+
+def variables(names: Iterable[str], *, prefix: str) -> dict[str, str]:
+    """Variable of each setting that may be in a file -> the variable of the setting itself.
+
+    A setting that is a file by its own name keeps that name: ``policy_file`` is no ``policy``.
+    """
+    own = {prefix + name.upper() for name in names}
+    return {name + SUFFIX: name for name in own if name + SUFFIX not in own}
+
+
+def read(environment: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the settings that are in files, without white space around their values.
+
+    Raises SecretFileError.
+    """
+    found = {}
+    given = {name.upper() for name in environment}
+    for variable, path in environment.items():
+        setting = wanted.get(variable.upper())
+        if setting is None:
+            continue
+        if setting in given:
+            raise SecretFileError(f"{variable}: {setting} is set as well; keep one of the two")
+        try:
+            with Path(path).open("rb") as file:
+                data = file.read(LARGEST_BYTES + 1)
+            text = data.decode("utf-8").strip()
+        except UnicodeDecodeError:
+            raise SecretFileError(f"{variable}: {path} is no text in UTF-8") from None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise SecretFileError(
+                f"{variable}: {path} cannot be read ({why}); mount the file, or mend its"
+                " permissions"
+            ) from None
+        if not text or len(data) > LARGEST_BYTES:
+            what = "empty" if not text else f"larger than {LARGEST_BYTES:,} bytes"
+            raise SecretFileError(f"{variable}: {path} is {what}; write the value into it")
+        found[setting] = text
+    return found
+
+
+class FiledEnvironment(EnvSettingsSource):
+    """The environment, with the values of those variables that name a file."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        wanted = variables(self.settings_cls.model_fields, prefix=self.env_prefix)
+        filed = read(os.environ, wanted)
+        return {**super()._load_env_vars(), **{name.lower(): filed[name] for name in filed}}
