@@ -12,6 +12,7 @@ from graphs.fence import FencedError
 from server.runs.endings import Outcome
 from server.runs.moves import Queued
 from server.runs.record import RunFencedError
+from server.telemetry.hearing import Left
 
 
 class Why(Enum):
@@ -35,7 +36,13 @@ class Held:
         self.why: Why | None = None
         self.over = False
         self.after = Queued()
+        self._fenced = False
         self._work: asyncio.Future[Outcome] | None = None
+
+    def left(self, error: BaseException | None) -> Left:
+        """How this worker lets go of the run; ``error`` is what the attempt ends with, if any."""
+        lost = self._fenced or (error is not None and failure_of(error) is Failure.FENCED)
+        return Left(ended=self.over, lost=lost or self.why is Why.LOST)
 
     def take(self, token: int, *, at: float) -> None:
         self.token, self.renewed = token, at
@@ -62,6 +69,8 @@ class Held:
                 await asyncio.wait({self._work})
             except asyncio.CancelledError:
                 self.interrupt(Why.CANCELLED)
+        if not self._work.cancelled() and (error := self._work.exception()) is not None:
+            self._fenced = failure_of(error) is Failure.FENCED
 
 
 class Failure(Enum):

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -38,7 +39,7 @@ from server.runs.record import (
 from server.runs.records import RunRecords
 from server.runs.telling import Steps, Teller
 from server.runs.transitions import RunStatus
-from server.telemetry.hearing import Left, Listeners
+from server.telemetry.hearing import Listeners
 
 __all__ = ["Executor", "Outcome", "RunWorker"]
 
@@ -278,7 +279,7 @@ class RunWorker:
                     try:
                         await self._work(claim, held)
                     finally:
-                        self._listeners.hear(claim.record, Left(ended=held.over))
+                        self._listeners.hear(claim.record, held.left(sys.exception()))
         except RunNotFoundError:
             _log.warning("run %s is gone", run_id)
         except (FencedError, RunFencedError, RunConflictError) as error:

@@ -19,10 +19,11 @@ class Left:
     """This worker has let go of a run; nothing more of this attempt is heard. Never stored.
 
     ``ended``: its end or pause is stored. Without, another worker goes on, as far as this one knows
-    (it stops, or lost its lease or Redis).
+    (it stops, or lost its lease or Redis). ``lost``: another one has it, or may have it already.
     """
 
     ended: bool
+    lost: bool = False
 
 
 Heard = events.RunEvent | Left
