@@ -50,7 +50,7 @@ async def test_who_asked_and_operators_stop_a_run(desk: Desk, team: Team, user: 
     [
         ("U0NEW", "", "I do not know you"),
         ("U0EVE", "", "no such answer"),
-        ("U0ANN", str(uuid.uuid4()), "no such answer"),
+        ("U0ANN", "00000000-0000-4000-8000-000000000000", "no such answer"),
         ("U0ANN", "forged", "no such answer"),
     ],
 )
