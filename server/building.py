@@ -42,6 +42,8 @@ from tools.sandbox.threads import ThreadSessions, key_of
 from tools.tool import Tool
 
 _REVIVE_SECONDS = 1.0
+# As long as a keeper of documents takes to be started again on a busy machine.
+_KEEPER_SECONDS = 20.0
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class Building:
         self._sessions: ThreadSessions | None = None
         self.parts: dict[str, str] = {}
         self.situating: ModelSituating | None = None
+        self.embedder: Embedder | None = None
         self.redis_url = ""
         # Our own Redis always writes its file.
         self.has_disk = True
@@ -126,6 +129,7 @@ class Building:
             return await self._remote(self._settings.knowledge_url, since=since)
         if embedder is None:
             embedder = await reading_models.embedder(self._settings, self._stack)
+        self.embedder = embedder
         reranker = await reading_models.reranker(self._settings, self._stack)
         store = await self._store(embedder)
         self._stack.push_async_callback(store.close)
@@ -157,7 +161,11 @@ class Building:
     async def _remote(self, url: str, *, since: float) -> RemoteKnowledge:
         key = self._settings.knowledge_key
         remote = await self._stack.enter_async_context(
-            RemoteKnowledge.open(url, key=key.get_secret_value() if key else None)
+            RemoteKnowledge.open(
+                url,
+                key=key.get_secret_value() if key else None,
+                patience_seconds=_KEEPER_SECONDS,
+            )
         )
         version = await remote.check()
         where = urlsplit(url).netloc.rpartition("@")[2]

@@ -38,6 +38,9 @@ from server.runs.record import RunConflictError, RunNotFoundError
 from server.threads import states, thread
 from tools.retrieval import errors as retrieval
 
+# What is away is most often being started again.
+RETRY_AFTER_SECONDS = 1
+
 _log = logging.getLogger(__name__)
 
 
@@ -211,7 +214,10 @@ def answer(fault: HTTPException, *, path: str) -> Response:
             param=getattr(fault, "param", None),
             code=getattr(fault, "code", None),
         )
-    return JSONResponse(content, status_code=status, headers=fault.headers)
+    headers = dict(fault.headers or {})
+    if status == Unavailable.status:
+        headers.setdefault("retry-after", str(RETRY_AFTER_SECONDS))
+    return JSONResponse(content, status_code=status, headers=headers)
 
 
 def openai_error(

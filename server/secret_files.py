@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -25,7 +24,7 @@ def variables(names: Iterable[str], *, prefix: str) -> dict[str, str]:
     return {name + SUFFIX: name for name in own if name + SUFFIX not in own}
 
 
-def read(environment: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+def read(environment: Mapping[str, str | None], wanted: Mapping[str, str]) -> dict[str, str]:
     """The variables of the settings that are in files, without white space around their values.
 
     Raises SecretFileError.
@@ -33,8 +32,9 @@ def read(environment: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str,
     found = {}
     given = {name.upper() for name in environment}
     for variable, path in environment.items():
-        setting = wanted.get(variable.upper())
-        if setting is None:
+        variable = variable.upper()
+        setting = wanted.get(variable)
+        if setting is None or path is None:
             continue
         if setting in given:
             raise SecretFileError(f"{variable}: {setting} is set as well; keep one of the two")
@@ -62,5 +62,6 @@ class FiledEnvironment(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         wanted = variables(self.settings_cls.model_fields, prefix=self.env_prefix)
-        filed = read(os.environ, wanted)
-        return {**super()._load_env_vars(), **{name.lower(): filed[name] for name in filed}}
+        loaded = super()._load_env_vars()
+        filed = read(loaded, wanted)
+        return {**loaded, **{name.lower(): value for name, value in filed.items()}}

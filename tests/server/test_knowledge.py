@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -188,6 +189,7 @@ async def test_while_the_keeper_is_down_callers_get_503_and_models_a_tool_error(
             await tool.call(SearchDocuments(query="x"), context)
     for reply in (searched, listed):
         assert reply.status_code == 503
+        assert reply.headers["retry-after"] == "1"
         assert "COUNTERPOINT_KNOWLEDGE_URL" in reply.json()["detail"]
 
 
@@ -204,3 +206,43 @@ async def test_a_keeper_in_trouble_is_quoted(reply: httpx.Response, words: str) 
     async with httpx.AsyncClient(transport=transport, base_url="http://keeper") as client:
         with pytest.raises(StoreError, match=words):
             await RemoteKnowledge(client, url="http://keeper").search("x", **HERE)
+
+
+class Coming:
+    """A keeper that is away for as many requests as there are ways to be."""
+
+    def __init__(self, *away: httpx.Response | type[httpx.TransportError]) -> None:
+        self._away = list(away)
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request.method)
+        if not self._away:
+            found = {"hits": [], "explain": {"stages": []}, "items": [], "total": 0}
+            return httpx.Response(200, json=found)
+        way = self._away.pop(0)
+        if isinstance(way, httpx.Response):
+            return way
+        raise way("as asked", request=request)
+
+
+@asynccontextmanager
+async def _of(keeper: Coming) -> AsyncIterator[RemoteKnowledge]:
+    transport = httpx.MockTransport(keeper)
+    async with httpx.AsyncClient(transport=transport, base_url="http://keeper") as client:
+        yield RemoteKnowledge(client, url="http://keeper", patience_seconds=60)
+
+
+async def test_a_search_waits_for_a_keeper_that_is_started_again() -> None:
+    keeper = Coming(httpx.ReadError, httpx.ConnectError, httpx.Response(503, json={"detail": "x"}))
+    async with _of(keeper) as remote:
+        assert list(await remote.search("x", **HERE)) == []
+    assert keeper.asked == ["POST"] * 4
+
+
+async def test_a_write_is_made_again_only_where_it_was_not_sent() -> None:
+    keeper = Coming(httpx.ConnectError, httpx.ReadError)
+    async with _of(keeper) as remote:
+        with pytest.raises(StoreUnreachable):
+            await remote.delete("d", **HERE)
+    assert keeper.asked == ["DELETE"] * 2

@@ -11,6 +11,7 @@ import httpx
 import orjson
 
 from models.registry import is_private
+from tools.retrieval import asking
 from tools.retrieval.documents import Chunk, DocumentVersion, Hit, Scores
 from tools.retrieval.errors import (
     PARSE_ERRORS,
@@ -30,15 +31,23 @@ INGEST_SECONDS = 600.0
 
 
 class RemoteKnowledge:
-    """Knowledge of the Counterpoint at a URL, which acts for whatever tenant we name."""
+    """Knowledge of the Counterpoint at a URL, which acts for whatever tenant we name.
 
-    def __init__(self, client: httpx.AsyncClient, *, url: str) -> None:
+    ``patience_seconds``: how long a request that may be made again is, while nobody answers there.
+    """
+
+    def __init__(
+        self, client: httpx.AsyncClient, *, url: str, patience_seconds: float = 0.0
+    ) -> None:
         self._client = client
         self._url = _shown(url)
+        self._patience_seconds = patience_seconds
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, key: str | None = None) -> AsyncIterator[RemoteKnowledge]:
+    async def open(
+        cls, url: str, *, key: str | None = None, patience_seconds: float = 0.0
+    ) -> AsyncIterator[RemoteKnowledge]:
         """``key``: an admin's of that Counterpoint. Nothing is asked of it yet."""
         async with httpx.AsyncClient(
             base_url=url.rstrip("/"),
@@ -46,18 +55,19 @@ class RemoteKnowledge:
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             trust_env=not is_private(url),
         ) as client:
-            yield cls(client, url=url)
+            yield cls(client, url=url, patience_seconds=patience_seconds)
 
     async def check(self) -> str:
         """The version of the Counterpoint there. Raises StoreError."""
-        reply = await self._call("GET", "/info", tenant="default")
+        asked: dict[str, Any] = {"tenant": "default", "patient": False}
+        reply = await self._call("GET", "/info", **asked)
         found = _json(reply)
         if not isinstance(found, dict) or "langgraph_py_version" not in found:
             raise StoreUnreachable(
                 f"knowledge_url: {self._url} is no Counterpoint; correct COUNTERPOINT_KNOWLEDGE_URL"
             )
         # Asks for what only a key that may act for any tenant gets.
-        await self._call("GET", "/documents", tenant="default", params={"limit": 1})
+        await self._call("GET", "/documents", tenant="default", patient=False, params={"limit": 1})
         return str(found.get("version", "unknown"))
 
     async def ingest(
@@ -276,12 +286,20 @@ class RemoteKnowledge:
         return _json(await self._call("GET", "/documents", tenant=tenant, params=params))
 
     async def _call(
-        self, method: str, path: str, *, tenant: str, missing: Sequence[int] = (), **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        tenant: str,
+        missing: Sequence[int] = (),
+        patient: bool = True,
+        **options: Any,
     ) -> httpx.Response:
         """A successful answer, or one of the states ``missing``. Raises BadFilter, StoreError."""
-        headers = {TENANT_HEADER: tenant}
+        options["headers"] = {TENANT_HEADER: tenant}
+        patience = self._patience_seconds if patient else 0.0
         try:
-            reply = await self._client.request(method, path, headers=headers, **options)
+            reply = await asking.asked(self._client, method, path, patience, **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise StoreUnreachable(
