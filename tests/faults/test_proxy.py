@@ -13,7 +13,7 @@ import pytest
 from tests.faults.polling import NotInTimeError, eventually
 from tests.faults.proxy import ChaosProxy
 
-SECONDS = 5.0
+SECONDS = 30.0
 
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -10,7 +10,7 @@ from graphs.event_log import EventLog
 from graphs.keys import Keys
 from tests.faults.polling import eventually
 
-SECONDS = 5.0
+SECONDS = 30.0
 
 
 def followers() -> int:

@@ -49,13 +49,13 @@ END = {"type": "run.finished", "answer": "done"}
 
 
 async def all_of(entries: AsyncIterator[Entry]) -> list[Entry]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return [entry async for entry in entries]
 
 
 async def some(entries: AsyncIterator[Entry], count: int) -> list[Entry]:
     found: list[Entry] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(found) < count:
             found.append(await anext(entries))
     return found
@@ -94,7 +94,7 @@ async def test_a_reader_waits_for_what_is_not_yet_written(log: ThreadLog) -> Non
         await asyncio.sleep(0)
         for word in range(5):
             await log.append("t", "r", said(word))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 entry = await first
             assert entry.event["word"] == word
             first = asyncio.create_task(anext(entries))
@@ -236,7 +236,7 @@ async def test_a_reader_that_waits_is_let_go_by_the_pause(log: ThreadLog) -> Non
         assert (await following).event["word"] == 1
         await log.pause("t", "r", PAUSE)
         assert (await anext(entries)).is_pause
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with pytest.raises(StopAsyncIteration):
                 await anext(entries)
 
@@ -261,7 +261,7 @@ async def test_readers_of_a_run_that_is_to_go_on_wait_for_what_comes(log: Thread
         following = asyncio.create_task(anext(entries))
         await asyncio.sleep(0)
         await log.append("t", "r", said("on"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await following).event["word"] == "on"
 
 
@@ -294,7 +294,7 @@ async def test_a_reader_that_waits_is_let_go_when_the_log_is_deleted(
         waiting = asyncio.create_task(anext(entries))
         await asyncio.sleep(0)
         await log.delete("t")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with pytest.raises(StopAsyncIteration):
                 await waiting
 

@@ -86,7 +86,7 @@ async def test_a_cancelled_fetch_resumes_in_the_next_call(
     artifact = tiny(CONTENT, on_hub())
     behaviour.hold = frozenset({HUB_PATH})
     task = asyncio.create_task(fetch(artifact, folder, progress=progress, hub_url=hub))
-    await asyncio.wait_for(progress.reached.wait(), 5)
+    await asyncio.wait_for(progress.reached.wait(), 30)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert left_over(folder) == {"tiny.bin.part"}
@@ -284,9 +284,9 @@ async def test_a_second_fetch_waits_for_the_first_and_finds_the_file(
     assert await asyncio.to_thread(behaviour.held.wait, 5)
     listening = WatchedProgress()
     second = asyncio.create_task(fetch(artifact, folder, progress=listening, hub_url=hub))
-    await asyncio.wait_for(listening.noted.wait(), 5)
+    await asyncio.wait_for(listening.noted.wait(), 30)
     behaviour.release.set()
-    assert await asyncio.wait_for(first, 5) == await asyncio.wait_for(second, 5)
+    assert await asyncio.wait_for(first, 30) == await asyncio.wait_for(second, 30)
     assert listening.starts == []
     assert "another process; waiting" in listening.notes[0]
 

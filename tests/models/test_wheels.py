@@ -59,10 +59,10 @@ async def test_pieces_that_are_there_are_not_downloaded_again(
         task = asyncio.create_task(
             fetch(artifact, folder, progress=progress, pip_environment=environment)
         )
-        held = asyncio.to_thread(behaviour.held.wait, 10)
+        held = asyncio.to_thread(behaviour.held.wait, 30)
         assert await held
         part = folder / "tiny.bin.part"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not part.exists() or part.stat().st_size < 1_900_000:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         task.cancel()

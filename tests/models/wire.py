@@ -119,7 +119,7 @@ async def byte_server(*script: Bytes) -> AsyncIterator[ByteServer]:
         server.close()
         double.drop()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await server.wait_closed()
     assert double.script == []
 

@@ -241,7 +241,7 @@ async def test_the_stream_tells_what_waits_then_each_change_and_goes_on_elsewher
     first = await desk.one()
     replica = Parts(**{**vars(parts), "approvals": desk.approvals})
     async with served(build(parts)) as one, served(build(replica)) as two, httpx.AsyncClient() as c:
-        async with asyncio.timeout(5), c.stream("GET", f"{one}/approvals/stream") as reply:
+        async with asyncio.timeout(30), c.stream("GET", f"{one}/approvals/stream") as reply:
             told = frames(reply)
             event, last, data = await anext(told)
             assert (event, data["total"], data["items"][0]["id"]) == (
@@ -255,7 +255,7 @@ async def test_the_stream_tells_what_waits_then_each_change_and_goes_on_elsewher
         await desk.decide(first)
         headers = {"Last-Event-ID": last}
         async with (
-            asyncio.timeout(5),
+            asyncio.timeout(30),
             c.stream("GET", f"{two}/approvals/stream", headers=headers) as reply,
         ):
             told = frames(reply)
@@ -269,7 +269,7 @@ async def test_the_stream_tells_what_waits_then_each_change_and_goes_on_elsewher
             event, last, data = await anext(told)
             assert (data["what"], data["approval"]["status"]) == ("rejected", "rejected")
         async with (
-            asyncio.timeout(5),
+            asyncio.timeout(30),
             c.stream("GET", f"{one}/approvals/stream", headers={"Last-Event-ID": "1-1"}) as reply,
         ):
             event, _, data = await anext(frames(reply))

@@ -26,7 +26,7 @@ def alive(pid: int) -> bool:
 
 
 async def ended(pid: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while alive(pid):  # noqa: ASYNC110 - nobody tells when a stranger's child ends
             await asyncio.sleep(0.01)
 

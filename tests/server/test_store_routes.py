@@ -203,7 +203,7 @@ async def test_an_item_goes_when_its_time_is_over_and_is_swept_by_the_next_write
     brief = {"namespace": ["a"], "key": "brief", "value": {}, "ttl": 0.0001}
     await http.put("/store/items", json=brief)
     params = {"namespace": "a", "key": "brief", "refresh_ttl": "false"}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await http.get("/store/items", params=params)).status_code != 404:
             pass
     await http.put("/store/items", json={"namespace": ["b"], "key": "k", "value": {}})

@@ -58,7 +58,7 @@ class Running:
         return await self.ended()
 
     async def ended(self) -> int:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await self.line():
                 pass
             return await self.process.wait()
@@ -145,7 +145,7 @@ async def gone(pids: list[int]) -> None:
         loop = asyncio.get_running_loop()
         loop.add_reader(handle, ended.set)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await ended.wait()
         finally:
             loop.remove_reader(handle)

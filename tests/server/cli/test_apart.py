@@ -25,7 +25,7 @@ from tests.server.cli.program import WORKER_READY, Program, Running
 QUESTION = "How many days do I have to return an annual plan?"
 SAID = "Within 45 days of the payment [1]."
 PLANS = "# Plans\n\n## Money back\n\nAn annual plan can be returned within 45 days of payment.\n"
-SECONDS = 20.0
+SECONDS = 30.0
 STOPPING = re.compile(r"Stopping")
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

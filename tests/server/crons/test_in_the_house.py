@@ -43,7 +43,7 @@ async def test_a_cron_fires_by_itself_and_its_webhook_hears_what_came_of_it(fold
                     ),
                     tenant=DEFAULT_TENANT,
                 )
-                await asyncio.wait_for(receiver.heard.wait(), timeout=20)
+                await asyncio.wait_for(receiver.heard.wait(), timeout=40)
                 secret = signing.shown(await house.webhook_secrets.of(DEFAULT_TENANT))
         got = receiver.got[0]
     assert got.is_signed_with(secret)

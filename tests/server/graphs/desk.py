@@ -70,7 +70,7 @@ class Desk:
     async def dies(self, given: Any = None, **options: Any) -> None:
         """A run whose worker dies while a node is held."""
         work = asyncio.create_task(self.run(given, **options))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.witness.holding.wait()
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)

@@ -37,7 +37,7 @@ async def house(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 async def run(house: House, thread_id: str | None = None, **asked: Any) -> RunRecord:
     record = await house.runs.create(Asked(**asked), thread_id=thread_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await house.runs.wait(record.run_id)
 
 
@@ -50,7 +50,7 @@ async def test_an_order_runs_through_the_house_and_is_remembered(house: House) -
     record = await house.runs.create(
         Asked(graph="orders", input=order("20 pieces"), stream_modes=["updates", "custom"])
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         told = [entry.event async for entry in house.runs.events(record.run_id)]
     chunks = [(one["mode"], one["data"]) for one in told if one["type"] == "graph.chunk"]
     assert ("custom", {"step": "read"}) in chunks
@@ -76,7 +76,7 @@ async def test_a_large_order_waits_for_a_person_and_another_run_answers(house: H
 async def test_a_decision_goes_on_with_the_run_that_asked(house: House) -> None:
     waiting = await run(house, graph="orders", input=order("500 pieces"))
     await house.runs.resume(waiting.run_id, tenant=waiting.tenant, value=False)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         done = await house.runs.wait(waiting.run_id)
     assert done.status is RunStatus.SUCCESS
     assert done.result is not None

@@ -35,7 +35,7 @@ async def forgetful(tmp_path: Path) -> AsyncIterator[Redis]:
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while b"Ready to accept" not in await process.stdout.readline():
             pass
     redis = open_redis(f"unix://{socket}")

@@ -10,7 +10,7 @@ from docket.strikelist import StrikeList
 from graphs.keys import Keys
 from server.runs.queue import RunQueue
 
-SECONDS = 5.0
+SECONDS = 30.0
 
 
 async def test_a_queue_closes_though_its_engine_lost_a_cancel(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -70,7 +69,7 @@ async def test_who_was_overtaken_hears_it_at_his_next_event_and_stops(house: Hou
         await begun.wait()
         await overtake(house, run.run_id)
         go_on.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await stopped.wait()
             await worker.idle()
         log = house.log.read(run.thread_id, until_terminal=False)
@@ -92,7 +91,7 @@ async def test_who_was_overtaken_hears_it_though_his_work_is_silent(house: House
         run = await house.ask()
         await held.begun.wait()
         await overtake(house, run.run_id)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await worker.idle()
         assert held.cleaned
         assert (await house.records.get(run.run_id)).worker == "somebody else"
@@ -114,7 +113,7 @@ async def test_a_lease_that_cannot_be_renewed_ends_the_work(
         run = await house.ask()
         await held.begun.wait()
         away.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await worker.idle()
         assert held.cleaned
         away.clear()
@@ -154,16 +153,15 @@ async def test_an_end_that_redis_did_not_take_is_stored_when_it_is_back(
 
 
 @pytest.mark.parametrize("action", list(CancelAction))
-async def test_a_run_whose_worker_is_dead_is_cancelled_within_two_seconds(
+async def test_a_run_whose_worker_is_dead_is_cancelled_long_before_its_lease_is_over(
     house: House, action: CancelAction
 ) -> None:
+    house.records.lease_seconds = 3600
     stuck = await house.ask()
     await house.records.claim(stuck.run_id, worker="dead")
     async with house.worker(answer_at_once, sole_owner=False, steps=Steps()):
-        started = time.monotonic()
         await house.runs.cancel(stuck.run_id, action=action)
         assert (await house.told(stuck.run_id))[-1] == "run.failed"
-        assert time.monotonic() - started < 4  # two seconds, on a machine with nothing else to do
         following = await house.ask(thread_id=stuck.thread_id)
         assert (await house.ended(following.run_id)).status is RunStatus.SUCCESS
 
@@ -226,7 +224,7 @@ async def test_one_worker_takes_over_what_another_gives_back(house: House, redis
             async with other.worker(held, grace_seconds=0, sole_owner=False):
                 runs = [await house.ask(thread_id="one thread") for _ in range(2)]
                 runs += [await house.ask() for _ in range(6)]
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     await held.begun.wait()
             ended = [await house.ended(run.run_id) for run in runs]
     assert {(record.status, record.attempts) for record in ended} == {(RunStatus.SUCCESS, 1)}
@@ -255,7 +253,7 @@ async def test_an_operator_ends_a_run_whoever_holds_it(house: House) -> None:
         run = await house.ask()
         await held.begun.wait()
         record = await house.runs.fail(run.run_id, reason="it eats our budget")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await worker.idle()
     assert (record.status, record.error) == (RunStatus.ERROR, "it eats our budget")
     assert await house.told(run.run_id) == ["run.started", "run.failed"] or held.cleaned

@@ -98,9 +98,9 @@ class House:
         return await self.runs.create(replace(asked, temporary=temporary), **options)
 
     async def ended(self, run_id: str) -> RunRecord:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.runs.wait(run_id)
 
     async def told(self, run_id: str) -> list[str]:
-        async with asyncio.timeout(5), aclosing(cast("Any", self.runs.events(run_id))) as entries:
+        async with asyncio.timeout(30), aclosing(cast("Any", self.runs.events(run_id))) as entries:
             return [entry.event["type"] async for entry in entries]

@@ -129,7 +129,7 @@ async def test_sweeping_goes_on_in_the_background_also_after_a_failure(
             done.set()
             return found
 
-    async with asyncio.timeout(5), swept(Failing(redis, keys, threads=threads), every_seconds=0):
+    async with asyncio.timeout(30), swept(Failing(redis, keys, threads=threads), every_seconds=0):
         await done.wait()
     with pytest.raises(ThreadNotFoundError):
         await threads.get(made.thread_id)

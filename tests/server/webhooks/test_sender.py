@@ -290,5 +290,5 @@ async def test_in_the_background_it_is_sent_by_itself_and_a_stop_leaves_the_rest
             opened=LOOPBACK,
         )
         async with sending(sender):
-            await asyncio.wait_for(receiver.heard.wait(), timeout=10)
+            await asyncio.wait_for(receiver.heard.wait(), timeout=30)
     assert (await delivery(parts, record)).state is State.PENDING

@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from server.wire import sse
 
-SECONDS = 5.0
+SECONDS = 30.0
 SCOPE: dict[str, Any] = {"type": "http"}
 
 
