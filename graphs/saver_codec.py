@@ -48,6 +48,11 @@ def config_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableCon
     }
 
 
+def stands_at(start: str, checkpoint_id: str) -> tuple[str, str]:
+    """The hash and the field of a checkpoint of the thread itself; ``start`` of its keys."""
+    return f"{start}data", joined("c", "", checkpoint_id)
+
+
 def joined(*names: str) -> str:
     """Names as one. Raises ValueError for one that holds a separator."""
     for name in names:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import assert_never
 
 from graphs import events
+from graphs.keys import Keys
+from graphs.saver_codec import stands_at
+from server.runs.record import RunRecord
 from server.runs.transitions import RunStatus
 
 CANCELLED = "cancelled"
@@ -45,6 +48,16 @@ def failed_inside(run_id: str, *, usage: events.Usage) -> events.RunFailed:
         message=f"The run failed inside the server; the server's log says why under run {run_id}.",
         usage=usage,
     )
+
+
+def last_step(end: Outcome, record: RunRecord, *, keys: Keys) -> tuple[str, str]:
+    """Where the checkpoint that a run ended or paused on stands; empty where it had none.
+
+    A replica that became the primary may not have it.
+    """
+    if isinstance(end, events.RunFailed) or not end.checkpoint_id:
+        return "", ""
+    return stands_at(keys.checkpoints(record.checkpoint_thread), end.checkpoint_id)
 
 
 def status_of(outcome: Outcome) -> RunStatus:

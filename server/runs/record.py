@@ -57,6 +57,10 @@ class NotDurableError(RunError):
         self.run_id = run_id
 
 
+class RunStepsLostError(RunError):
+    """What the run stored last is gone: Redis went on without it."""
+
+
 class RunFencedError(RunError):
     """Another worker has taken the run over: whoever gets this has to stop."""
 

@@ -194,7 +194,8 @@ return reply(outcome)
 )
 
 # ARGV[4..]: token or '', expected states (comma-framed), the new state, retention, error or '',
-# end or '', whether it was given up. Replies 'ok', 'missing', 'fenced', or the state found instead.
+# end or '', whether it was given up, a hash and a field that have to be there, or ''. Replies 'ok',
+# 'missing', 'fenced', 'lost' where the field is not there, or the state found instead.
 MOVE = (
     ENDS
     + ADMISSION
@@ -213,6 +214,9 @@ if run.status == status and token ~= '' then
 end
 if not string.find(expected, ',' .. run.status .. ',', 1, true) then
   return {run.status, {}, {}}
+end
+if ARGV[11] ~= '' and redis.call('HEXISTS', ARGV[11], ARGV[12]) == 0 then
+  return {'lost', {}, {}}
 end
 if token == '' then
   redis.call('HINCRBY', run_key(id), 'token', 1)

@@ -29,6 +29,7 @@ from server.runs.record import (
     RunFencedError,
     RunNotFoundError,
     RunRecord,
+    RunStepsLostError,
     ThreadBusyError,
     ThreadNotFoundError,
     decoded,
@@ -223,11 +224,13 @@ class RunRecords:
         token: int | None = None,
         error: str | None = None,
         given_up: bool = False,
+        step: tuple[str, str] = ("", ""),
     ) -> Queued:
         """End or pause a run if its state is one of those expected.
 
         ``told`` is the event that says so, stored with the state, so that a death before the event
-        log has it loses nothing. Raises RunNotFoundError, RunConflictError, RunFencedError.
+        log has it loses nothing; ``step`` the hash and field of its last checkpoint, which has to
+        be there. Raises RunNotFoundError, RunConflictError, RunFencedError, RunStepsLostError.
         """
         if not (to.is_terminal or to is RunStatus.INTERRUPTED):
             raise ValueError(f"{to} is reached by another way")
@@ -244,6 +247,7 @@ class RunRecords:
             error or "",
             orjson.dumps(told),
             int(given_up),
+            *step,
         )
         match reply[0].decode():
             case "ok":
@@ -252,6 +256,8 @@ class RunRecords:
                 raise RunNotFoundError(f"no run {run_id}")
             case "fenced":
                 raise RunFencedError(f"run {run_id} was taken over by another worker")
+            case "lost":
+                raise RunStepsLostError(f"run {run_id} ended on a step that Redis does not have")
             case found:
                 raise RunConflictError(f"run {run_id} is {found}, so it cannot become {to}")
 

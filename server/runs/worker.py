@@ -35,6 +35,7 @@ from server.runs.record import (
     RunFencedError,
     RunNotFoundError,
     RunRecord,
+    RunStepsLostError,
 )
 from server.runs.records import RunRecords
 from server.runs.telling import Steps, Teller
@@ -147,10 +148,7 @@ class RunWorker:
         await self._idle.wait()
 
     async def _idle_or_hurried(self) -> None:
-        waits = [
-            asyncio.create_task(self._idle.wait()),
-            asyncio.create_task(self._hurried.wait()),
-        ]
+        waits = [asyncio.create_task(one.wait()) for one in (self._idle, self._hurried)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -326,7 +324,11 @@ class RunWorker:
                 case Failure.INSIDE:
                     _log.exception("run %s failed", record.run_id)
                     end = endings.failed_inside(record.run_id, usage=emitter.usage)
-        await self._end(record, end, held=held)
+        try:
+            await self._end(record, end, held=held)
+        except RunStepsLostError as error:
+            _log.warning("%s; it goes on from an earlier one", error)
+            await self._give_back(record, held)
 
     async def _interrupted(self, record: RunRecord, held: Held, *, usage: events.Usage) -> None:
         now = await self._insist(held, lambda: self._records.get(record.run_id))
@@ -365,6 +367,7 @@ class RunWorker:
                 token=record.token,
                 error=end.message if isinstance(end, events.RunFailed) else None,
                 given_up=given_up,
+                step=endings.last_step(end, record, keys=self._records.keys),
             ),
         )
         held.over = True

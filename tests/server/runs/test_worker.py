@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -20,6 +21,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from graphs import events
 from graphs.event_log import EventLog
 from graphs.keys import Keys
+from graphs.saver import RedisSaver
+from graphs.saver_codec import config_of
 from server.redis_client import open_redis
 from server.redis_server import RedisServer
 from server.runs.asked import of_messages
@@ -254,6 +257,29 @@ async def test_a_worker_that_was_overtaken_writes_no_end(house: House) -> None:
             await worker.idle()
         record = await house.records.get(run.run_id)
         assert (record.status, record.token, record.result) == (RunStatus.RUNNING, 2, None)
+
+
+async def test_a_run_whose_last_step_is_gone_does_not_end_on_it(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A replica that became the primary has less than the worker was told to be stored."""
+    saver = RedisSaver(house.records.redis, house.records.keys)
+    told: list[str] = []
+
+    async def finish(record: RunRecord, emit: Emit) -> events.RunFinished:
+        checkpoint = empty_checkpoint()
+        told.append(checkpoint["id"])
+        if len(told) > 1:
+            await saver.aput(config_of(record.checkpoint_thread, "", ""), checkpoint, {}, {})
+        end = await answer_at_once(record, emit)
+        return end.model_copy(update={"checkpoint_id": checkpoint["id"]})
+
+    async with house.worker(finish):
+        record = await house.ended((await house.ask()).run_id)
+    assert (record.status, len(told)) == (RunStatus.SUCCESS, 2)
+    assert record.result is not None
+    assert record.result["checkpoint_id"] == told[1]
+    assert "a step that Redis does not have" in caplog.text
 
 
 async def test_a_run_that_is_delivered_twice_is_worked_on_once(house: House) -> None:
