@@ -63,6 +63,40 @@ class AttemptGate(Protocol):
         """Put what was spent in the place of the reservation; once for each ``reserve``."""
 
 
+class Tally:
+    """Passes attempts on to ``gate``, and adds up what they used."""
+
+    def __init__(self, gate: AttemptGate) -> None:
+        self._gate = gate
+        self.usage = TokenUsage()
+        self.cost = 0.0
+        self.attempts = 0
+
+    async def reserve(
+        self, model: str, *, input_tokens: int, max_output_tokens: int, max_cost: float
+    ) -> None:
+        await self._gate.reserve(
+            model,
+            input_tokens=input_tokens,
+            max_output_tokens=max_output_tokens,
+            max_cost=max_cost,
+        )
+
+    async def settle(
+        self,
+        model: str,
+        *,
+        usage: TokenUsage,
+        cost: float,
+        seconds: float,
+        ending: Ending = ENDED,
+    ) -> None:
+        self.usage += usage
+        self.cost += cost
+        self.attempts += 1
+        await self._gate.settle(model, usage=usage, cost=cost, seconds=seconds, ending=ending)
+
+
 class OpenGate:
     """Lets every attempt through: for probes and for use outside of a run."""
 

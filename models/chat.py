@@ -103,12 +103,13 @@ def build(spec: ModelSpec, *, retry: Retry | None = None) -> EndpointModel:
         spec,
         dialect=dialect_of(spec),
         price=price_of(spec),
-        client=_connect(spec),
+        client=connect(spec),
         retry=retry or Retry(),
     )
 
 
-def _connect(spec: ModelSpec) -> Client:
+def connect(spec: ModelSpec) -> Client:
+    """What speaks to the endpoint of a spec; close it with ``aclose``."""
     if spec.client is ClientKind.OPENAI:
         from models import endpoint  # takes a second to import
 

@@ -2,10 +2,12 @@
 
 ModelError
 ├── ModelUnreachable     nobody listens at the URL                       (retried)
+│   └── EndpointsOut     every endpoint of the model is being left alone
 ├── ModelTimeout         no complete reply within the time limit         (retried)
 ├── StreamCut            the connection ended before the reply did       (retried)
 ├── ModelFailed          the server answered 5xx                         (retried)
-├── RateLimited          429; `retry_after` in seconds where it was told (retried)
+├── RateLimited          429: too much to do, or the quota is spent      (retried)
+├── ModelsOut            neither the model nor any of its fallbacks answers
 ├── BadKey               401 or 403
 ├── ModelNotFound        404
 ├── ContextTooLong       the messages do not fit the context window
@@ -23,17 +25,29 @@ from __future__ import annotations
 
 
 class ModelError(Exception):
-    """A failure of a chat model; ``model`` is its name in the registry."""
+    """A failure of a chat model; ``model`` is its name in the registry.
+
+    ``retry_after``: the seconds to wait before another try, where that is known.
+    """
 
     retryable = False
 
-    def __init__(self, message: str, *, model: str = "") -> None:
+    def __init__(self, message: str, *, model: str = "", retry_after: float | None = None) -> None:
         super().__init__(message)
         self.model = model
+        self.retry_after = retry_after
 
 
 class ModelUnreachable(ModelError):
     retryable = True
+
+
+class EndpointsOut(ModelUnreachable):
+    retryable = False
+
+
+class ModelsOut(ModelError):
+    pass
 
 
 class ModelTimeout(ModelError):
@@ -59,8 +73,7 @@ class RateLimited(ModelError):
         retry_after: float | None = None,
         exhausted: bool = False,
     ) -> None:
-        super().__init__(message, model=model)
-        self.retry_after = retry_after
+        super().__init__(message, model=model, retry_after=retry_after)
         self.retryable = not exhausted
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from models.errors import (
     BadKey,
     ContextTooLong,
@@ -45,7 +47,11 @@ def for_status(
     if status == 408:
         return timed_out(spec)
     if status >= 500:
-        return ModelFailed(f"model '{name}' at {spec.url} failed ({status}): {detail}", model=name)
+        return ModelFailed(
+            f"model '{name}' at {spec.url} failed ({status}): {detail}",
+            model=name,
+            retry_after=_seconds(retry_after),
+        )
     if status == 413 or _is_about_context(detail):
         return _too_long(spec, detail)
     return ModelRefused(f"model '{name}' refused the request ({status}): {detail}", model=name)
@@ -106,11 +112,17 @@ def _unreadable(spec: ModelSpec) -> str:
     )
 
 
-def _rate_limited(spec: ModelSpec, *, exhausted: bool, after: str | None) -> RateLimited:
+def _seconds(after: str | None) -> float | None:
+    """A ``Retry-After`` in seconds; None for one that names a date, or nonsense."""
     try:
-        seconds = None if after is None else max(0.0, float(after))
+        seconds = float(after or "nan")
     except ValueError:
-        seconds = None
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _rate_limited(spec: ModelSpec, *, exhausted: bool, after: str | None) -> RateLimited:
+    seconds = _seconds(after)
     if exhausted:
         remedy = "its quota is spent; raise it at the provider or choose another model"
     else:

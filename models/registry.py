@@ -43,6 +43,10 @@ class ModelSpec:
     ``context`` and ``max_output`` in tokens; prices in US dollars per million tokens, None means
     looked up (``models.prices``); ``timeout`` in seconds for one whole attempt; a ``temperature``
     of None is never sent, for models that refuse one; ``local`` marks the built-in model.
+
+    ``urls`` are further endpoints that serve the same model, ``max_at_once`` bounds the calls at
+    each of them; ``priority`` says that they are vLLM's and sort what waits by it. The models named
+    by ``fallback`` serve ``fallback_roles`` where this one is out.
     """
 
     name: str
@@ -59,6 +63,16 @@ class ModelSpec:
     temperature: float | None = 0.0
     extra_body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     local: bool = False
+    urls: tuple[str, ...] = ()
+    max_at_once: int | None = None
+    priority: bool = False
+    fallback: tuple[str, ...] = ()
+    fallback_roles: frozenset[Role] = frozenset({Role.COORDINATOR, Role.WORKER})
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The base URLs of all its endpoints, each once."""
+        return tuple(dict.fromkeys((self.url, *self.urls)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from models.errors import ModelError, RateLimited
+from models.errors import ModelError
 
 T = TypeVar("T")
 
@@ -19,12 +20,14 @@ class Retry:
     """Exponential backoff with jitter; all times in seconds.
 
     ``total`` bounds the time from the first attempt to the last one's start; a provider's
-    ``Retry-After`` is honoured, and where it does not fit in the bound the failure stands.
+    ``Retry-After`` is honoured, and where it is longer than ``longest_told`` or does not fit in the
+    bound the failure stands.
     """
 
     attempts: int = 3
     first_wait: float = 0.5
     longest_wait: float = 20.0
+    longest_told: float = math.inf
     total: float = 120.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
@@ -41,6 +44,8 @@ class Retry:
                 if not error.retryable or tries >= self.attempts:
                     raise
                 wait = self.wait_before(tries, error)
+                if (error.retry_after or 0.0) > self.longest_told:
+                    raise
                 if self.clock() - started + wait > self.total:
                     raise
             await self.sleep(wait)
@@ -48,7 +53,7 @@ class Retry:
 
     def wait_before(self, retry: int, error: ModelError) -> float:
         """Seconds before the given retry, counted from 1; half of the backoff is jitter."""
-        if isinstance(error, RateLimited) and error.retry_after is not None:
+        if error.retry_after is not None:
             return error.retry_after
         backoff = min(self.longest_wait, self.first_wait * 2.0 ** (retry - 1))
         return backoff * (0.5 + 0.5 * self.jitter())
