@@ -21,6 +21,8 @@ class RememberingEmbedder:
         self._embedder = embedder
         self._queries = queries
         self._known: OrderedDict[str, Vectors] = OrderedDict()
+        self.hits = 0
+        self.misses = 0
 
     @property
     def name(self) -> str:
@@ -36,7 +38,9 @@ class RememberingEmbedder:
     async def embed_query(self, text: str) -> Vectors:
         if (known := self._known.get(text)) is not None:
             self._known.move_to_end(text)
+            self.hits += 1
             return known
+        self.misses += 1
         vector = await self._embedder.embed_query(text)
         if len(text) <= LONGEST:
             vector.setflags(write=False)

@@ -22,6 +22,7 @@ from server.routes import (
     documents,
     files,
     health,
+    metrics,
     openai,
     passages,
     policy,
@@ -38,6 +39,7 @@ from server.routes import (
 )
 from server.serving import Serving
 from server.settings import LOOPBACK
+from server.telemetry.requests import RequestCounter
 from server.wire.run_stream import Screens
 from server.wire.sse import HEARTBEAT_SECONDS
 
@@ -71,6 +73,7 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
     app.state.started = int(time.time())
     for routes in (
         health,
+        metrics,
         assistants,
         threads,
         thread_state,
@@ -114,6 +117,8 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
     app.add_middleware(body.BodyGate, limit_for=limit_for)
     app.add_middleware(auth.Gate, settings=house.settings)
     app.add_middleware(LastResort)
+    # Above all that may answer, so that refusals count as well.
+    app.add_middleware(RequestCounter, metrics=house.scrape.metrics)
     # Outermost, so that a preflight needs no key and a page can read what went wrong.
     app.add_middleware(
         CORSMiddleware,

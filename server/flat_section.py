@@ -6,6 +6,7 @@ from server.check_section import CheckSettings
 from server.context_section import ContextSettings
 from server.file_section import ArtifactSettings
 from server.limit_section import LimitSettings
+from server.metric_section import MetricSettings
 from server.parse_section import ParseSettings
 from server.search_section import SearchSettings
 from server.slack_section import SlackSettings
@@ -21,5 +22,6 @@ class FlatSettings(
     WebSettings,
     ArtifactSettings,
     SlackSettings,
+    MetricSettings,
 ):
     """Each part of them has a file of its own."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
@@ -59,11 +59,16 @@ from server.runs.worker import RunWorker
 from server.sections import CallerRole
 from server.settings import Settings
 from server.team import TeamExecutor
+from server.telemetry import measuring, metrics_redis
 from server.telemetry.hearing import Listener, Listeners
+from server.telemetry.measured_saver import MeasuredSaver
+from server.telemetry.metrics import Metrics
+from server.telemetry.scrape import Scrape, lag_watched
 from server.threads.pausing import ending
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
 from server.threads.sweeper import ThreadSweeper, swept
+from server.together import together
 from server.webhooks import checking
 from server.webhooks.deliveries import Deliveries
 from server.webhooks.secret import Secrets
@@ -105,6 +110,7 @@ class House:
     webhook_secrets: Secrets
     feedback: Feedbacks
     slack: Slack | None
+    scrape: Scrape
     saver: RedisSaver
     registry: registries.GraphRegistry
     store: RedisStore
@@ -142,6 +148,8 @@ async def open_house(
         elif part.serves:
             lock.prepare(settings.data_dir)
         build = Building(settings, stack=stack, progress=progress)
+        metrics = Metrics()
+        await stack.enter_async_context(lag_watched(metrics))
         redis = await build.redis()
         keys = Keys()
         log = EventLog(redis, keys)
@@ -160,9 +168,10 @@ async def open_house(
         )
         stack.push_async_callback(durability.close)
         queue = await stack.enter_async_context(RunQueue(build.redis_url, keys))
-        saver = RedisSaver(
+        saver = MeasuredSaver(
             redis,
             keys,
+            metrics=metrics,
             retention=retention.parse(settings.checkpoint_retention),
             allowed=settings.checkpoint_class_names,
         )
@@ -173,11 +182,13 @@ async def open_house(
         await stack.enter_async_context(graphs)
         serve_local = models is None and registry is None
         await build.weights(chat=serve_local, embedder=embedder is None)
-        llama, knowledge, sandbox = await _together(
+        llama, knowledge, sandbox = await together(
             build.llama() if serve_local else _nothing(),
             build.knowledge(embedder),
             build.sandbox() if part.works else _no_code(),
         )
+        knowledge = measuring.knowledge(knowledge, metrics, embedder=build.embedder)
+        sandbox = measuring.sandbox(sandbox, metrics)
         if models is None:
             if llama is not None:
                 registry = house_models.local(llama, timeout=settings.model_timeout)
@@ -232,7 +243,11 @@ async def open_house(
                     registry=graphs, ledgers=ledgers, limits=limits_of(settings)
                 ),
             )
-            listeners: list[Listener] = []
+            listeners: list[Listener] = [
+                measuring.listener(
+                    metrics, settings, models=models, tools=tools, agents=(*agents, *graphs.names)
+                )
+            ]
             working = RunWorker(
                 records=records,
                 log=log,
@@ -297,6 +312,7 @@ async def open_house(
             webhook_secrets=Secrets(redis, keys, given=checking.secret(settings)),
             feedback=feedback,
             slack=slack,
+            scrape=Scrape(metrics, metrics_redis.watch(metrics, redis, keys)),
             saver=saver,
             registry=graphs,
             store=store,
@@ -375,13 +391,3 @@ async def _nothing() -> None:
 
 async def _no_code() -> Unavailable:
     return Unavailable(reason="this process advances no runs", remedy="start `counterpoint up`")
-
-
-async def _together(*work: Any) -> Any:
-    """The results of what goes on at the same time; the first failure ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]

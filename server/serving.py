@@ -19,6 +19,7 @@ from server.repairs import Repairs
 from server.runs.feedback import Feedbacks
 from server.runs.service import Runs
 from server.settings import Settings
+from server.telemetry.scrape import Scrape
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
 from server.webhooks.deliveries import Deliveries
@@ -79,6 +80,9 @@ class Serving(Protocol):
 
     @property
     def slack(self) -> Slack | None: ...
+
+    @property
+    def scrape(self) -> Scrape: ...
 
     @property
     def store(self) -> RedisStore: ...

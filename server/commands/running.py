@@ -74,10 +74,18 @@ async def worked(configured: settings.Settings, *, as_json: bool) -> Exit:
     bar = progress.for_console(console)
     bar.note(_STARTING[Part.WORKER])
     from server import house
+    from server.telemetry import port
 
-    async with house.open_house(configured, progress=bar, part=Part.WORKER) as opened:
+    port.check(configured)
+    async with (
+        house.open_house(configured, progress=bar, part=Part.WORKER) as opened,
+        port.opened(opened) as metrics,
+    ):
+        if metrics is not None:
+            bar.note(f"Metrics: {metrics}")
         if as_json:
-            click.echo(json.dumps({"pid": os.getpid(), "started": time.time()}))
+            told = {"pid": os.getpid(), "started": time.time()}
+            click.echo(json.dumps(told if metrics is None else {**told, "metrics": metrics}))
         else:
             console.print(
                 f"Counterpoint's worker is ready: {configured.concurrency} runs at a time "

@@ -200,7 +200,7 @@ SANDBOX_READY = _gauge("sandbox_kernels_ready", "Kernels that are warm", where=W
 
 # Checkpoints
 CHECKPOINTS = _counter("checkpoints_total", "Checkpoints stored")
-CHECKPOINT_BYTES = _counter("checkpoint_bytes_total", "Bytes of new values in them")
+CHECKPOINT_BYTES = _counter("checkpoint_bytes_total", "Bytes sent to store them")
 
 # The process
 HTTP_SECONDS = _histogram(

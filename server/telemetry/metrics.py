@@ -102,8 +102,6 @@ _READ = frozenset(
         names.CACHE,
         names.SANDBOX_STARTS,
         names.SANDBOX_READY,
-        names.CHECKPOINTS,
-        names.CHECKPOINT_BYTES,
     }
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 from graphs import events
 from guardrails.limits import Limit
 from models import errors
+from server.runs.asked import TEAM
 from server.runs.endings import TIMEOUT, status_of
 from server.runs.record import RunRecord
 from server.telemetry import metric_names as names
@@ -198,13 +199,13 @@ class MetricsListener:
 
     def _interrupted(self, record: RunRecord, event: events.RunInterrupted, at: float) -> None:
         del at
-        agent = self._name("agent", record.asked.agent)
+        agent = self._name("agent", _asked_of(record))
         self._metrics.add(names.RUNS, 1.0, agent, status_of(event).value, self._tenant(record))
 
     def _ended(
         self, record: RunRecord, event: events.RunFinished | events.RunFailed, at: float
     ) -> None:
-        metrics, agent = self._metrics, self._name("agent", record.asked.agent)
+        metrics, agent = self._metrics, self._name("agent", _asked_of(record))
         metrics.add(names.RUNS, 1.0, agent, status_of(event).value, self._tenant(record))
         if record.created_at is not None:
             waited = max(0.0, at - record.created_at.timestamp())
@@ -221,6 +222,11 @@ class MetricsListener:
         self._metrics.take(names.RUNS_ACTIVE)
         if not event.ended:
             self._metrics.add(names.RUNS_FENCED if event.lost else names.RUNS_GIVEN_BACK)
+
+
+def _asked_of(record: RunRecord) -> str:
+    """Who of the team was asked, or which other graph."""
+    return record.asked.agent if record.asked.graph == TEAM else record.asked.graph
 
 
 def _latest(*moments: datetime | None) -> datetime | None:

@@ -37,6 +37,8 @@ from server.runs.service import Runs
 from server.runs.worker import Outcome
 from server.settings import Settings
 from server.slack.opening import Slack
+from server.telemetry.metrics import Metrics
+from server.telemetry.scrape import Scrape
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
 from server.webhooks.deliveries import Deliveries
@@ -71,6 +73,7 @@ class Parts:
     store: RedisStore
     agents: Mapping[str, agent.Agent] = field(default_factory=roster.build)
     slack: Slack | None = None
+    scrape: Scrape = field(default_factory=lambda: Scrape(Metrics(process=False)))
 
     @property
     def repairs(self) -> Repairs:

@@ -106,6 +106,11 @@ class BubblewrapSandbox:
         """How many kernels are warm."""
         return self._pool.ready
 
+    @property
+    def taken(self) -> tuple[int, int]:
+        """How many kernels were taken so far: warm ones, and cold ones."""
+        return self._pool.warm, self._pool.cold
+
     async def _kernel(self) -> LiveKernel:
         if not self._kernel_slots:
             raise SandboxError("all kernels are in use")

@@ -21,6 +21,10 @@ class WarmKernels:
         self._ready: list[LiveKernel] = []
         self._filling: asyncio.Task[None] | None = None
         self._closed = False
+        self.warm = 0
+        """How many were taken that were ready."""
+        self.cold = 0
+        """How many had to be started for their taker."""
 
     @property
     def ready(self) -> int:
@@ -35,8 +39,10 @@ class WarmKernels:
             while self._ready:
                 kernel = self._ready.pop(0)
                 if not kernel.dead:
+                    self.warm += 1
                     return kernel
                 _forget(kernel)
+            self.cold += 1
             return await self._start()
         finally:
             self.refill()
