@@ -43,12 +43,12 @@ def usable_cores() -> int:
 
 
 class LlamaServer:
-    """One model file served by llama.cpp in a process of its own, for this process alone.
+    """One model file served by llama.cpp in a process of its own, for those who have its key.
 
     ``context`` is tokens per slot and ``slots`` how many requests run at once; further ones
     wait. ``threads`` defaults to the usable cores, sixteen at most. Requests carry ``api_key``
-    as bearer, so that other users of the machine cannot use it. A process that dies is started
-    again at the same address.
+    as bearer, made where none is given, so that other users of the machine cannot use it. A
+    process that dies is started again at the same address.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class LlamaServer:
         slots: int = 2,
         threads: int | None = None,
         prompt_cache_mib: int = 512,
+        host: str = "127.0.0.1",
         port: int = 0,
+        api_key: str | None = None,
         start_seconds: float = 300.0,
         debug: bool = False,
     ) -> None:
@@ -70,10 +72,11 @@ class LlamaServer:
         self._slots = slots
         self._threads = threads or min(usable_cores(), 16)
         self._prompt_cache_mib = prompt_cache_mib
+        self._host = host
         self._port = port
         self._start_seconds = start_seconds
         self._debug = debug
-        self._api_key = secrets.token_urlsafe(24)
+        self._api_key = api_key or secrets.token_urlsafe(24)
         self._address: str | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._stderr: asyncio.Task[None] | None = None
@@ -222,6 +225,7 @@ class LlamaServer:
         order = {
             "model": str(self._model),
             "alias": self._name,
+            "host": self._host,
             "port": self._port or (urlsplit(self._address).port if self._address else 0),
             "api_key": self._api_key,
             "context": self._context,

@@ -18,7 +18,7 @@ def _parameters(llama: Any, order: dict[str, Any]) -> Any:
     params = llama.CommonParams()
     params.model.path = order["model"]
     params.model_alias = {order["alias"]}
-    params.hostnames = ["127.0.0.1"]
+    params.hostnames = [order["host"]]
     params.port = order["port"]
     params.api_keys = [order["api_key"]]
     # llama.cpp splits one context among the slots.

@@ -1,0 +1,1 @@
+"""The stack of docker-compose.yml without Docker: the same processes, all on loopback."""

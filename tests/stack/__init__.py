@@ -1,0 +1,1 @@
+"""The stack: the compose file, the proxy, the supervisor, and that it survives a loss."""
