@@ -16,6 +16,7 @@ from guardrails.redaction import LONGEST_PLACEHOLDER, Finder, Kind, Redactor, fi
 from models.attempts import AttemptGate
 from models.chat import ChatModel, Reply, ToolChoice
 from models.hearing import Hear, Heard
+from models.priorities import Workload, serving
 from models.schema import Answer
 
 RULE = (
@@ -42,6 +43,9 @@ class RedactedModel:
     @property
     def plain(self) -> bool:
         return self._model.plain
+
+    def serving(self, workload: Workload) -> RedactedModel:
+        return RedactedModel(serving(self._model, workload), kinds=self._kinds, finder=self._finder)
 
     async def call(
         self,

@@ -16,8 +16,7 @@ from models.breaker import kind_of
 from models.chat import ChatModel, Reply, ToolChoice
 from models.errors import ModelError, ModelsOut
 from models.hearing import Hear
-from models.priorities import Workload
-from models.routing import serving
+from models.priorities import Workload, serving
 from models.schema import Answer
 
 _log = logging.getLogger(__name__)

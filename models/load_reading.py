@@ -30,14 +30,14 @@ def metrics_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"{path}/metrics", "", ""))
 
 
-async def watch(pool: Pool, spec: ModelSpec) -> None:
+async def watch(pool: Pool, spec: ModelSpec, *, every: float = EVERY_SECONDS) -> None:
     """Read the load of each endpoint until cancelled; one that hangs holds back no other."""
     async with asyncio.TaskGroup() as group:
         for endpoint in pool.endpoints:
-            group.create_task(_watch_one(pool, endpoint, spec))
+            group.create_task(_watch_one(pool, endpoint, spec, every=every))
 
 
-async def _watch_one(pool: Pool, endpoint: Endpoint, spec: ModelSpec) -> None:
+async def _watch_one(pool: Pool, endpoint: Endpoint, spec: ModelSpec, *, every: float) -> None:
     async with opened(endpoint.url, spec) as client:
         while True:
             has_figures = True
@@ -47,7 +47,7 @@ async def _watch_one(pool: Pool, endpoint: Endpoint, spec: ModelSpec) -> None:
                 pool.heard(endpoint, metrics)
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 _log.debug("no load of %s: %r", endpoint.host, error)
-            await asyncio.sleep(EVERY_SECONDS if has_figures else _WITHOUT_SECONDS)
+            await asyncio.sleep(every if has_figures else _WITHOUT_SECONDS)
 
 
 def opened(url: str, spec: ModelSpec) -> httpx.AsyncClient:

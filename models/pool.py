@@ -89,13 +89,12 @@ class Lease:
 class _Waiter:
     workload: Workload
     tried: Collection[Endpoint]
+    patience: float
     turn: asyncio.Future[Lease]
 
 
 class Pool:
-    """``patience``: an outage of all endpoints is waited out where one is to be tried again within
-    so many seconds. ``max_at_once`` bounds the calls at each endpoint; the others wait, interactive
-    ones first."""
+    """``max_at_once`` bounds the calls at each endpoint; others wait, interactive ones first."""
 
     def __init__(
         self,
@@ -103,7 +102,6 @@ class Pool:
         endpoints: Mapping[str, Mapping[Priority, EndpointModel]],
         *,
         max_at_once: int | None = None,
-        patience: float = 15.0,
         rules: Rules | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -114,26 +112,34 @@ class Pool:
             for url, models in endpoints.items()
         )
         self._most = max_at_once
-        self._patience = patience
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, hides nothing
         self._line: WaitingLine[_Waiter] = WaitingLine()
+        self._waiters: dict[int, _Waiter] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def take(self, workload: Workload, *, tried: Collection[Endpoint] = ()) -> Lease:
-        """An endpoint for one call, if possible none of ``tried``. Raises EndpointsOut."""
+    async def take(
+        self, workload: Workload, *, tried: Collection[Endpoint] = (), patience: float = 0.0
+    ) -> Lease:
+        """An endpoint for one call, if possible none of ``tried``.
+
+        Waits for room as long as it takes, for the end of an outage where one of the endpoints is
+        to be tried again within ``patience`` seconds. Raises EndpointsOut.
+        """
         if not self._line and (lease := self._lease(workload, tried)) is not None:
             return lease
         waiter = _Waiter(
             workload=workload,
             tried=tried,
+            patience=patience,
             turn=asyncio.get_running_loop().create_future(),
         )
         number = self._line.join(waiter, priority=workload.priority, now=self._clock())
+        self._waiters[number] = waiter
         self._serve()
         try:
             return await waiter.turn
@@ -142,6 +148,8 @@ class Pool:
             if waiter.turn.done() and not waiter.turn.cancelled() and not waiter.turn.exception():
                 self.give_back(waiter.turn.result(), None, answered=False)
             raise
+        finally:
+            del self._waiters[number]
 
     def give_back(
         self, lease: Lease, error: BaseException | None, *, answered: bool = True
@@ -247,12 +255,18 @@ class Pool:
         alone = [one.breaker.opens_in for one in self.endpoints if one.breaker.state is State.OPEN]
         if not alone:
             return  # a call that is under way makes room, or tells whether the endpoint is back
-        if len(alone) == len(self.endpoints) and min(alone) > self._patience:
-            while (waiter := self._line.next()) is not None:
-                if not waiter.turn.done():
-                    waiter.turn.set_exception(self._out(min(alone)))
-            return
+        if len(alone) == len(self.endpoints):
+            self._turn_away(min(alone))
+            if not self._line:
+                return
         self._timer = asyncio.get_running_loop().call_later(min(alone), self._serve)
+
+    def _turn_away(self, seconds: float) -> None:
+        """Nothing is there for so long: who has less patience does not wait for it."""
+        for number, waiter in self._waiters.items():
+            if waiter.patience < seconds and not waiter.turn.done():
+                self._line.leave(number)
+                waiter.turn.set_exception(self._out(seconds))
 
     def _out(self, seconds: float) -> EndpointsOut:
         hosts = ", ".join(one.host for one in self.endpoints)

@@ -39,6 +39,11 @@ class Serves(Protocol):
         ...
 
 
+def serving(model: ChatModel, workload: Workload) -> ChatModel:
+    """The model for calls of a workload; the same one where it makes no difference."""
+    return model.serving(workload) if isinstance(model, Serves) else model
+
+
 @dataclass(order=True)
 class _Entry(Generic[T]):
     due: float

@@ -18,13 +18,13 @@ from langchain_core.messages import BaseMessage
 from models import load_reading
 from models.attempts import AttemptGate, OpenGate, Tally
 from models.breaker import Rules
-from models.chat import ChatModel, EndpointModel, Reply, ToolChoice, connect, dialect_of
+from models.chat import EndpointModel, Reply, ToolChoice, connect, dialect_of
 from models.errors import ModelError
 from models.hearing import Hear
 from models.pieces import Client, Piece
 from models.pool import Endpoint, Pool, PoolStatus
 from models.prices import price_of
-from models.priorities import Priority, Serves, Workload
+from models.priorities import Priority, Workload
 from models.registry import ModelSpec
 from models.retry import Retry
 from models.schema import Answer
@@ -36,17 +36,13 @@ _PATIENCE = 15.0
 _BACKGROUND = 10
 
 
-def is_routed(spec: ModelSpec, *, has_fallback: bool) -> bool:
+def is_routed(spec: ModelSpec) -> bool:
     """Whether there is something to decide about a model's calls."""
-    return len(spec.endpoints) > 1 or bool(spec.max_at_once) or spec.priority or has_fallback
+    return len(spec.endpoints) > 1 or bool(spec.max_at_once or spec.priority or spec.fallback)
 
 
 def build(
-    spec: ModelSpec,
-    *,
-    has_fallback: bool = False,
-    retry: Retry | None = None,
-    rules: Rules | None = None,
+    spec: ModelSpec, *, retry: Retry | None = None, rules: Rules | None = None
 ) -> RoutedModel:
     """The model of a spec whose ``tools`` are decided, over all its endpoints.
 
@@ -57,16 +53,10 @@ def build(
     retry = replace(
         retry,
         attempts=max(retry.attempts, len(endpoints) + 1),
+        # One that hangs takes its whole time, and another is to be tried all the same.
         total=retry.total + spec.timeout,
-        longest_told=_PATIENCE_WITH_FALLBACK if has_fallback else retry.longest_told,
     )
-    pool = Pool(
-        spec.name,
-        endpoints,
-        max_at_once=spec.max_at_once,
-        patience=0.0 if has_fallback else _PATIENCE,
-        rules=rules,
-    )
+    pool = Pool(spec.name, endpoints, max_at_once=spec.max_at_once, rules=rules)
     return RoutedModel(spec, pool=pool, retry=retry)
 
 
@@ -109,12 +99,19 @@ class RoutedModel:
     """One model, served by the endpoints of ``pool``. ``watch`` begins to look at their load."""
 
     def __init__(
-        self, spec: ModelSpec, *, pool: Pool, retry: Retry, workload: Workload | None = None
+        self,
+        spec: ModelSpec,
+        *,
+        pool: Pool,
+        retry: Retry,
+        workload: Workload | None = None,
+        patience: float = _PATIENCE,
     ) -> None:
         self.spec = spec
         self.pool = pool
         self._retry = retry
         self._workload = workload or Workload()
+        self._patience = patience
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -126,16 +123,29 @@ class RoutedModel:
         return self.pool.endpoints[0].models[Priority.INTERACTIVE].plain
 
     def serving(self, workload: Workload) -> RoutedModel:
-        return RoutedModel(self.spec, pool=self.pool, retry=self._retry, workload=workload)
+        return RoutedModel(
+            self.spec,
+            pool=self.pool,
+            retry=self._retry,
+            workload=workload,
+            patience=self._patience,
+        )
+
+    def hurried(self) -> RoutedModel:
+        """The same model where another one stands by: it waits for no outage and no provider."""
+        retry = replace(self._retry, longest_told=_PATIENCE_WITH_FALLBACK)
+        return RoutedModel(
+            self.spec, pool=self.pool, retry=retry, workload=self._workload, patience=0.0
+        )
 
     def status(self) -> PoolStatus:
         return self.pool.status()
 
-    def watch(self) -> None:
+    def watch(self, *, every: float = load_reading.EVERY_SECONDS) -> None:
         """Look at the endpoints' load from now on, where there are several."""
         if len(self.pool.endpoints) > 1 and self._watch is None:
             self._watch = asyncio.create_task(
-                load_reading.watch(self.pool, self.spec), name=f"load of {self.name}"
+                load_reading.watch(self.pool, self.spec, every=every), name=f"load of {self.name}"
             )
 
     async def aclose(self) -> None:
@@ -168,7 +178,9 @@ class RoutedModel:
         started = self._retry.clock()
 
         async def attempt() -> Reply:
-            lease = await self.pool.take(self._workload, tried=tuple(tried))
+            lease = await self.pool.take(
+                self._workload, tried=tuple(tried), patience=self._patience
+            )
             tried.append(lease.endpoint)
             before = tally.attempts
             error: BaseException | None = None
@@ -202,8 +214,3 @@ class RoutedModel:
             attempts=tally.attempts,
             seconds=self._retry.clock() - started,
         )
-
-
-def serving(model: ChatModel, workload: Workload) -> ChatModel:
-    """The model for calls of a workload; the same one where it makes no difference."""
-    return model.serving(workload) if isinstance(model, Serves) else model

@@ -19,10 +19,11 @@ from models.embedder import Embedder
 from models.fetch import fetch
 from models.llama import LlamaServer
 from models.progress import Progress
-from models.registry import Registry, Role
+from models.registry import ModelSpec, Registry, Role
 from server import house_models, patience, reading_models, redis_check, sandboxing, web_tools
 from server.artifacts.keeping import KeptUploads, RunArtifacts
 from server.artifacts.store import ThreadFiles
+from server.model_routing import Routing
 from server.redis_client import open_redis
 from server.redis_server import RedisServer, RedisServerError
 from server.settings import Settings
@@ -59,6 +60,7 @@ class Building:
         self._sessions: ThreadSessions | None = None
         self.parts: dict[str, str] = {}
         self.situating: ModelSituating | None = None
+        self.routing = Routing()
         self.embedder: Embedder | None = None
         self.redis_url = ""
         # Our own Redis always writes its file.
@@ -257,14 +259,23 @@ class Building:
     ) -> Mapping[Role, ChatModel]:
         since = time.monotonic()
         opened = await house_models.opened(
-            registry, stack=self._stack, redis=redis, keys=keys, checks=self._settings
+            registry,
+            stack=self._stack,
+            redis=redis,
+            keys=keys,
+            checks=self._settings,
+            told=self.routing,
         )
         if "Model" not in self.parts:
             names = dict.fromkeys(registry.roles.values())
             # No whole URL before the server's own: the first one shown is the one to use.
-            told = ", ".join(f"{n} at {urlsplit(registry.named(n).url).netloc}" for n in names)
+            told = ", ".join(f"{n} at {_hosts(registry.named(n))}" for n in names)
             self._told("Model", told, since=since)
         return opened
+
+
+def _hosts(spec: ModelSpec) -> str:
+    return " and ".join(urlsplit(url).netloc.rpartition("@")[2] for url in spec.endpoints)
 
 
 async def _keep(server: RedisServer) -> None:

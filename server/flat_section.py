@@ -8,6 +8,7 @@ from server.file_section import ArtifactSettings
 from server.limit_section import LimitSettings
 from server.metric_section import MetricSettings
 from server.parse_section import ParseSettings
+from server.routing_section import RoutingSettings
 from server.search_section import SearchSettings
 from server.slack_section import SlackSettings
 from server.web_section import WebSettings
@@ -23,5 +24,6 @@ class FlatSettings(
     ArtifactSettings,
     SlackSettings,
     MetricSettings,
+    RoutingSettings,
 ):
     """Each part of them has a file of its own."""

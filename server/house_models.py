@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,13 +16,23 @@ from redis.asyncio import Redis
 from graphs.keys import Keys
 from graphs.redacting import RedactedModel
 from guardrails.names import NamesUnavailableError
-from models import chat, probe
+from guardrails.redaction import Kind
+from models import probe
 from models.chat import ChatModel
-from models.errors import UnknownPrice
+from models.errors import (
+    ModelFailed,
+    ModelTimeout,
+    ModelUnreachable,
+    RateLimited,
+    StreamCut,
+    UnknownPrice,
+)
 from models.llama import LlamaServer
 from models.prices import price_of
 from models.registry import ClientKind, ModelSpec, Registry, Role, ToolMode
+from server import model_routing
 from server.check_section import CheckSettings
+from server.model_routing import Routing
 from server.sections import ModelSettings
 from server.settings import ConfigurationError, Settings
 
@@ -30,6 +41,8 @@ LOCAL_CONTEXT = 8192
 # What a server was found to do is asked again after this: it may have been started otherwise.
 PROBED_SECONDS = 7 * 24 * 3600
 
+_log = logging.getLogger(__name__)
+
 
 def configured(settings: Settings) -> Registry | None:
     """The models of the configuration; None where there are none and the local one serves.
@@ -37,11 +50,14 @@ def configured(settings: Settings) -> Registry | None:
     Raises ConfigurationError where a role has no model or a model no price.
     """
     specs = {name: _named(name, given) for name, given in settings.models.items()}
+    _check_fallbacks(specs)
     default: str | None = settings.roles.worker
     if settings.model_url is not None:
         spec = _given(settings)
         specs.setdefault(spec.name, spec)
         default = default or spec.name
+    elif settings.model_urls:
+        raise ConfigurationError("model_urls: set COUNTERPOINT_MODEL_URL to the first of them")
     if not specs:
         return None
     if default is None and len(specs) == 1:
@@ -50,12 +66,27 @@ def configured(settings: Settings) -> Registry | None:
         names = ", ".join(sorted(specs))
         raise ConfigurationError(f"roles.worker: say which of the models plays it: {names}")
     roles = {role: getattr(settings.roles, role.value) or default for role in Role}
-    for name in set(roles.values()):
+    registry = Registry(models=specs, roles=roles)
+    for name in model_routing.needed(registry):
         try:
-            price_of(specs[name])
+            for url in specs[name].endpoints:
+                price_of(replace(specs[name], url=url))
         except UnknownPrice as error:
             raise ConfigurationError(f"{_price_key(name, settings)}: {error}") from None
-    return Registry(models=specs, roles=roles)
+    return registry
+
+
+def _check_fallbacks(specs: Mapping[str, ModelSpec]) -> None:
+    for name, spec in specs.items():
+        for other in spec.fallback:
+            if other not in specs:
+                raise ConfigurationError(
+                    f"models.{name}.fallback: no model named {other!r} under [models]"
+                )
+        if len({name, *spec.fallback}) <= len(spec.fallback):
+            raise ConfigurationError(
+                f"models.{name}.fallback: name each other model once, and not the model itself"
+            )
 
 
 def _price_key(name: str, settings: Settings) -> str:
@@ -66,7 +97,8 @@ def _named(name: str, given: ModelSettings) -> ModelSpec:
     return ModelSpec(
         name=name,
         model=given.model,
-        url=given.url,
+        url=given.endpoints[0],
+        urls=given.endpoints[1:],
         key=given.key,
         context=given.context,
         max_output=given.max_output,
@@ -75,6 +107,10 @@ def _named(name: str, given: ModelSettings) -> ModelSpec:
         tools=ToolMode(given.tools),
         timeout=given.timeout,
         client=ClientKind(given.client),
+        max_at_once=given.max_at_once,
+        priority=given.priority,
+        fallback=given.fallback,
+        fallback_roles=frozenset(Role(role) for role in given.fallback_roles),
     )
 
 
@@ -85,6 +121,7 @@ def _given(settings: Settings) -> ModelSpec:
         name=settings.model,
         model=settings.model,
         url=settings.model_url,
+        urls=settings.model_urls,
         key=settings.model_key,
         context=settings.model_context,
         max_output=settings.model_max_output,
@@ -93,6 +130,8 @@ def _given(settings: Settings) -> ModelSpec:
         tools=ToolMode(settings.model_tools),
         timeout=settings.model_timeout,
         client=ClientKind(settings.model_client),
+        max_at_once=settings.model_max_at_once,
+        priority=settings.model_priority,
     )
 
 
@@ -115,10 +154,16 @@ def local(server: LlamaServer, *, timeout: float) -> Registry:
 
 
 async def opened(
-    registry: Registry, *, stack: AsyncExitStack, redis: Redis, keys: Keys, checks: CheckSettings
+    registry: Registry,
+    *,
+    stack: AsyncExitStack,
+    redis: Redis,
+    keys: Keys,
+    checks: CheckSettings,
+    told: Routing | None = None,
 ) -> Mapping[Role, ChatModel]:
     """A chat model for each role, closed with the stack; each model is opened once. Those that are
-    not to see secrets or personal data do not.
+    not to see secrets or personal data do not. ``told`` takes note of what is open.
 
     Raises ModelError where a model has to be asked what it can and does not answer,
     ConfigurationError.
@@ -127,26 +172,40 @@ async def opened(
         finder = await asyncio.to_thread(checks.finder)
     except NamesUnavailableError as error:
         raise ConfigurationError(f"redact_names: {error}") from None
-    built: dict[str, ChatModel] = {}
-    for name in dict.fromkeys(registry.roles.values()):
-        spec = await decided(registry.named(name), redis=redis, keys=keys)
-        model: ChatModel = chat.build(spec)
-        if kinds := checks.hidden_kinds(spec.url):
-            model = RedactedModel(model, kinds=kinds, finder=finder)
-        stack.push_async_callback(model.aclose)
-        built[name] = model
-    return {role: built[name] for role, name in registry.roles.items()}
+    specs = {
+        name: await decided(registry.named(name), redis=redis, keys=keys)
+        for name in model_routing.needed(registry)
+    }
+
+    def shown(spec: ModelSpec, model: ChatModel) -> ChatModel:
+        kinds = frozenset[Kind]().union(*(checks.hidden_kinds(url) for url in spec.endpoints))
+        return RedactedModel(model, kinds=kinds, finder=finder) if kinds else model
+
+    return model_routing.opened(registry, specs, stack=stack, shown=shown, told=told or Routing())
 
 
 async def decided(spec: ModelSpec, *, redis: Redis, keys: Keys) -> ModelSpec:
-    """The spec with its way of calling tools known: said, remembered, or found out now."""
+    """The spec with its way of calling tools known: said, remembered, or found out now of the first
+    of its endpoints that answers."""
     if spec.tools is not ToolMode.AUTO:
         return spec
+    for url in spec.endpoints[:-1]:
+        try:
+            found = await _decided(replace(spec, url=url), redis=redis, keys=keys)
+        except (ModelUnreachable, ModelTimeout, StreamCut, ModelFailed, RateLimited) as error:
+            _log.warning("another endpoint is asked what model %s can: %s", spec.name, error)
+        else:
+            return replace(spec, tools=found)
+    last = replace(spec, url=spec.endpoints[-1])
+    return replace(spec, tools=await _decided(last, redis=redis, keys=keys))
+
+
+async def _decided(spec: ModelSpec, *, redis: Redis, keys: Keys) -> ToolMode:
     digest = hashlib.sha256(f"{spec.url}\0{spec.model}".encode()).hexdigest()
     key = keys.model_tools(digest)
     remembered = cast("bytes | None", await redis.get(key))
     if remembered:
-        return replace(spec, tools=ToolMode(remembered.decode()))
+        return ToolMode(remembered.decode())
     found = await probe.probe(spec)
     await redis.set(key, found.value, ex=PROBED_SECONDS)
-    return replace(spec, tools=found)
+    return found

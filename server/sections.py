@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from server.webhooks import signing
 from tools.web import addresses
@@ -18,7 +18,12 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str = Field(description="OpenAI-compatible base URL, ending in /v1")
+    url: str | None = Field(
+        default=None, description="OpenAI-compatible base URL, ending in /v1; or `urls`"
+    )
+    urls: tuple[str, ...] = Field(
+        default=(), description="base URLs that all serve this model; see [routing](routing.md)"
+    )
     model: str = Field(description="the model's name at that URL")
     key: SecretStr | None = Field(default=None, description="bearer key")
     tools: Literal["native", "constrained", "auto"] = Field(
@@ -32,6 +37,36 @@ class ModelSettings(BaseModel):
     client: Literal["lean", "openai"] = Field(
         default="lean", description="what speaks to it: our own client, or langchain-openai's"
     )
+    max_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        description="calls of one process at each URL at the same time; others wait, those of "
+        "interactive runs first; absent: no limit",
+    )
+    priority: bool = Field(
+        default=False,
+        description="vLLM at these URLs was started with `--scheduling-policy priority`, and is "
+        "told which calls are in the background",
+    )
+    fallback: tuple[str, ...] = Field(
+        default=(), description="named models that answer in turn where this one is out"
+    )
+    fallback_roles: tuple[Literal["coordinator", "worker", "critic"], ...] = Field(
+        default=("coordinator", "worker"),
+        description='roles that they may play in its place; `"critic"` is not among them unless it '
+        "is written here",
+    )
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The base URLs, each once."""
+        return tuple(dict.fromkeys(([self.url] if self.url else []) + [*self.urls]))
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> ModelSettings:
+        if not self.endpoints:
+            raise ValueError("url: say where the model is served, in `url` or `urls`")
+        return self
 
 
 class RoleSettings(BaseModel):

@@ -23,11 +23,12 @@ from guardrails.redaction import Kind, Redactor
 from models.chat import ChatModel
 from models.errors import ModelError
 from models.registry import Role
-from server import graph_stream, limit_asking, starting
+from server import graph_stream, limit_asking, model_routing, starting
 from server.executor import Begun, begin, fence_of, head_of, options_of, outcome_of, overtaken
 from server.registry import GraphRegistry
 from server.runs.ledger import RunLedgers
 from server.runs.record import RunRecord
+from server.runs.workload import workload_of
 from server.wire import graph_messages
 from tools.file_preview import Files, NamedFiles
 from tools.tool import Tool
@@ -125,7 +126,7 @@ class TeamExecutor:
                 collection=asked.collection,
                 agent=asked.agent,
                 agents=self._agents,
-                models=self._models,
+                models=model_routing.serving(self._models, workload_of(record)),
                 tools=self._tools,
                 files=self._files,
                 rules=self._rules,
