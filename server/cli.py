@@ -99,16 +99,22 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _told(error: Exception, *, invocation: Invocation) -> int:
+    from server import logs
+
+    secrets = logs.secrets_here()
     if invocation.debug:
-        traceback.print_exception(error)
+        click.echo(logs.clean("".join(traceback.format_exception(error)), secrets), err=True)
     code = error.code if isinstance(error, CommandFailed) else _foreseen(error)
     if code is not None:
-        for line in str(error).splitlines():
+        for line in logs.clean(str(error), secrets).splitlines():
             click.echo(f"error: {line}", err=True)
         return code
     where = _logged(error, invocation=invocation)
     click.echo(
-        f"error: something failed that should not ({type(error).__name__}: {error}); {where}",
+        logs.clean(
+            f"error: something failed that should not ({type(error).__name__}: {error}); {where}",
+            secrets,
+        ),
         err=True,
     )
     return Exit.FAILED
@@ -150,7 +156,7 @@ def _logged(error: Exception, *, invocation: Invocation) -> str:
     if invocation.data_dir is None or not invocation.data_dir.is_dir():
         return "run it again with --debug to see where"
     try:
-        path = logs.configure(invocation.data_dir)
+        path = logs.configure(invocation.data_dir, secrets=logs.secrets_here())
     except OSError:
         return "run it again with --debug to see where"
     logging.getLogger(__name__).error("a command failed", exc_info=error)

@@ -107,7 +107,7 @@ async def _own(
         update={"api_key_sha256": frozenset(), "keys": (), "host": "127.0.0.1"}
     )
     lock.prepare(settings.data_dir)
-    logs.configure(settings.data_dir)
+    logs.configure_as_set(settings)
     with tempfile.TemporaryDirectory(prefix="counterpoint-") as folder:
         path = Path(folder) / "api.sock"
         async with (

@@ -6,6 +6,7 @@ from server.check_section import CheckSettings
 from server.context_section import ContextSettings
 from server.file_section import ArtifactSettings
 from server.limit_section import LimitSettings
+from server.log_section import LogSettings
 from server.metric_section import MetricSettings
 from server.parse_section import ParseSettings
 from server.routing_section import RoutingSettings
@@ -24,6 +25,7 @@ class FlatSettings(
     ArtifactSettings,
     SlackSettings,
     MetricSettings,
+    LogSettings,
     RoutingSettings,
 ):
     """Each part of them has a file of its own."""

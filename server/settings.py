@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from graphs import retention
+from server import settings_errors
 from server.flat_section import FlatSettings
 from server.policy_section import RuleSettings, impossible_rule, tables_of
 from server.sandbox_section import E2B_VARIABLES, SandboxSettings, with_e2b
@@ -319,6 +320,11 @@ def config_folder() -> Path:
     return _config_path().absolute().parent
 
 
+def environment() -> Mapping[str, str]:
+    """The variables of this process, for those who must not show them."""
+    return os.environ
+
+
 def lend_environment(variables: Mapping[str, str]) -> None:
     """Give users' graphs the variables that they read; what is set already stays.
 
@@ -356,7 +362,7 @@ def load(**overrides: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
+        raise ConfigurationError(settings_errors.explained(error)) from None
     except SecretFileError as error:
         raise ConfigurationError(str(error)) from None
 
@@ -385,15 +391,3 @@ def _openai() -> dict[str, Any]:
         "model": os.environ.get(PREFIX + "MODEL") or configured.get("model") or "gpt-5-mini",
         "model_key": os.environ["OPENAI_API_KEY"],
     }
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors(include_url=False, include_input=False):
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{key}: no such setting; docs/configuration.md lists them all")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{key}: {message}" if key else message)
-    return "\n".join(lines)

@@ -41,7 +41,7 @@ def command(
     part.check(configured)
     options.invocation().data_dir = configured.data_dir
     lock.prepare(configured.data_dir)
-    logs.to_stderr(debug=options.invocation().debug)
+    logs.configure_as_set(configured, debug=options.invocation().debug, file=False)
     return loop.run(
         running.served(configured, part=part, as_json=as_json, elsewhere=data_dir is not None)
     )

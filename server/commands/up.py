@@ -27,7 +27,7 @@ def command(host: str | None, port: int | None, data_dir: Path | None, *, as_jso
     invocation = options.invocation()
     invocation.data_dir = configured.data_dir
     lock.prepare(configured.data_dir)
-    logs.configure(configured.data_dir, debug=invocation.debug)
+    logs.configure_as_set(configured, debug=invocation.debug)
     return loop.run(
         running.served(configured, part=Part.ALL, as_json=as_json, elsewhere=data_dir is not None)
     )

@@ -25,5 +25,5 @@ def command(concurrency: int | None, data_dir: Path | None, *, as_json: bool) ->
     configured = settings.load(data_dir=data_dir, concurrency=concurrency)
     Part.WORKER.check(configured)
     options.invocation().data_dir = configured.data_dir
-    logs.to_stderr(debug=options.invocation().debug)
+    logs.configure_as_set(configured, debug=options.invocation().debug, file=False)
     return loop.run(running.worked(configured, as_json=as_json))
