@@ -1,4 +1,4 @@
-"""`counterpoint models`: fetch the weights ahead of time, and see which are there."""
+"""`counterpoint models`: weights fetched ahead of time, and models served, chosen, measured."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from models import catalogue
 from models.artifacts import Artifact, WeightsError
 from models.fetch import Presence, fetch, presence
 from server import progress, settings
+from server.commands.models_bench import bench
+from server.commands.models_recommend import recommend
+from server.commands.models_serve import serve
 
 CHOICES: dict[str, tuple[Artifact, ...]] = {
     "chat": (catalogue.CHAT,),
@@ -27,7 +30,7 @@ CHOICES: dict[str, tuple[Artifact, ...]] = {
 
 @click.group("models")
 def group() -> None:
-    """The weights that run on this machine."""
+    """Weights that run on this machine, and vLLM: what fits, serve it, measure it."""
 
 
 @group.command("pull")
@@ -134,3 +137,7 @@ def _listed(artifact: Artifact, state: Presence, *, folder: Path) -> dict[str, A
         "licence": artifact.licence,
         "purpose": artifact.purpose,
     }
+
+
+for _command in (serve, recommend, bench):
+    group.add_command(_command)
