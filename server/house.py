@@ -41,6 +41,7 @@ from server.crons.firing import firing
 from server.crons.records import Crons
 from server.crons.scheduler import Scheduler, scheduling
 from server.executor import Executor, GraphExecutor
+from server.model_routing import Routing
 from server.part import Part
 from server.pauses import Pauses
 from server.permits import QueuePermits
@@ -117,6 +118,7 @@ class House:
     knowledge: Knowledge
     sandbox: Sandbox | Unavailable
     models: Mapping[Role, ChatModel]
+    routing: Routing
     agents: Mapping[str, agent.Agent]
     tools: Mapping[str, Tool]
     parts: Mapping[str, str]
@@ -319,6 +321,7 @@ async def open_house(
             knowledge=knowledge,
             sandbox=sandbox,
             models=models,
+            routing=build.routing,
             agents=agents,
             tools=tools,
             parts=build.parts,

@@ -15,6 +15,7 @@ from server.artifacts.store import ThreadFiles
 from server.assistants.records import Assistants, Graphs
 from server.audit.log import Audit
 from server.crons.records import Crons
+from server.model_routing import Routing
 from server.repairs import Repairs
 from server.runs.feedback import Feedbacks
 from server.runs.service import Runs
@@ -89,6 +90,9 @@ class Serving(Protocol):
 
     @property
     def knowledge(self) -> Knowledge: ...
+
+    @property
+    def routing(self) -> Routing: ...
 
     @property
     def agents(self) -> Mapping[str, agent.Agent]: ...

@@ -8,8 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.pool import EndpointStatus
 from server.auth import Caller, OperatorDep
 from server.errors import Forbidden
+from server.model_routing import ModelStatus
 from server.runs.asked import CancelAction
 from server.runs.explain import Explanation
 from server.runs.record import RunNotFoundError, RunRecord
@@ -103,6 +105,13 @@ async def unlock(thread_id: UUID, house: House, caller: OperatorDep) -> dict[str
     }
 
 
+@router.get("/models")
+async def models(house: House, caller: OperatorDep) -> dict[str, Any]:
+    """How this process gets on with its models' endpoints; nothing where it advances no runs."""
+    del caller
+    return {"items": [_model(one) for one in house.routing.status()]}
+
+
 async def _explained(house: Serving, caller: Caller, run_id: UUID) -> Explanation:
     """The run, if it is the caller's to mend. Raises RunNotFoundError."""
     found = await house.runs.explain(str(run_id))
@@ -128,6 +137,35 @@ def described(record: RunRecord) -> dict[str, Any]:
         "cancel_requested": record.cancel_requested,
         "error": record.error,
         **{name: value.isoformat() if value else None for name, value in told.items()},
+    }
+
+
+def _model(found: ModelStatus) -> dict[str, Any]:
+    pool = found.pool
+    return {
+        "model": found.model,
+        "waiting": pool.waiting if pool else 0,
+        "answered_by": dict(found.fallbacks),
+        "endpoints": [_endpoint(one) for one in pool.endpoints] if pool else [],
+    }
+
+
+def _endpoint(one: EndpointStatus) -> dict[str, Any]:
+    """Times in seconds, the cache's use from 0 to 1; null where the endpoint has not told it."""
+    load = one.metrics
+    return {
+        "endpoint": one.endpoint,
+        "state": one.state.value,
+        "tried_again_in": one.opens_in,
+        "in_flight": one.in_flight,
+        "calls": one.calls,
+        "failures": {kind.value: count for kind, count in one.failures.items()},
+        "openings": one.openings,
+        "running": load.running if load else None,
+        "queued": load.waiting if load else None,
+        "kv_cache": load.kv_cache if load else None,
+        "prefix_hit_rate": load.prefix_hit_rate if load else None,
+        "load_age": one.metrics_age,
     }
 
 

@@ -27,6 +27,7 @@ from server.artifacts.store import RedisThreadFiles
 from server.assistants.records import Assistants
 from server.audit.log import Audit
 from server.crons.records import Crons
+from server.model_routing import Routing
 from server.registry import GraphRegistry
 from server.repairs import Repairs
 from server.runs.emitter import Emit
@@ -73,6 +74,7 @@ class Parts:
     store: RedisStore
     agents: Mapping[str, agent.Agent] = field(default_factory=roster.build)
     slack: Slack | None = None
+    routing: Routing = field(default_factory=Routing)
     scrape: Scrape = field(default_factory=lambda: Scrape(Metrics(process=False)))
 
     @property
