@@ -7,7 +7,9 @@ that a write is made under, are added on the way to Redis and taken off on the w
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Collection, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -23,9 +25,19 @@ from graphs.fence import FENCE
 from graphs.keys import thread_name
 
 
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A checkpoint was written: LangGraph's ``step`` (-1 is the input), and ``seconds`` it took."""
+
+    checkpoint_id: str
+    step: int
+    seconds: float
+
+
 class ScopedSaver(BaseCheckpointSaver[str]):
     """``saver`` for the threads of ``tenant``. ``fence`` goes with writes to ``thread_id`` only:
-    other threads, which a node may open itself, are not held by this run.
+    other threads, which a node may open itself, are not held by this run. ``saved`` is told of
+    each checkpoint of that thread.
     """
 
     def __init__(
@@ -35,12 +47,14 @@ class ScopedSaver(BaseCheckpointSaver[str]):
         tenant: str,
         thread_id: str = "",
         fence: str = "",
+        saved: Callable[[Saved], None] | None = None,
     ) -> None:
         super().__init__(serde=saver.serde)
         self._saver = saver
         self._tenant = tenant
         self._thread = thread_id
         self._fence = fence
+        self._saved = saved
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> ScopedSaver:
         made = copy.copy(self)
@@ -78,9 +92,17 @@ class ScopedSaver(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        return self._outward(
-            await self._saver.aput(self._inward(config), checkpoint, metadata, new_versions)
-        )
+        started = time.perf_counter()
+        put = await self._saver.aput(self._inward(config), checkpoint, metadata, new_versions)
+        if self._saved is not None and str(config["configurable"]["thread_id"]) == self._thread:
+            self._saved(
+                Saved(
+                    checkpoint_id=checkpoint["id"],
+                    step=metadata.get("step", 0),
+                    seconds=time.perf_counter() - started,
+                )
+            )
+        return self._outward(put)
 
     async def aput_writes(
         self,

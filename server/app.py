@@ -35,10 +35,12 @@ from server.routes import (
     thread_runs,
     thread_state,
     threads,
+    traces,
     webhooks,
 )
 from server.serving import Serving
 from server.settings import LOOPBACK
+from server.telemetry.origin import Origin
 from server.telemetry.requests import RequestCounter
 from server.wire.run_stream import Screens
 from server.wire.sse import HEARTBEAT_SECONDS
@@ -84,6 +86,7 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         runs,
         thread_runs,
         stateless_runs,
+        traces,
         store,
         approvals,
         audit,
@@ -117,6 +120,7 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
     app.add_middleware(body.BodyGate, limit_for=limit_for)
     app.add_middleware(auth.Gate, settings=house.settings)
     app.add_middleware(LastResort)
+    app.add_middleware(Origin)
     # Above all that may answer, so that refusals count as well.
     app.add_middleware(RequestCounter, metrics=house.scrape.metrics)
     # Outermost, so that a preflight needs no key and a page can read what went wrong.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage
@@ -25,6 +26,7 @@ from server.registry import Graph, GraphRegistry
 from server.runs.ledger import Account, RunLedger, RunLedgers
 from server.runs.record import RunRecord
 from server.spending import Spending
+from server.telemetry.hearing import Listeners
 
 TIMEOUT = "timeout"
 _LONGEST_MESSAGE = 2_000
@@ -48,10 +50,18 @@ class Executor:
 class GraphExecutor:
     """Runs users' graphs: what they raise is told to the caller, and how they stop is kept."""
 
-    def __init__(self, *, registry: GraphRegistry, ledgers: RunLedgers, limits: Limits) -> None:
+    def __init__(
+        self,
+        *,
+        registry: GraphRegistry,
+        ledgers: RunLedgers,
+        limits: Limits,
+        listeners: Listeners | None = None,
+    ) -> None:
         self._registry = registry
         self._ledgers = ledgers
         self._limits = limits
+        self._listeners = listeners or Listeners()
 
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
         """Advance the run to its end or pause, from where its last attempt left it."""
@@ -91,6 +101,7 @@ class GraphExecutor:
             thread_id=record.thread_id,
             fence=fence_of(record),
             context=asked.context,
+            saved=partial(self._listeners.hear, record),
         ) as graph:
             stepwise = _stepwise(graph, spending.limits)
             return await self._with(stepwise, record, emit, spending, clock)

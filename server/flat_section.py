@@ -12,6 +12,7 @@ from server.parse_section import ParseSettings
 from server.routing_section import RoutingSettings
 from server.search_section import SearchSettings
 from server.slack_section import SlackSettings
+from server.trace_section import TraceSettings
 from server.web_section import WebSettings
 
 
@@ -25,6 +26,7 @@ class FlatSettings(
     ArtifactSettings,
     SlackSettings,
     MetricSettings,
+    TraceSettings,
     LogSettings,
     RoutingSettings,
 ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -52,6 +51,7 @@ from server.runs.budgets import TenantBudgets
 from server.runs.durability import Durability
 from server.runs.effects import RedisEffects
 from server.runs.feedback import Feedbacks
+from server.runs.hurrying import hurried
 from server.runs.ledger import RedisRunLedgers
 from server.runs.queue import RunQueue
 from server.runs.records import RunRecords
@@ -60,11 +60,12 @@ from server.runs.worker import RunWorker
 from server.sections import CallerRole
 from server.settings import Settings
 from server.team import TeamExecutor
-from server.telemetry import measuring, metrics_redis
+from server.telemetry import measuring, metrics_redis, traced
 from server.telemetry.hearing import Listener, Listeners
 from server.telemetry.measured_saver import MeasuredSaver
 from server.telemetry.metrics import Metrics
 from server.telemetry.scrape import Scrape, lag_watched
+from server.telemetry.tracing import Tracing
 from server.threads.pausing import ending
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
@@ -111,6 +112,7 @@ class House:
     webhook_secrets: Secrets
     feedback: Feedbacks
     slack: Slack | None
+    tracing: Tracing
     scrape: Scrape
     saver: RedisSaver
     registry: registries.GraphRegistry
@@ -205,7 +207,15 @@ async def open_house(
         own = (search_documents(knowledge), read_document(knowledge), coding)
         tools = {tool.name: tool for tool in (*own, *web)}
         agents = web_tools.with_tools(roster.build(), web)
-        runs = Runs(records=records, log=log, queue=queue, durability=durability, steps=saver)
+        tracing = await stack.enter_async_context(traced.opened(settings, redis, keys, tools))
+        runs = Runs(
+            records=records,
+            log=log,
+            queue=queue,
+            durability=durability,
+            steps=saver,
+            created=tracing.created,
+        )
         approvals = Approvals(
             ApprovalStore(redis, keys),
             runs=runs,
@@ -223,6 +233,10 @@ async def open_house(
                 if settings.budgets
                 else None,
             )
+            counting: Listener = measuring.listener(
+                metrics, settings, models=models, tools=tools, agents=(*agents, *graphs.names)
+            )
+            heard = Listeners([counting, tracing] if tracing.listens else [counting])
             executor = Executor(
                 team_executor=TeamExecutor(
                     registry=graphs,
@@ -240,16 +254,12 @@ async def open_house(
                     link_hosts=[hosts.pattern(one) for one in settings.link_hosts],
                     redacted=settings.redacted_kinds(),
                     limit_terms=limit_terms_of(settings),
+                    listeners=heard,
                 ),
                 graph_executor=GraphExecutor(
-                    registry=graphs, ledgers=ledgers, limits=limits_of(settings)
+                    registry=graphs, ledgers=ledgers, limits=limits_of(settings), listeners=heard
                 ),
             )
-            listeners: list[Listener] = [
-                measuring.listener(
-                    metrics, settings, models=models, tools=tools, agents=(*agents, *graphs.names)
-                )
-            ]
             working = RunWorker(
                 records=records,
                 log=log,
@@ -263,9 +273,9 @@ async def open_house(
                 # A Redis of our own has no other workers.
                 sole_owner=settings.redis_url is None,
                 on_pause=Pauses(approvals, rules=rules),
-                listeners=Listeners(listeners),
+                listeners=heard,
             )
-            await stack.enter_async_context(_hurried(working))
+            await stack.enter_async_context(hurried(working))
         threads = RedisThreads(redis, keys, saver=saver, log=log, files=files, forget=build.forget)
         if part.works:
             await stack.enter_async_context(swept(ThreadSweeper(redis, keys, threads=threads)))
@@ -314,6 +324,7 @@ async def open_house(
             webhook_secrets=Secrets(redis, keys, given=checking.secret(settings)),
             feedback=feedback,
             slack=slack,
+            tracing=tracing,
             scrape=Scrape(metrics, metrics_redis.watch(metrics, redis, keys)),
             saver=saver,
             registry=graphs,
@@ -347,27 +358,6 @@ async def _calling(house: House) -> AsyncIterator[None]:
     )
     async with scheduling(Scheduler(house.crons, fire=fire)), sending(sender):
         yield
-
-
-@asynccontextmanager
-async def _hurried(worker: RunWorker) -> AsyncIterator[None]:
-    """The worker at work. A cancel while it drains ends its grace, and what is left is given back
-    all the same, so that no run has to wait for the end of a lease."""
-    await worker.__aenter__()
-    try:
-        yield
-    except asyncio.CancelledError:
-        # It came while something else was closing.
-        worker.hurry()
-        raise
-    finally:
-        closing = asyncio.create_task(worker.__aexit__(None, None, None), name="drain")
-        try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            worker.hurry()
-            await closing
-            raise
 
 
 def rules_of(settings: Settings) -> Sequence[policy.Rule]:

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 
 from graphs import team
 from graphs.keys import Keys
-from graphs.scoped_saver import ScopedSaver
+from graphs.scoped_saver import Saved, ScopedSaver
 from graphs.store import RedisStore
 from server import langgraph_json
 from server.graph_source import GraphSource, load
@@ -117,18 +117,20 @@ class GraphRegistry:
         fence: str = "",
         access: Access = "threads.create_run",
         context: Any = None,
+        saved: Callable[[Saved], None] | None = None,
     ) -> AsyncIterator[Graph]:
         """The graph with saver and store attached, until the context is left.
 
         With ``tenant``, thread ids in configurations are the public ones, writes to ``thread_id``
         go under ``fence``, and the store is the tenant's. Without, thread ids are those of the
-        saver. ``config``, ``access`` and ``context`` are for factories that ask for them. Raises
-        UnknownGraphError, NotAGraphError, and whatever a factory raises.
+        saver. ``config``, ``access`` and ``context`` are for factories that ask for them. ``saved``
+        is told of the thread's checkpoints. Raises UnknownGraphError, NotAGraphError, and whatever
+        a factory raises.
         """
         served = self._named(name)
         saver, store = served.saver, self._store
         if tenant is not None:
-            saver = ScopedSaver(saver, tenant=tenant, thread_id=thread_id, fence=fence)
+            saver = ScopedSaver(saver, tenant=tenant, thread_id=thread_id, fence=fence, saved=saved)
             store = None if store is None else store.for_tenant(tenant)
         attached = {"checkpointer": saver, "store": store, "name": name}
         if isinstance(served.made, Pregel):
@@ -149,7 +151,9 @@ class GraphRegistry:
                 self._classes[name] = classes_of(graph) | self._allowed
             allowing = served.saver.with_allowlist(self._classes[name])
             if tenant is not None:
-                allowing = ScopedSaver(allowing, tenant=tenant, thread_id=thread_id, fence=fence)
+                allowing = ScopedSaver(
+                    allowing, tenant=tenant, thread_id=thread_id, fence=fence, saved=saved
+                )
             yield graph.copy(update={**attached, "checkpointer": allowing})
 
     def _named(self, name: str) -> Served:

@@ -21,6 +21,7 @@ from server.runs.feedback import Feedbacks
 from server.runs.service import Runs
 from server.settings import Settings
 from server.telemetry.scrape import Scrape
+from server.telemetry.tracing import Tracing
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
 from server.webhooks.deliveries import Deliveries
@@ -39,6 +40,9 @@ class Serving(Protocol):
 
     @property
     def runs(self) -> Runs: ...
+
+    @property
+    def tracing(self) -> Tracing: ...
 
     @property
     def approvals(self) -> Approvals: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any, cast
 
 from langgraph.errors import EmptyInputError
@@ -29,6 +30,7 @@ from server.registry import GraphRegistry
 from server.runs.ledger import RunLedgers
 from server.runs.record import RunRecord
 from server.runs.workload import workload_of
+from server.telemetry.hearing import Listeners
 from server.wire import graph_messages
 from tools.file_preview import Files, NamedFiles
 from tools.tool import Tool
@@ -79,6 +81,7 @@ class TeamExecutor:
         link_hosts: Sequence[HostPattern] = (),
         redacted: frozenset[Kind] = frozenset(),
         limit_terms: policy.Terms | None = None,
+        listeners: Listeners | None = None,
     ) -> None:
         self._registry = registry
         self._ledgers = ledgers
@@ -95,6 +98,7 @@ class TeamExecutor:
         self._link_hosts = link_hosts
         self._redacted = redacted
         self._limit_terms = limit_terms
+        self._listeners = listeners or Listeners()
 
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
         """Advance the run to its end or pause; goes on from its checkpoint where it has one.
@@ -105,7 +109,11 @@ class TeamExecutor:
         permits = self._permits(record)
         told = limit_asking.answered(record)
         async with self._registry.open(
-            team.TEAM, tenant=record.tenant, thread_id=record.thread_id, fence=fence_of(record)
+            team.TEAM,
+            tenant=record.tenant,
+            thread_id=record.thread_id,
+            fence=fence_of(record),
+            saved=partial(self._listeners.hear, record),
         ) as graph:
             if told is None:
                 begun = await begin(record, graph, ledgers=self._ledgers)

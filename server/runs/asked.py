@@ -41,6 +41,7 @@ class Asked:
     wire that took it wants to show it again, ``user`` the name of the key that asked, with its
     ``roles``. ``answers`` is the paused run whose questions this one goes on from,
     ``continues`` the run that a limit had stopped, with what an operator has ``raised``.
+    ``traceparent`` names the caller's span, as W3C Trace Context writes it.
     """
 
     graph: str = TEAM
@@ -66,6 +67,7 @@ class Asked:
     continues: str = ""
     raised: Mapping[str, Any] = field(default_factory=dict)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    traceparent: str = ""
 
     @property
     def configurable(self) -> Mapping[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -30,10 +31,17 @@ from server.runs.record import (
 from server.runs.records import RunRecords
 from server.runs.telling import Steps, Teller
 from server.runs.transitions import RunStatus
+from server.telemetry.origin import caller
 
 _AT_ONCE = 16
 
 _log = logging.getLogger(__name__)
+
+
+class OnCreated(Protocol):
+    """Told of each run that was accepted, and since when, in seconds since the epoch."""
+
+    def __call__(self, record: RunRecord, /, *, since: float) -> None: ...
 
 
 class Runs:
@@ -41,6 +49,7 @@ class Runs:
 
     ``durability`` says what has to have a write before the caller hears of it. ``steps`` are the
     runs' checkpoints; without them, a worker takes back what is to be taken back.
+    ``created`` is told of each run.
     """
 
     def __init__(
@@ -51,7 +60,9 @@ class Runs:
         queue: RunQueue,
         durability: Durability | None = None,
         steps: Steps | None = None,
+        created: OnCreated | None = None,
     ) -> None:
+        self._created = created
         self._records = records
         self._log = log
         self._queue = queue
@@ -75,6 +86,9 @@ class Runs:
         NotDurableError where the run is stored but might not outlive a crash; it goes on then, and
         asking again under the same key finds it.
         """
+        since = time.time()
+        if origin := caller():
+            asked = replace(asked, traceparent=origin)
         record = RunRecord(
             run_id=str(uuid.uuid4()),
             thread_id=thread_id or str(uuid.uuid4()),
@@ -105,6 +119,8 @@ class Runs:
         except UnconfirmedError as error:
             run_id = known[0].run_id
             raise _not_durable(run_id, "accepted", error) from error
+        if self._created is not None and created.record.run_id == record.run_id:
+            self._created(created.record, since=since)
         return created.record
 
     async def get(self, run_id: str, *, tenant: str = DEFAULT_TENANT) -> RunRecord:

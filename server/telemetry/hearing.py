@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from graphs import events
+from graphs.scoped_saver import Saved
 from server.runs.record import RunRecord
 
 _log = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ class Left:
     lost: bool = False
 
 
-Heard = events.RunEvent | Left
+Heard = events.RunEvent | Saved | Left
+"""``Saved`` and ``Left`` are only heard: they are in no log."""
 
 
 class Listener(Protocol):

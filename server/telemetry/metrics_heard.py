@@ -130,6 +130,10 @@ class MetricsListener:
         metrics.add(names.TOKENS, event.input_tokens, model, "in", tenant)
         metrics.add(names.TOKENS, event.output_tokens, model, "out", tenant)
         metrics.add(names.COST, event.cost, model, tenant)
+        if event.cached_tokens is not None:
+            cached = min(event.cached_tokens, event.input_tokens)
+            metrics.add(names.PREFIX_TOKENS, cached, model, "true")
+            metrics.add(names.PREFIX_TOKENS, event.input_tokens - cached, model, "false")
         self._think(record, event)
 
     def _think(self, record: RunRecord, event: events.ModelCalled) -> None:

@@ -40,6 +40,7 @@ from server.settings import Settings
 from server.slack.opening import Slack
 from server.telemetry.metrics import Metrics
 from server.telemetry.scrape import Scrape
+from server.telemetry.tracing import Tracing
 from server.threads.records import RedisThreads
 from server.threads.states import ThreadStates
 from server.webhooks.deliveries import Deliveries
@@ -74,6 +75,7 @@ class Parts:
     store: RedisStore
     agents: Mapping[str, agent.Agent] = field(default_factory=roster.build)
     slack: Slack | None = None
+    tracing: Tracing = field(default_factory=Tracing)
     routing: Routing = field(default_factory=Routing)
     scrape: Scrape = field(default_factory=lambda: Scrape(Metrics(process=False)))
 
