@@ -173,6 +173,7 @@ class LedgerGate:
                 error=ending.error,
                 finish_reason=ending.finish,
                 first_token_seconds=ending.first,
+                cached_tokens=usage.cached_tokens,
             )
         )
 

@@ -57,7 +57,8 @@ class ModelCalled(_Event):
     """One provider attempt that came to an end; ``cost`` in US dollars, ``seconds`` wall time.
 
     ``attempt`` counts those of one ``step``, which counts through the run. ``error`` is a class of
-    failure, ``finish_reason`` the provider's word.
+    failure, ``finish_reason`` the provider's word. ``cached_tokens`` of those in were in the
+    provider's cache; None where it does not say.
     """
 
     type: Literal["model.called"] = "model.called"
@@ -74,6 +75,7 @@ class ModelCalled(_Event):
     error: str = ""
     finish_reason: str = ""
     first_token_seconds: float | None = None
+    cached_tokens: int | None = None
 
 
 class ToolStarted(_Event):
@@ -192,7 +194,8 @@ class RetrievalQuery(_Event):
     ``reason``: ``question`` for the question itself, ``thin`` or ``not_found`` for a second one in
     other words, ``asked`` where an agent wanted it. ``best`` are the first passage's scores;
     ``relaxed`` says that nothing was found within the filters, so that they were left out.
-    ``stages`` are those of the search whose passages were taken, in order.
+    ``stages`` are those of the search whose passages were taken, in order; ``unread`` says which
+    files of the user's could not be read, and why.
     """
 
     type: Literal["retrieval.query"] = "retrieval.query"
@@ -207,6 +210,7 @@ class RetrievalQuery(_Event):
     best: Scores | None = None
     call_id: str = ""
     stages: list[Stage] = Field(default_factory=list)
+    unread: list[str] = Field(default_factory=list)
 
 
 class DocumentRead(_Event):

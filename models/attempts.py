@@ -8,17 +8,24 @@ from typing import Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class TokenUsage:
-    """Tokens in and out; ``estimated`` where the provider did not say and we counted."""
+    """Tokens in and out; ``estimated`` where the provider did not say and we counted.
+
+    ``cached_tokens`` of those in were in the provider's cache; None where it does not say.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     estimated: bool = False
+    cached_tokens: int | None = None
 
     def __add__(self, other: TokenUsage) -> TokenUsage:
         return TokenUsage(
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             estimated=self.estimated or other.estimated,
+            cached_tokens=self.cached_tokens
+            if other.cached_tokens is None
+            else other.cached_tokens + (self.cached_tokens or 0),
         )
 
 

@@ -354,7 +354,11 @@ def _tell(hear: Hear, listener: Listener, message_id: str, piece: Piece) -> None
 def _usage_of(written: Written, *, expected: int, failure: BaseException | None) -> TokenUsage:
     """What an attempt used: as the provider says, else counted here and never zero."""
     if (said := written.usage) and said.input_tokens > 0:
-        return TokenUsage(input_tokens=said.input_tokens, output_tokens=said.output_tokens)
+        return TokenUsage(
+            input_tokens=said.input_tokens,
+            output_tokens=said.output_tokens,
+            cached_tokens=said.cached_tokens,
+        )
     refused = isinstance(failure, ModelError) and not isinstance(failure, ModelTimeout | StreamCut)
     if refused and not written.begun:
         return TokenUsage()

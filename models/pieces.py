@@ -25,6 +25,13 @@ class Usage(NamedTuple):
     output_tokens: int
     details: Mapping[str, Any] | None = None
 
+    @property
+    def cached_tokens(self) -> int | None:
+        """Tokens in that the provider took from its cache; None where it does not say."""
+        read = (self.details or {}).get("prompt_tokens_details")
+        cached = read.get("cached_tokens") if isinstance(read, Mapping) else None
+        return max(0, cached) if type(cached) is int else None
+
 
 class Piece(NamedTuple):
     """One frame of a streamed reply.

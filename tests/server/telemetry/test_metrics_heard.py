@@ -79,6 +79,12 @@ def test_a_reply_tells_when_it_began_and_how_fast_it_was_written() -> None:
     assert heart.value(names.TOKENS_PER_SECOND, "big") == 20  # 40 tokens in 2 s
 
 
+def test_the_providers_cache_is_counted_where_it_says_so() -> None:
+    heart = Heart().hear(STARTED, CALLED, CALLED.model_copy(update={"cached_tokens": 64}))
+    assert heart.value(names.PREFIX_TOKENS, "big", "true") == 64
+    assert heart.value(names.PREFIX_TOKENS, "big", "false") == 36
+
+
 def test_a_thought_with_its_retries_is_one_step_and_a_tool_call_another() -> None:
     failed = CALLED.model_copy(update={"error": "RateLimited", "ok": False, "attempt": 1})
     where: dict[str, Any] = {
