@@ -64,6 +64,9 @@ async def check(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
         told = circling.told(branch, history)
         return to(runtime, THINK, branch, history=told, nudge="")
     if not asked:
+        reads = all(context.tools[call["name"]].effect is Effect.READS for call in left)
+        if reads and not context.apart:
+            return await act(branch, runtime)
         return to(runtime, ACT, branch)
     sends = []
     for call in left:

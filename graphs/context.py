@@ -55,7 +55,8 @@ class TeamContext:
     ``durable`` mirrors the ledger; ``overheard`` says that somebody reads what models write.
     ``user`` asked for the run, with ``roles``. ``permits`` are people's decisions, ``effects`` the
     notes of what was done, ``files`` those that the thread's user gave. A tool call may take
-    ``tool_seconds``. Links in answers lead to ``link_hosts`` only.
+    ``tool_seconds``. Links in answers lead to ``link_hosts`` only. ``apart``: somebody stops
+    between nodes, so each is a step of its own.
     """
 
     run_id: str
@@ -78,6 +79,7 @@ class TeamContext:
     tool_seconds: float | None = None
     link_hosts: Sequence[HostPattern] = ()
     files: Files = field(default_factory=NamedFiles)
+    apart: bool = False
 
     def model_for(self, agent: agent_module.Agent) -> ChatModel:
         return self.models[agent.role]

@@ -1,8 +1,9 @@
 """The agent loop that every role shares: think (model), check (policy, repeats), act (tool).
 
 Three nodes of the one flat graph. A branch travels in `Send`, so that several agents work side by
-side and each step is a checkpoint. Nothing here knows what a role is for. Here is the thinking;
-``graphs.acting`` has the rest.
+side and each step is a checkpoint. What asks no model and only reads is done in the step that
+leads to it, unless somebody stops between nodes. Nothing here knows what a role is for. Here is the
+thinking; ``graphs.acting`` has the rest.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from langgraph.types import Command
 
 from agents import agent as agent_module
 from graphs import events, evidence, guarding, retrieving
+from graphs.acting import check
 from graphs.branches import CHECK, THINK, changed, finish, stop, to
 from graphs.context import TeamContext
 from graphs.node import emit, gate_for, heard_by, in_time, opening_messages
@@ -45,7 +47,10 @@ async def think(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
             ),
         )
         if task["queries"] and agent.opening in agent.tools and agent.opening in context.tools:
-            return to(runtime, CHECK, branch, calls=_opening(agent.opening, task["queries"]))
+            calls = _opening(agent.opening, task["queries"])
+            if context.apart:
+                return to(runtime, CHECK, branch, calls=calls)
+            return await check(changed(branch, calls=calls), runtime)
     if branch["steps"] >= agent.max_steps:
         output = branch["output"].strip()
         return finish(branch, runtime, text=output, found=bool(output))

@@ -6,7 +6,7 @@ findings, one to criticise. Small talk costs one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
@@ -82,7 +82,8 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         "task": question,
     }
     if not question:
-        return Command(update={**fresh, "draft": _NOTHING, "stop_reason": ASKED_BACK}, goto=FINISH)
+        ended = {**fresh, "draft": _NOTHING, "stop_reason": ASKED_BACK}
+        return await _ended(state, ended, runtime)
     conversation = planning.conversation(state["messages"])
     try:
         if len(conversation) > 1 and _needs_rewriting(context):
@@ -116,12 +117,15 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
                 state=cast("TeamState", {**state, **fresh}),
             )
         else:
+            question = filing.without_names(question)
+            conversation = [*conversation[:-1], HumanMessage(question)]
             plan = await _plan(conversation, runtime, files=files)
     except limits.LimitExceededError as reached:
         tell_limit(runtime, reached)
-        return Command(update={**fresh, **stopped(runtime, reached)}, goto=FINISH)
+        return await _ended(state, {**fresh, **stopped(runtime, reached)}, runtime)
     if plan.move == "reply" and plan.text:
-        return Command(update={**fresh, "draft": plan.text, "stop_reason": ANSWERED}, goto=FINISH)
+        ended = {**fresh, "draft": plan.text, "stop_reason": ANSWERED}
+        return await _ended(state, ended, runtime)
     message = question
     if plan.move == filing.DATA:
         if len(conversation) > 1 and plan.tasks:
@@ -196,14 +200,14 @@ async def gather(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
     if any(task["wave"] <= state["wave"] for task in left):
         return Command()
     if state.get("stop_reason"):
-        return Command(goto=FINISH)
+        return await _ended(state, {}, runtime)
     found = [finding for finding in here if finding["found"]]
     following = [task for task in left if task["wave"] == state["wave"] + 1]
     if following:
         return await _send(runtime, {"wave": state["wave"] + 1}, following, state=state)
     if not found:
-        return Command(update={"stop_reason": NOT_FOUND}, goto=FINISH)
-    return Command(goto=WRITE)
+        return await _ended(state, {"stop_reason": NOT_FOUND}, runtime)
+    return Command(goto=WRITE) if runtime.context.apart else await write(state, runtime)
 
 
 async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
@@ -221,10 +225,12 @@ async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]
             reply = await ask(agent, [HumanMessage(findings)], runtime)
         except limits.LimitExceededError as reached:
             tell_limit(runtime, reached)
-            return Command(update=stopped(runtime, reached), goto=FINISH)
+            return await _ended(state, stopped(runtime, reached), runtime)
         draft = reply.message.text.strip()
-    goto = CRITICISE if context.agent == TEAM else FINISH
-    return Command(update={"draft": draft, **spending(runtime)}, goto=goto)
+    update = {"draft": draft, **spending(runtime)}
+    if context.agent != TEAM:
+        return await _ended(state, update, runtime)
+    return Command(update=update, goto=CRITICISE)
 
 
 async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:
@@ -237,7 +243,7 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
         )
     except limits.LimitExceededError as reached:
         tell_limit(runtime, reached)
-        return Command(update=stopped(runtime, reached), goto=FINISH)
+        return await _ended(state, stopped(runtime, reached), runtime)
     problems = [f"{problem.claim}: {problem.reason}" for problem in verdict.problems]
     claims = [problem.claim for problem in verdict.problems]
     share = guarding.unsupported_share(state["draft"], claims)
@@ -248,7 +254,7 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
         **spending(runtime),
     }
     if verdict.supported:
-        return Command(update={**update, "stop_reason": ANSWERED}, goto=FINISH)
+        return await _ended(state, {**update, "stop_reason": ANSWERED}, runtime)
     if state["round"] + 1 < context.max_rounds:
         tasks = planning.again(state["tasks"])
         first = [task for task in tasks if task["wave"] == 0]
@@ -256,8 +262,18 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
         return await _send(runtime, started, first, state=cast("TeamState", {**state, **started}))
     kept = answers.without_claims(state["draft"], claims)
     if not kept:
-        return Command(update={**update, "draft": "", "stop_reason": NOT_FOUND}, goto=FINISH)
-    return Command(update={**update, "draft": kept, "stop_reason": ANSWERED}, goto=FINISH)
+        return await _ended(state, {**update, "draft": "", "stop_reason": NOT_FOUND}, runtime)
+    return await _ended(state, {**update, "draft": kept, "stop_reason": ANSWERED}, runtime)
+
+
+async def _ended(
+    state: TeamState, update: Mapping[str, Any], runtime: Runtime[TeamContext]
+) -> Command[str]:
+    """The end of the run, in the step that leads to it: a step of its own asks no model."""
+    if runtime.context.apart:
+        return Command(update=update, goto=FINISH)
+    last = await finish(cast("TeamState", {**state, **update}), runtime)
+    return Command(update={**update, **cast("dict[str, Any]", last.update)})
 
 
 async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]:

@@ -148,6 +148,7 @@ class TeamExecutor:
                 effects=self._effects(record),
                 tool_seconds=self._tool_seconds,
                 link_hosts=self._link_hosts,
+                apart=bool(asked.interrupt_before or asked.interrupt_after),
             )
             if isinstance(begun.start, starting.Begin):
                 state = None

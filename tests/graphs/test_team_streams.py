@@ -102,6 +102,24 @@ async def test_nothing_to_go_on_with_and_a_message_in_no_shape_fail_in_words() -
         assert end.error == error
 
 
+async def nodes(house: House, **asked: Any) -> list[str]:
+    await run(house, SAID, stream_modes=["updates"], **asked)
+    chunks = [event for event in house.events if isinstance(event, events.GraphChunk)]
+    return [name for chunk in chunks for name in chunk.data if name != "__interrupt__"]
+
+
+async def test_what_asks_no_model_and_only_reads_has_no_step_of_its_own() -> None:
+    with ScriptedModel(steps=steps()) as model:
+        taken = await nodes(House(model))
+    assert taken == ["coordinate", "think", "think", "gather", "criticise"]
+
+
+async def test_each_node_is_a_step_where_somebody_stops_between_them() -> None:
+    with ScriptedModel(steps=steps()[:1]) as model:
+        taken = await nodes(House(model), interrupt_before=["act"])
+    assert taken == ["coordinate", "think", "check"]
+
+
 GOES_ON: list[dict[str, Any]] = [
     {"input": None},
     {"input": {}, "command": {"update": {"draft": "Within 45 days."}}},
