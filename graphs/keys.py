@@ -5,6 +5,7 @@ Keys that one script touches share a ``{hash tag}``, so that they live on one no
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from hashlib import sha1
 from urllib.parse import quote
@@ -16,6 +17,7 @@ DEFAULT_PREFIX = "counterpoint:"
 DEFAULT_TENANT = "default"
 
 
+@functools.lru_cache(maxsize=1024)
 def _safe(name: str) -> str:
     """An id from outside, without braces, colons or glob characters."""
     return quote(name, safe="-_.~")
@@ -276,6 +278,11 @@ class Keys:
     def thread_file(self, tenant: str, thread_id: str, sha256: str) -> str:
         """String: the content of a thread's file, by its SHA-256."""
         return self.thread(tenant, thread_id) + f"file:{sha256}"
+
+    @property
+    def threads_reading(self) -> str:
+        """Set: threads, with their tenants, whose files are searchable as documents."""
+        return f"{self.prefix}threads-reading"
 
     @property
     def tenants(self) -> str:

@@ -6,6 +6,7 @@ from somewhere, do the words that make the question special occur in what was fo
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+@functools.lru_cache(maxsize=4096)
 def stem(word: str) -> str:
     """A crude English stem: enough to match `refunds`, `refunded` and `refund`."""
     word = word.lower().removesuffix("'s").removesuffix("’s")
