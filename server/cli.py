@@ -35,6 +35,7 @@ COMMANDS = {
     "search": _Entry(module="search", help="Search the documents, without any model."),
     "documents": _Entry(module="documents", help="List, show and delete documents.", name="group"),
     "runs": _Entry(module="runs", help="Why a run is where it is; set it going.", name="group"),
+    "trace": _Entry(module="trace", help="What a run did and when, as a waterfall."),
     "threads": _Entry(module="threads", help="See threads; let go of one.", name="group"),
     "policy": _Entry(module="policy", help="What the rules say to a call.", name="group"),
     "approvals": _Entry(module="approvals", help="What waits for you; decide it.", name="group"),

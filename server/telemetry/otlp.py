@@ -105,6 +105,10 @@ class Exporting:
             self._counting.waiting += 1
             self._processor.on_end(self._readable(trace_id, one))
 
+    def flush(self) -> None:
+        """Send what waits, and wait for that."""
+        self._processor.force_flush()
+
     async def aclose(self) -> None:
         """Send what waits, for ``CLOSE_SECONDS`` at most."""
         done = asyncio.Event()

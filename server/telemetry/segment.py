@@ -292,7 +292,7 @@ class Segment:
         self.root.attributes[names.ATTEMPT] = event.attempt
         if self.token > 1:
             before = span.segment_id(self.run_id, self.token - 1)
-            why = "retried" if event.attempt > 1 else "resumed"
+            why = "resumed" if event.attempt == 1 and self._record.resumes else "retried"
             trace_id = span.trace_id_of(self.run_id)
             self.root.links.append(Link(trace_id=trace_id, span_id=before, why=why))
 

@@ -69,6 +69,7 @@ class World:
     did: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     break_after: bool = False
+    note: str = ""
     holds: asyncio.Event | None = None
     began: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -81,7 +82,9 @@ class World:
                 await self.holds.wait()
             if self.break_after:
                 raise ConnectionError("the worker dies here")
-            return ToolResult(content=f"{name} done for {context.user or 'nobody'}")
+            return ToolResult(
+                content=f"{name} done for {context.user or 'nobody'} {self.note}".rstrip()
+            )
 
         return Tool(name=name, description=name, parameters=parameters, effect=effect, call=call)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,6 +41,7 @@ from server.runs.effects import RedisEffects
 from server.runs.ledger import RedisRunLedgers
 from server.runs.worker import RunWorker
 from server.team import TeamExecutor
+from server.telemetry.hearing import Listeners
 from tests.graphs.asking_house import RULES, World, armed
 from tests.graphs.team_house import searching
 from tests.server.surface import Parts, in_process
@@ -194,8 +195,10 @@ async def at_work(
     world: World | None = None,
     most: limits.Limits = LIMITS,
     limit_terms: policy.Terms | None = None,
+    listeners: Listeners | None = None,
+    around: Callable[[Any], Any] = lambda executor: executor,
 ) -> AsyncIterator[People]:
-    """Everything open, with one worker."""
+    """Everything open, with one worker; ``around`` puts something around its executor."""
     world = world or World()
     saver, asked = RedisSaver(redis, keys), list[str]()
     tools = [*world.tools(), searching({}, asked)]
@@ -213,6 +216,7 @@ async def at_work(
             permits=partial(QueuePermits, parts.approvals),
             effects=partial(RedisEffects, redis, keys),
             limit_terms=limit_terms,
+            listeners=listeners,
         )
         graph_executor = GraphExecutor(registry=registry, ledgers=ledgers, limits=most)
         assistants = type(parts.assistants)(
@@ -237,10 +241,13 @@ async def at_work(
                 records=parts.records,
                 log=parts.log,
                 queue=parts.queue,
-                executor=Executor(team_executor=team_executor, graph_executor=graph_executor),
+                executor=around(
+                    Executor(team_executor=team_executor, graph_executor=graph_executor)
+                ),
                 steps=saver,
                 grace_seconds=0,
                 on_pause=Pauses(parts.approvals, rules=rules),
+                listeners=listeners,
             ),
             in_process(build(here)) as client,
         ):
