@@ -1,8 +1,8 @@
 # Counterpoint for the processor: API, worker, keeper of documents, and the local model, one image.
-# `docker build -t counterpoint .`; EXTRAS=sandbox,local-models adds torch, without CUDA.
+# `docker build -t counterpoint .`; EXTRAS=sandbox,otel,local-models adds torch, without CUDA.
 FROM python:3.13.9-slim-trixie AS build
 
-ARG EXTRAS=sandbox
+ARG EXTRAS=sandbox,otel
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 

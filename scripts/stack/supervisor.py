@@ -32,15 +32,13 @@ class StackError(Exception):
 class Process:
     """One process to keep: its words, and what its environment has beside ours.
 
-    It is ready when ``look`` finds so, or when it ``says`` this in its log. ``grace_seconds``: how
-    long it may take to end after SIGTERM before it is killed. ``without``: variables of ours that
-    it is not to see, by prefix.
+    It is ready when ``look`` finds so. ``grace_seconds``: how long it may take to end after SIGTERM
+    before it is killed. ``without``: variables of ours that it is not to see, by prefix.
     """
 
     name: str
     words: Sequence[str]
-    look: Look | None = None
-    says: str = ""
+    look: Look
     environment: Mapping[str, str] = field(default_factory=dict)
     without: tuple[str, ...] = ()
     where: str = ""
@@ -61,7 +59,6 @@ class Kept:
         self.process = process
         self.log = logs / f"{process.name}.log"
         self.starts = 0
-        self._since = 0
         self._tell = tell
         self._running: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -114,7 +111,6 @@ class Kept:
             if not name.startswith(self.process.without or ("\0",))
         }
         with self.log.open("ab") as log:
-            self._since = log.tell()
             try:
                 self._running = await asyncio.create_subprocess_exec(
                     *dying_with_us(),
@@ -135,7 +131,7 @@ class Kept:
         running = self._running
         assert running is not None
         began = time.monotonic()
-        while running.returncode is None and not await self._looks_ready():
+        while running.returncode is None and not await self.process.look():
             if time.monotonic() - began > self.process.ready_seconds:
                 return False
             await asyncio.sleep(_LOOK_SECONDS)
@@ -146,13 +142,6 @@ class Kept:
         self._tell(f"{self.name} is ready{where} (pid {running.pid}, {seconds:.1f} s)")
         self.ready.set()
         return True
-
-    async def _looks_ready(self) -> bool:
-        if self.process.look is not None:
-            return await self.process.look()
-        with self.log.open("rb") as log:
-            log.seek(self._since)
-            return self.process.says.encode() in log.read()
 
     async def _keep(self) -> None:
         pause = FIRST_PAUSE_SECONDS

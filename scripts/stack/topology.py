@@ -24,11 +24,10 @@ PROXY_CONFIG = ROOT / "deploy" / "proxy" / "haproxy.cfg"
 REDIS_CONFIG = ROOT / "deploy" / "redis" / "valkey.conf"
 HOST = "127.0.0.1"
 OURS = "COUNTERPOINT_"
-APIS = ("api-1", "api-2")
-WORKERS = ("worker-1", "worker-2")
 DOCUMENTS = "documents"
 # Settings that the stack gives itself, and their files.
-_GIVEN = tuple(OURS + name for name in ("REDIS_URL", "KNOWLEDGE_URL", "HOST", "PORT", "DATA_DIR"))
+_NAMES = "REDIS_URL KNOWLEDGE_URL HOST PORT DATA_DIR METRICS_HOST METRICS_PORT".split()
+_GIVEN = tuple(OURS + name for name in _NAMES)
 _SERVERS = ("valkey-server", "redis-server")
 _LOOK_SECONDS = 5.0
 
@@ -42,6 +41,8 @@ class Ports:
     documents: int
     api_1: int
     api_2: int
+    worker_1: int
+    worker_2: int
     model: int
     prometheus: int
 
@@ -49,7 +50,7 @@ class Ports:
     def free(cls, *, proxy: int = 0) -> Ports:
         """Ports that nobody listens on now. All are open at once, so that no two are the same."""
         with contextlib.ExitStack() as stack:
-            opened = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(7)]
+            opened = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(9)]
             found = [sock.getsockname()[1] for sock in opened]
         return cls(
             proxy=proxy or found[0],
@@ -57,8 +58,10 @@ class Ports:
             documents=found[2],
             api_1=found[3],
             api_2=found[4],
-            model=found[5],
-            prometheus=found[6],
+            worker_1=found[5],
+            worker_2=found[6],
+            model=found[7],
+            prometheus=found[8],
         )
 
 
@@ -103,8 +106,8 @@ class Plan:
         last = [self._proxy()]
         if self.prometheus is not None:
             last.append(self._prometheus(self.prometheus))
-        apis = [self._api(name, port) for name, port in self._replicas()]
-        workers = [self._worker(name) for name in WORKERS]
+        apis = [self._api(name, port) for name, port in self._apis()]
+        workers = [self._worker(name, port) for name, port in self._workers()]
         owner = [self._documents()] if self.owner else []
         return [first, owner, [*apis, *workers], last]
 
@@ -115,8 +118,11 @@ class Plan:
         if self.prometheus is not None:
             self._prometheus_config.write_text(json.dumps(self._scraped(), indent=2))
 
-    def _replicas(self) -> list[tuple[str, int]]:
-        return [(APIS[0], self.ports.api_1), (APIS[1], self.ports.api_2)]
+    def _apis(self) -> list[tuple[str, int]]:
+        return [("api-1", self.ports.api_1), ("api-2", self.ports.api_2)]
+
+    def _workers(self) -> list[tuple[str, int]]:
+        return [("worker-1", self.ports.worker_1), ("worker-2", self.ports.worker_2)]
 
     def _ours(self, name: str, *, data: str, port: int = 0) -> dict[str, str]:
         """The settings of a process of ours."""
@@ -192,14 +198,16 @@ class Plan:
             where=url,
         )
 
-    def _worker(self, name: str) -> Process:
+    def _worker(self, name: str, port: int) -> Process:
+        url = f"http://{HOST}:{port}"
+        own = {OURS + "METRICS_HOST": HOST, OURS + "METRICS_PORT": str(port)}
         return Process(
             name=name,
             words=python(*self.program, "worker"),
-            # It listens nowhere.
-            says="worker is ready",
-            environment=self._ours(name, data="data"),
+            look=answers(f"{url}/ok"),
+            environment={**self._ours(name, data="data"), **own},
             without=_GIVEN,
+            where=f"{url}/metrics",
             grace_seconds=30.0,
         )
 
@@ -239,10 +247,13 @@ class Plan:
 
     def _scraped(self) -> Mapping[str, object]:
         """Prometheus's configuration, in JSON, which is YAML."""
-        replicas = [f"{HOST}:{port}" for _, port in self._replicas()]
-        owner = [f"{HOST}:{self.ports.documents}"] if self.owner else []
-        targets = [*replicas, *owner]
-        rules = sorted(str(path) for path in (ROOT / "deploy" / "prometheus").glob("*rules.y*ml"))
+        ports = [port for _, port in (*self._apis(), *self._workers())]
+        if self.owner:
+            ports.append(self.ports.documents)
+        targets = [f"{HOST}:{port}" for port in ports]
+        rules = sorted(
+            str(path) for path in (ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")
+        )
         return {
             "global": {"scrape_interval": "15s"},
             "rule_files": rules,
