@@ -60,11 +60,10 @@ from server.runs.worker import RunWorker
 from server.sections import CallerRole
 from server.settings import Settings
 from server.team import TeamExecutor
-from server.telemetry import measuring, metrics_redis, traced
+from server.telemetry import measuring, traced
 from server.telemetry.hearing import Listener, Listeners
 from server.telemetry.measured_saver import MeasuredSaver
-from server.telemetry.metrics import Metrics
-from server.telemetry.scrape import Scrape, lag_watched
+from server.telemetry.scrape import Scrape
 from server.telemetry.tracing import Tracing
 from server.threads.pausing import ending
 from server.threads.records import RedisThreads
@@ -152,8 +151,7 @@ async def open_house(
         elif part.serves:
             lock.prepare(settings.data_dir)
         build = Building(settings, stack=stack, progress=progress)
-        metrics = Metrics()
-        await stack.enter_async_context(lag_watched(metrics))
+        metrics = await stack.enter_async_context(measuring.opened(part.value))
         redis = await build.redis()
         keys = Keys()
         log = EventLog(redis, keys)
@@ -325,7 +323,7 @@ async def open_house(
             feedback=feedback,
             slack=slack,
             tracing=tracing,
-            scrape=Scrape(metrics, metrics_redis.watch(metrics, redis, keys)),
+            scrape=measuring.scrape(metrics, redis, keys),
             saver=saver,
             registry=graphs,
             store=store,

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
 
 from agents import roster
-from graphs.keys import DEFAULT_TENANT
+from graphs.keys import DEFAULT_TENANT, Keys
 from graphs.team import TEAM
 from models.chat import ChatModel
 from models.embedder import Embedder
 from models.registry import Role
 from models.remembering import RememberingEmbedder
+from server.routes.health import version
 from server.settings import Settings
 from server.telemetry import metric_names as names
+from server.telemetry import metrics_redis, span
+from server.telemetry.hearing import Listeners
+from server.telemetry.log_context import LogContext
 from server.telemetry.measured_knowledge import MeasuredKnowledge
 from server.telemetry.measured_sandbox import MeasuredSandbox
 from server.telemetry.metrics import Counts, Metrics
 from server.telemetry.metrics_heard import MetricsListener
+from server.telemetry.scrape import Scrape, lag_watched
 from tools.retrieval.knowledge import Knowledge
 from tools.retrieval.remote_knowledge import RemoteKnowledge
 from tools.sandbox.bubblewrap import BubblewrapSandbox
 from tools.sandbox.find import Unavailable
 from tools.sandbox.sandbox import Sandbox
+
+
+@asynccontextmanager
+async def opened(part: str) -> AsyncIterator[Metrics]:
+    """The metrics of this process, which is a ``part`` of Counterpoint."""
+    metrics = Metrics()
+    metrics.set(names.BUILD, 1.0, version("counterpoint"), part)
+    async with lag_watched(metrics):
+        yield metrics
+
+
+def scrape(metrics: Metrics, redis: Redis, keys: Keys) -> Scrape:
+    """What Prometheus is told: them, and what Redis holds."""
+    return Scrape(metrics, metrics_redis.watch(metrics, redis, keys))
 
 
 def knowledge(found: Knowledge, metrics: Metrics, *, embedder: Embedder | None) -> Knowledge:
@@ -61,13 +83,15 @@ def listener(
     models: Mapping[Role, ChatModel],
     tools: Collection[str],
     agents: Collection[str],
-) -> MetricsListener:
-    """What counts the runs of this process; what is not configured has no name of its own."""
+) -> Listeners:
+    """What counts the runs of this process, where what is not configured has no name of its own,
+    and what puts their ids on the lines of the log."""
     tenants = {DEFAULT_TENANT, *(key.tenant for key in settings.keys)}
-    return MetricsListener(
+    counting = MetricsListener(
         metrics,
         models={*settings.models, *(model.name for model in models.values())},
         tools=tools,
         agents={TEAM, *roster.voices(), *agents},
         tenants=tenants if settings.metrics_tenants else (),
     )
+    return Listeners((LogContext(span.trace_id_of), counting))
