@@ -14,17 +14,17 @@ from guardrails import grounding, injection, links
 from tools.tool import ToolResult
 
 
-def data(text: str, *, plain: bool) -> str:
-    """Text that somebody else wrote, marked as such for a model.
+def data(text: str, *, plain: bool, beginning: str = "") -> str:
+    """Text that somebody else wrote, marked as such for a model; see ``injection.fence``.
 
     Measured: a small model reads worse between marks; what protects it is what it cannot reach.
     """
-    return text if plain else injection.fence(text).text
+    return text if plain else injection.fence(text, beginning=beginning).text
 
 
 def passages(found: Sequence[Passage], *, plain: bool) -> str:
     """Passages as a model reads them, numbered from 1."""
-    return data(numbered(found), plain=plain)
+    return data(numbered(found), plain=plain, beginning=numbered(found[:1]))
 
 
 def flag(

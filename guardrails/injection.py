@@ -47,15 +47,17 @@ class Fenced:
     mark: str
 
 
-def fence(text: str, *, source: str = "") -> Fenced:
+def fence(text: str, *, source: str = "", beginning: str = "") -> Fenced:
     """The text as data: between marks that come from its own hash, and that it cannot close.
 
-    Deterministic, so that a resumed run has the same prompt. ``source`` is named in the opening
-    mark, in plain words. Characters that nobody sees are left out.
+    Deterministic, so that a resumed run has the same prompt. With ``beginning`` the marks come from
+    that alone: a text that has grown at its end begins as before, which a server's prefix cache
+    notices. ``source`` is named in the opening mark, in plain words. Characters that nobody sees are
+    left out.
     """
     text = _INVISIBLE.sub("", _TAG_LETTERS.sub("", text))
     count = 0
-    while (mark := _mark(text, count)) in text:
+    while (mark := _mark(beginning or text, count)) in text:
         count += 1
     named = re.sub(r"[^\w .,:/#-]", " ", source)[:200].strip()
     opening = f"<<<data {mark}{' from ' + named if named else ''}>>>"

@@ -15,7 +15,6 @@ from graphs import events
 from guardrails import limits, policy
 from models.chat import ChatModel
 from models.registry import Role
-from models.scripted import ScriptedModel
 from server.registry import GraphRegistry
 from server.runs.asked import of_messages
 from server.runs.ledger import MemoryRunLedgers, RunLedgers
@@ -80,7 +79,7 @@ class House:
 
     def __init__(
         self,
-        model: ScriptedModel,
+        model: ChatModel,
         *,
         found: Mapping[str, Sequence[dict[str, Any]]] | None = None,
         sandbox: ScriptedSandbox | None = None,
