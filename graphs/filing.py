@@ -15,18 +15,23 @@ from agents import coder, coordinator
 from graphs import guarding
 from graphs.context import TeamContext
 from tools import file_preview
+from tools.thread_documents import is_readable
 from tools.uploads import Upload
 
 DATA = "data"
 """The move of a plan that is about the files."""
 _NAMED = 10
 _SHORTEST = 3
-_MEANS_FILES = re.compile(
-    r"\b(?:files?|attach(?:ed|ment|ments)|upload(?:ed|s)?|spreadsheets?|workbooks?|worksheets?|"
-    r"sheets?|csv|tsv|xlsx?|excel|json|parquet|pdfs?|tables?|columns?|rows?|cells?|data ?sets?|"
-    r"data ?frames?|the data|plot|plots|plotted|charts?|graphs?|histograms?|diagrams?)\b",
+_MEANS_DATA = re.compile(
+    r"\b(?:spreadsheets?|workbooks?|worksheets?|sheets?|csv|tsv|xlsx?|excel|json|parquet|tables?|"
+    r"columns?|rows?|cells?|data ?sets?|data ?frames?|the data|plot|plots|plotted|charts?|graphs?|"
+    r"histograms?|diagrams?)\b",
     re.IGNORECASE,
 )
+_MEANS_FILES = re.compile(
+    r"\b(?:files?|attach(?:ed|ment|ments)|upload(?:ed|s)?|pdfs?)\b", re.IGNORECASE
+)
+_NAMES = re.compile(r"\s*(?:\[attached: [^\]\n]*\]|^Files given: .*$)\s*", re.MULTILINE)
 _BRIEFING = """Files of the user in the working folder, and how they begin:
 {shown}
 
@@ -38,8 +43,9 @@ class PlanWithFiles(coordinator.Plan):
     """A plan where the user has given files."""
 
     move: Literal["reply", "research", "calculate", "data"] = Field(  # type: ignore[assignment]
-        description="reply: greetings and small talk; research: look it up in the documents; "
-        "calculate: work it out from the documents; data: work with the user's files"
+        description="reply: greetings and small talk; research: look it up in the documents, also "
+        "in those that the user gave; calculate: work it out from the documents; data: work with "
+        "the user's tables and data files"
     )
 
 
@@ -49,17 +55,34 @@ async def given(context: TeamContext) -> Sequence[Upload]:
 
 
 def is_about(question: str, files: Sequence[Upload]) -> bool:
-    """Whether a question says that it is about the files: by a name, or by what files are called.
+    """Whether a question is the coder's for its files: by a name, or by what files are called.
 
-    Without files nothing is.
+    Without files nothing is. Text documents among them are looked up, and are the coder's only
+    where the question speaks of tables, columns, charts and the like.
     """
     if not files:
         return False
+    said = without_names(question)
+    if _MEANS_DATA.search(said):
+        return True
+    data = [one for one in files if not is_readable(one.name)]
+    if any(_names(said, one) for one in data):
+        return True
+    if not data or any(_names(said, one) for one in files):
+        return False
+    return any(_names(question, one) for one in data) or _MEANS_FILES.search(said) is not None
+
+
+def without_names(question: str) -> str:
+    """What was asked, without the lines that say which files came along; if nothing else, those."""
+    return _NAMES.sub("\n", question).strip() or question
+
+
+def _names(question: str, file: Upload) -> bool:
+    name = file.name.casefold()
+    called = {name, stem} if len(stem := PurePosixPath(name).stem) >= _SHORTEST else {name}
     said = question.casefold()
-    names = {one.name.casefold() for one in files}
-    names |= {stem for name in names if len(stem := PurePosixPath(name).stem) >= _SHORTEST}
-    named = any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said) for name in names)
-    return named or _MEANS_FILES.search(question) is not None
+    return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", said) for one in called)
 
 
 def with_files(conversation: Sequence[AnyMessage], files: Sequence[Upload]) -> list[AnyMessage]:

@@ -42,6 +42,7 @@ def tell(result: ToolResult, call: Wanted, branch: Branch, runtime: Runtime[Team
             best=events.Scores.model_validate(best) if best else None,
             call_id=call["id"],
             stages=[events.Stage.model_validate(one) for one in told.get("stages") or ()],
+            unread=told.get("unread") or [],
         ),
     )
 

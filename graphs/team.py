@@ -117,6 +117,8 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
                 state=cast("TeamState", {**state, **fresh}),
             )
         else:
+            question = filing.without_names(question)
+            conversation = [*conversation[:-1], HumanMessage(question)]
             plan = await _plan(conversation, runtime, files=files)
     except limits.LimitExceededError as reached:
         tell_limit(runtime, reached)

@@ -30,8 +30,10 @@ from server.approvals.service import Approvals
 from server.approvals.store import ApprovalStore
 from server.approvals.sweeper import ApprovalSweeper
 from server.approvals.sweeper import swept as approvals_swept
+from server.artifacts.keeping import KeptUploads
 from server.artifacts.links import Links
-from server.artifacts.store import RedisThreadFiles
+from server.artifacts.readable import ReadableFiles
+from server.artifacts.store import RedisThreadFiles, ThreadFiles
 from server.assistants.records import Assistants
 from server.audit import policy_notes
 from server.audit.log import Audit
@@ -79,6 +81,7 @@ from tools.retrieval.knowledge import Knowledge
 from tools.sandbox.find import Unavailable
 from tools.sandbox.sandbox import Sandbox
 from tools.search_documents import search_documents
+from tools.thread_documents import ThreadDocuments
 from tools.tool import Tool
 
 if TYPE_CHECKING:
@@ -102,7 +105,7 @@ class House:
     audit: Audit
     repairs: Repairs
     threads: RedisThreads
-    files: RedisThreadFiles
+    files: ThreadFiles
     file_links: Links
     states: ThreadStates
     assistants: Assistants
@@ -198,11 +201,21 @@ async def open_house(
             models = await build.chat_models(registry, redis=redis, keys=keys)
         if build.situating is not None:
             build.situating.model = models.get(Role.WORKER)
-        files = RedisThreadFiles(redis, keys, limits=settings.file_limits())
+        files = ReadableFiles(
+            RedisThreadFiles(redis, keys, limits=settings.file_limits()),
+            knowledge=knowledge,
+            redis=redis,
+            keys=keys,
+        )
+        given = ThreadDocuments(knowledge, KeptUploads(files), notes=files)
         rules = rules_of(settings)
         web = await build.web(rules) if part.works else ()
         coding, seen = build.coding(sandbox, files=files)
-        own = (search_documents(knowledge), read_document(knowledge), coding)
+        reading = (
+            search_documents(knowledge, given=given),
+            read_document(knowledge, given=given),
+        )
+        own = (*reading, coding)
         tools = {tool.name: tool for tool in (*own, *web)}
         agents = web_tools.with_tools(roster.build(), web)
         tracing = await stack.enter_async_context(traced.opened(settings, redis, keys, tools))
@@ -277,6 +290,7 @@ async def open_house(
         threads = RedisThreads(redis, keys, saver=saver, log=log, files=files, forget=build.forget)
         if part.works:
             await stack.enter_async_context(swept(ThreadSweeper(redis, keys, threads=threads)))
+            await stack.enter_async_context(swept(files))
             await stack.enter_async_context(approvals_swept(ApprovalSweeper(approvals)))
         audit, feedback = Audit(redis, keys), Feedbacks(redis, keys)
         slack = None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from tools.retrieval.documents import Chunk, DocumentVersion
 from tools.retrieval.errors import RetrievalError
 from tools.retrieval.knowledge import Knowledge
+from tools.thread_documents import Given, ThreadDocuments
 from tools.tool import Effect, Tool, ToolContext, ToolError, ToolResult
 
 NAME = "read_document"
@@ -21,6 +22,10 @@ MOST = 100
 MOST_ABOUT = 60
 _MOST_DOCUMENTS = 1_000
 _TITLES = 10
+_GIVEN = re.compile(
+    r"\b(?:attach(?:ed|ment|ments)|upload(?:ed|s)?|files?|(?:this|these) documents?)\b",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W_]+")
 # What a request says around the name of a document, and file endings.
 _SAID = frozenset(
@@ -43,20 +48,34 @@ class ReadDocument(BaseModel):
     limit: int = Field(default=10, ge=1, le=MOST, description="Passages to read.")
 
 
-def read_document(knowledge: Knowledge) -> Tool:
-    """A tool over ``knowledge`` that gives a document's passages in their order."""
+def read_document(knowledge: Knowledge, *, given: ThreadDocuments | None = None) -> Tool:
+    """A tool over ``knowledge`` that gives a document's passages in their order; one that the
+    thread's user has ``given`` as well.
+    """
 
     async def call(arguments: ReadDocument, context: ToolContext) -> ToolResult:
-        tenant, collection = context.tenant, context.collection
+        tenant = context.tenant
         try:
-            version = await knowledge.document(
-                arguments.document, tenant=tenant, collection=collection
+            ready = Given()
+            if given is not None:
+                ready = await given.ready(tenant=tenant, thread_id=context.thread_id)
+            version = await _by_id(
+                knowledge,
+                arguments.document,
+                tenant=tenant,
+                collections=[one for one in (ready.collection, context.collection) if one],
             )
             if version is None:
-                listed = await _some(knowledge, tenant=tenant, collection=collection)
-                version = named(arguments.document, listed)
+                listed = await _some(knowledge, tenant=tenant, collection=context.collection)
+                theirs = (
+                    await _some(knowledge, tenant=tenant, collection=ready.collection)
+                    if ready.collection
+                    else []
+                )
+                version = _meant(arguments.document, theirs=theirs, listed=listed)
                 if version is None:
-                    return ToolResult(content=_which(listed), ok=False)
+                    return ToolResult(content=_which([*theirs, *listed], ready), ok=False)
+            collection = version.collection
             if arguments.about:
                 hits = await knowledge.search(
                     arguments.about,
@@ -104,6 +123,26 @@ def read_document(knowledge: Knowledge) -> Tool:
     )
 
 
+async def _by_id(
+    knowledge: Knowledge, document_id: str, *, tenant: str, collections: Iterable[str]
+) -> DocumentVersion | None:
+    for collection in collections:
+        found = await knowledge.document(document_id, tenant=tenant, collection=collection)
+        if found is not None:
+            return found
+    return None
+
+
+def _meant(
+    request: str, *, theirs: list[DocumentVersion], listed: list[DocumentVersion]
+) -> DocumentVersion | None:
+    """The document that a request means: one that the user gave where it says so, or names no
+    other."""
+    if theirs and _GIVEN.search(request) and (found := named(request, theirs)):
+        return found
+    return named(request, [*theirs, *listed]) or (named(request, theirs) if theirs else None)
+
+
 async def _some(knowledge: Knowledge, *, tenant: str, collection: str) -> list[DocumentVersion]:
     found: list[DocumentVersion] = []
     async for version in knowledge.documents(tenant=tenant, collection=collection):
@@ -144,9 +183,9 @@ def _words(text: str) -> set[str]:
     }
 
 
-def _which(listed: list[DocumentVersion]) -> str:
+def _which(listed: list[DocumentVersion], given: Given) -> str:
     if not listed:
-        return "There are no documents."
+        return " ".join(["There are no documents.", *given.unread])
     titles = "; ".join(one.title for one in listed[:_TITLES])
     more = f" and {len(listed) - _TITLES} more" if len(listed) > _TITLES else ""
     return f"Which document? There are: {titles}{more}."

@@ -14,6 +14,7 @@ from tools.retrieval.errors import RetrievalError
 from tools.retrieval.fields import CollectionFields, Fields, described, filters_of, known_filters
 from tools.retrieval.knowledge import Knowledge
 from tools.retrieval.options import Found
+from tools.thread_documents import Given, ThreadDocuments, joined
 from tools.tool import Effect, Tool, ToolContext, ToolError, ToolResult
 
 RETRIEVAL = "retrieval"
@@ -45,8 +46,11 @@ class SearchDocuments(BaseModel):
     )
 
 
-def search_documents(knowledge: Knowledge, *, limit: int = 5) -> Tool:
-    """A tool over ``knowledge`` that gives at most ``limit`` numbered passages.
+def search_documents(
+    knowledge: Knowledge, *, limit: int = 5, given: ThreadDocuments | None = None
+) -> Tool:
+    """A tool over ``knowledge`` that gives at most ``limit`` numbered passages, of what the
+    thread's user has ``given`` as well.
 
     Filters are those that the model asks for, else those that the query names; only what the
     collection has. Where nothing is found within them, they are left out.
@@ -54,24 +58,36 @@ def search_documents(knowledge: Knowledge, *, limit: int = 5) -> Tool:
     collections = CollectionFields(knowledge)
 
     async def call(arguments: SearchDocuments, context: ToolContext) -> ToolResult:
-        async def search(filters: Mapping[str, Any] | None = None) -> Found:
+        async def search(
+            filters: Mapping[str, Any] | None = None, *, collection: str = context.collection
+        ) -> Found:
             return await knowledge.find(
                 arguments.query,
                 tenant=context.tenant,
-                collection=context.collection,
+                collection=collection,
                 limit=limit,
                 filters=filters,
             )
 
+        async def theirs() -> tuple[Given, Found]:
+            if given is None:
+                return Given(), Found(hits=[])
+            ready = await given.ready(tenant=context.tenant, thread_id=context.thread_id)
+            if not ready.collection:
+                return ready, Found(hits=[])
+            return ready, await search(collection=ready.collection)
+
         try:
             # Side by side, so that a question that names no field waits for nothing.
-            found, fields = await asyncio.gather(
-                search(), collections.of(tenant=context.tenant, collection=context.collection)
+            found, fields, (ready, own) = await asyncio.gather(
+                search(),
+                collections.of(tenant=context.tenant, collection=context.collection),
+                theirs(),
             )
             filters, ignored = _filters(arguments, fields)
             within = await search(filters) if filters else Found(hits=[])
             taken = within if within.hits else found
-            hits = taken.hits
+            hits = joined(own.hits, taken.hits, limit=limit)
             empty = not hits and await knowledge.is_empty(
                 tenant=context.tenant, collection=context.collection
             )
@@ -82,17 +98,20 @@ def search_documents(knowledge: Knowledge, *, limit: int = 5) -> Tool:
             "filters": filters,
             "ignored": ignored,
             "relaxed": bool(filters) and not within.hits,
+            "unread": list(ready.unread),
             "fields": described(fields),
             "empty": empty,
             "stages": [stage.to_json() for stage in taken.stages],
         }
         if not hits:
             return ToolResult(
-                content=_nothing(arguments.query, context, empty=empty), data={RETRIEVAL: told}
+                content=_nothing(arguments.query, context, empty=empty) + _unread(ready),
+                data={RETRIEVAL: told},
             )
         merged = merge_neighbours(hits, longest=_LONGEST)
         return ToolResult(
-            content="\n\n".join(_numbered(number, hit) for number, hit in enumerate(merged, 1)),
+            content="\n\n".join(_numbered(number, hit) for number, hit in enumerate(merged, 1))
+            + _unread(ready),
             evidence=tuple(hit.to_json() for hit in merged),
             data={RETRIEVAL: told},
         )
@@ -127,3 +146,7 @@ def _nothing(query: str, context: ToolContext, *, empty: bool) -> str:
     if empty:
         return f"There are no documents ingested in collection {context.collection!r}."
     return f"No passage in collection {context.collection!r} matches {query!r}."
+
+
+def _unread(given: Given) -> str:
+    return "".join(f"\n\n[a file of the user's could not be read: {one}]" for one in given.unread)

@@ -34,7 +34,8 @@ from server.wire.progress_text import parsed
     "given",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A file for the coder to work with, such as a CSV; may be given again.",
+    help="A file for this question: a document to be read, such as a PDF, or one for the coder "
+    "to work with, such as a CSV; may be given again.",
 )
 @click.option(
     "--save",

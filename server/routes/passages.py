@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.adding import FOLDER, Printable, told_of
+from server.artifacts import readable
 from server.auth import CallerDep
 from server.errors import Fault, Invalid, NotFound
 from server.routes.documents import PATH, Collection, described
@@ -71,10 +72,11 @@ async def passages(
         raise Invalid("start, end: one stands without the other; give both", param="start")
     if start is not None and end is not None and end <= start:
         raise Invalid("end: comes before start; give start < end", param="end")
+    collection = collection or readable.collection_of(document_id) or house.settings.collection
     found = await house.knowledge.passages(
         storable(document_id),
         tenant=caller.tenant,
-        collection=collection or house.settings.collection,
+        collection=collection,
         place=Place(
             chunk_id=None if chunk_id is None else storable(chunk_id),
             span=None if start is None or end is None else (start, end),
@@ -86,7 +88,7 @@ async def passages(
         offset=offset,
     )
     if found is None:
-        raise _missing(document_id, collection or house.settings.collection)
+        raise _missing(document_id, collection)
     return {
         "document": described(found.document),
         "total": found.total,
@@ -99,7 +101,7 @@ async def document(
     document_id: str, house: House, caller: CallerDep, collection: Collection = None
 ) -> dict[str, Any]:
     """What is known of a document: its source, pages, passages, metadata, and when it came."""
-    collection = collection or house.settings.collection
+    collection = collection or readable.collection_of(document_id) or house.settings.collection
     found = await house.knowledge.document(
         storable(document_id), tenant=caller.tenant, collection=collection
     )

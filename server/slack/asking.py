@@ -27,6 +27,7 @@ from server.slack.tending import Again
 from server.slack.web import Refused, SlackError
 from server.threads.thread import ThreadExistsError
 from tools.artifacts import ArtifactError
+from tools.thread_documents import is_readable
 
 MOST_ATTEMPTS = 12
 """With the pauses between them, about six minutes."""
@@ -176,7 +177,10 @@ class Asking:
     def _wanted(
         self, question: Question, caller: Caller, *, taken: Sequence[str], left: Sequence[str]
     ) -> Asked:
-        lines = [question.text or "Look at the files."]
+        unasked = "Look at the files."
+        if taken and all(is_readable(name) for name in taken):
+            unasked = "Summarize what is attached."
+        lines = [question.text or unasked]
         if taken:
             lines.append(f"Files given: {', '.join(taken)}")
         if left:

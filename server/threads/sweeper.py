@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Protocol, cast
 
 from redis.asyncio import Redis
 
@@ -90,10 +90,16 @@ class ThreadSweeper:
         return datetime.fromtimestamp(seconds, tz=UTC) + timedelta(microseconds=microseconds)
 
 
+class Sweeper(Protocol):
+    """What is looked after again and again."""
+
+    async def sweep(self) -> int:
+        """Reply how much there was to do."""
+        ...
+
+
 @asynccontextmanager
-async def swept(
-    sweeper: ThreadSweeper, *, every_seconds: float = EVERY_SECONDS
-) -> AsyncIterator[None]:
+async def swept(sweeper: Sweeper, *, every_seconds: float = EVERY_SECONDS) -> AsyncIterator[None]:
     """Sweep in the background, until the context is left."""
 
     async def forever() -> None:

@@ -86,7 +86,9 @@ def _understood(event: events.QuestionUnderstood) -> str:
 
 
 def _queried(event: events.RetrievalQuery) -> str | None:
-    """News only where more than the question itself was looked for."""
+    """News only where more than the question itself was looked for, or a file was not read."""
+    if event.unread:
+        return f"{event.agent}: could not read {short('; '.join(event.unread))}"
     if event.filters and not event.relaxed:
         told = ", ".join(f"{name}: {value}" for name, value in event.filters.items())
         return f"{event.agent}: {event.hits} passages within {short(told)}"

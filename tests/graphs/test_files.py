@@ -187,6 +187,54 @@ def test_a_question_is_about_files_that_it_names(question: str, about: bool) -> 
     assert not filing.is_about(question, [])
 
 
+PAPERS = [Upload(id="3", name="report.pdf", bytes=1), Upload(id="4", name="notes.md", bytes=1)]
+
+
+@pytest.mark.parametrize(
+    ("question", "files", "about"),
+    [
+        ("What does report.pdf say about refunds?", PAPERS, False),
+        ("What does the attached file say?\n[attached: report.pdf]", PAPERS, False),
+        ("How long is the notice?\n\nFiles given: report.pdf, notes.md", PAPERS, False),
+        ("What do the amounts of the table in report.pdf sum up to?", PAPERS, True),
+        ("What does the report say?\n[attached: report.pdf]\n[attached: q3.xlsx]", None, False),
+        ("Add it up\n[attached: report.pdf]\n[attached: q3.xlsx]", None, True),
+    ],
+)
+def test_text_documents_are_looked_up_and_tables_are_worked_with(
+    question: str, files: list[Upload] | None, about: bool
+) -> None:
+    assert filing.is_about(question, files or [*PAPERS, *FILES]) is about
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("How long?\n[attached: a.pdf]\n[attached: b.pdf]", "How long?"),
+        ("How long?\n\nFiles given: a.pdf, b.pdf", "How long?"),
+        ("[attached: a.pdf]", "[attached: a.pdf]"),
+        ("How long?", "How long?"),
+    ],
+)
+def test_what_is_looked_for_is_the_question_without_its_files(said: str, left: str) -> None:
+    assert filing.without_names(said) == left
+
+
+async def test_a_question_about_a_text_document_is_looked_up_by_its_own_words() -> None:
+    with ScriptedModel(
+        steps=[
+            Scripted(agent="coordinator", answer={"move": "research", "text": "", "tasks": []}),
+            Scripted(agent="researcher", answer="The notice is 30 days [1]."),
+            Scripted(agent="critic", answer={"reason": "", "supported": True}),
+        ]
+    ) as model:
+        found = {"": [passage("The notice is 30 days.", chunk_id="notice")]}
+        house = House(model, found=found, sandbox=ScriptedSandbox([]), uploads={"a.pdf": b"%PDF"})
+        outcome = await house.answered("How long is the notice?\n[attached: a.pdf]")
+    assert outcome.answer == "The notice is 30 days [1]."
+    assert house.asked == ["How long is the notice?"]
+
+
 def _named(name: str, artifact_id: str = "u1.x") -> dict[str, Any]:
     return {"id": artifact_id, "name": name, "media_type": "image/png", "bytes": 1}
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 from fastapi import FastAPI
 
 from server.app import build
+from server.artifacts import naming
 from tests.server.surface import Parts, configured, hashed, in_process
 from tests.tools.retrieval.making import pdf
 from tests.tools.web.site import page, serving
+from tools.thread_documents import collection_of
 
 RULES = "# Book\n\n" + "\n\n".join(f"## Rule {n}\n\nThe rule of {n}." for n in range(6))
 
@@ -158,3 +161,18 @@ async def test_a_page_is_fetched_by_its_url_within_the_rules_of_the_web(parts: P
         ).json()["hits"]
         assert (hit["source"], hit["title"]) == (url, "Leave")
     assert len(site.got) == 2
+
+
+async def test_a_threads_own_document_is_shown_by_its_id_alone(app: FastAPI) -> None:
+    thread = str(uuid.uuid4())
+    document_id = naming.artifact_id(thread_id=thread, origin="upload", name="a.md", sha256="0")
+    given = {"documents": [{"id": document_id, "text": RULES}]}
+    async with in_process(app) as client:
+        collection = {"collection": collection_of(thread)}
+        await client.post("/documents", json={**given, **collection})
+        shown = await client.get(f"/documents/{document_id}/passages?limit=1")
+        assert shown.json()["document"]["document_id"] == document_id
+        assert (await client.get(f"/documents/{document_id}")).status_code == 200
+        assert (await client.get("/documents")).json()["total"] == 0
+        elsewhere = await client.get(f"/documents/{document_id}?collection=default")
+        assert elsewhere.status_code == 404

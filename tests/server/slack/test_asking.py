@@ -8,7 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from graphs import events as told
+from graphs import filing
 from graphs.keys import Keys
+from server.artifacts.keeping import KeptUploads
 from server.artifacts.store import Origin
 from server.runs.transitions import RunStatus
 from server.slack.context import place_of
@@ -174,6 +176,30 @@ async def test_files_shared_in_slack_become_the_threads_files(desk: Desk, team: 
     assert "elsewhere.csv: it does not lie in Slack" in said
     assert "huge.bin: it is larger than" in said
     assert len(double.downloads) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [("", "Summarize what is attached."), ("How long is the notice?", "How long is the notice?")],
+)
+async def test_text_documents_shared_in_slack_are_to_be_read(
+    desk: Desk, team: Team, said: str, asked: str
+) -> None:
+    double = desk.double
+    double.hosted["notes.md"] = (b"# Notice", "text/markdown")
+    file = {
+        "id": "F1",
+        "name": "notes.md",
+        "mimetype": "text/markdown",
+        "size": 8,
+        "url_private_download": f"{double.url}/files-pri/notes.md",
+    }
+    await desk.send(events.direct(said, subtype="file_share", files=[file]))
+    await desk.settled()
+    (run,) = team.asked
+    assert run.asked.messages[0]["content"] == f"{asked}\n\nFiles given: notes.md"
+    (kept,) = await KeptUploads(desk.parts.files).of_thread(run.thread_id, tenant=run.tenant)
+    assert not filing.is_about(run.asked.messages[0]["content"], [kept])
 
 
 def test_the_token_is_shown_to_slack_alone() -> None:
