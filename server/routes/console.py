@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
+from uuid import UUID
 
 from fastapi import APIRouter, FastAPI
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -62,9 +63,21 @@ async def approvals() -> Response:
     return _page("approvals.html")
 
 
+@router.get(f"{PATH}/traces")
+async def traces() -> Response:
+    """A run's waterfall; the part of the address behind # says which run's."""
+    return _page("traces.html")
+
+
+@router.get(f"{PATH}/traces/{{run_id}}")
+async def trace(run_id: UUID) -> Response:
+    """The same for one run; relative, so that it holds below a proxy's path as well."""
+    return RedirectResponse(f"../traces#{run_id}", headers=_HEADERS)
+
+
 def install(app: FastAPI) -> None:
     """Serve the pages and the files that they refer to."""
-    app.include_router(router)
+    app.router.routes.extend(router.routes)
     app.mount(FILES, Files(directory=folder()), name="console")
 
 

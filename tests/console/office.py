@@ -18,6 +18,10 @@ from server.auth import Caller
 from server.sections import CallerRole
 from server.serving import Serving
 from server.settings import Settings
+from server.telemetry.kept import MemoryTraces
+from server.telemetry.metrics import Metrics
+from server.telemetry.scrape import Scrape
+from server.telemetry.tracing import Tracing
 from tests.console.requests import Asked
 from tests.server.approvals.desk import Desk, asking
 
@@ -33,6 +37,7 @@ class Office:
     folder: Path
     keyed: bool = True
     port: int = 0
+    tracing: Tracing = field(default_factory=lambda: Tracing(kept=MemoryTraces()))
     _server: uvicorn.Server | None = None
     _serving: asyncio.Task[None] | None = None
     _sockets: list[socket.socket] = field(default_factory=list)
@@ -88,6 +93,8 @@ class Office:
             runs=self.desk.runs,
             approvals=self.desk.approvals,
             audit=self.desk.audit,
+            tracing=self.tracing,
+            scrape=Scrape(Metrics(process=False)),
         )
         return cast("Serving", house)
 
