@@ -175,10 +175,8 @@ def _on_gpus(
     # Requests seldom fill their context; those that do are made to wait.
     held = fitted.requests(max(fitted.need.context // 4, 1))
     sequences = wanted.sequences or max(1, min(SEQUENCES, held))
-    notes.append(
-        f"room for {fitted.requests(fitted.need.context)} requests of "
-        f"{fitted.need.context:,} tokens at once"
-    )
+    full = fitted.requests(fitted.need.context)
+    notes.append(f"room for {full} at once of {fitted.need.context:,} tokens each")
     return arguments + _sizes(fitted.need.context, sequences), {}
 
 
