@@ -6,15 +6,16 @@ import asyncio
 import ctypes
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 
 import httpx
 
-from models import catalogue
+from models import catalogue, load_reading
 from models.artifacts import Artifact
 from models.fetch import Presence, presence
 from models.registry import ModelSpec, is_private
-from server import house_models, settings
+from server import house_models, model_routing, settings
 from server.finding import Finding, State, failed
 
 _SECONDS = 10.0
@@ -25,8 +26,41 @@ async def chat_model(configured: settings.Settings) -> list[Finding]:
     registry = house_models.configured(configured)
     if registry is None:
         return [await _llama(), await _weights("Chat model", (catalogue.CHAT,), configured)]
-    names = dict.fromkeys(registry.roles.values())
-    return list(await asyncio.gather(*(_endpoint(registry.named(name)) for name in names)))
+    specs = [registry.named(name) for name in model_routing.needed(registry)]
+    findings = await asyncio.gather(*(_endpoints(spec, alone=len(specs) == 1) for spec in specs))
+    return [found for each in findings for found in each]
+
+
+async def _endpoints(spec: ModelSpec, *, alone: bool) -> list[Finding]:
+    """A model's endpoints; one that is out does not matter so much where another one serves."""
+    each = [replace(spec, url=url, urls=()) for url in spec.endpoints]
+    findings = list(await asyncio.gather(*(_endpoint(one) for one in each)))
+    if alone and len(each) == 1:
+        return findings
+    loads = await asyncio.gather(*(_load(one) for one in each))
+    findings = [
+        replace(found, detail=found.detail + load)
+        for found, load in zip(findings, loads, strict=True)
+    ]
+    if all(found.state is State.FAIL for found in findings):
+        return findings
+    return [
+        replace(found, state=State.WARN) if found.state is State.FAIL else found
+        for found in findings
+    ]
+
+
+async def _load(spec: ModelSpec) -> str:
+    """What an endpoint tells of its load, to be said behind the rest; nothing where it does not."""
+    try:
+        async with load_reading.opened(spec.url, spec) as client:
+            found = await load_reading.read(client, spec.url, model=spec.model)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        found = None
+    if found is None:
+        return ""
+    cache = "" if found.kv_cache is None else f", KV cache {found.kv_cache:.0%} full"
+    return f"; {found.running:.0f} running, {found.waiting:.0f} waiting{cache}"
 
 
 async def _endpoint(spec: ModelSpec) -> Finding:

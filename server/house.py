@@ -22,7 +22,7 @@ from models.embedder import Embedder
 from models.llama import LlamaServer
 from models.progress import Progress
 from models.registry import Role
-from server import house_models, lock, policy_section, web_tools
+from server import house_models, lock, model_routing, policy_section, web_tools
 from server import registry as registries
 from server.approvals.allowed import judging
 from server.approvals.answering import answer
@@ -200,7 +200,7 @@ async def open_house(
             assert registry is not None
             models = await build.chat_models(registry, redis=redis, keys=keys)
         if build.situating is not None:
-            build.situating.model = models.get(Role.WORKER)
+            build.situating.model = model_routing.in_background(models.get(Role.WORKER))
         files = ReadableFiles(
             RedisThreadFiles(redis, keys, limits=settings.file_limits()),
             knowledge=knowledge,

@@ -11,7 +11,7 @@ from models import chat, priorities, routing
 from models.chat import ChatModel
 from models.fallback import FallbackModel
 from models.pool import PoolStatus
-from models.priorities import Workload
+from models.priorities import Priority, Workload
 from models.registry import ModelSpec, Registry, Role
 
 Shown = Callable[[ModelSpec, ChatModel], ChatModel]
@@ -93,6 +93,13 @@ def opened(
         role: chains.get(name, alone[name]) if role in specs[name].fallback_roles else alone[name]
         for role, name in registry.roles.items()
     }
+
+
+def in_background(model: ChatModel | None) -> ChatModel | None:
+    """The model for what nobody waits for."""
+    if model is None:
+        return None
+    return priorities.serving(model, Workload(priority=Priority.BACKGROUND))
 
 
 def serving(models: Mapping[Role, ChatModel], workload: Workload) -> Mapping[Role, ChatModel]:

@@ -85,7 +85,7 @@ def test_a_fallback_is_another_model_with_a_price(fallback: list[str], message: 
 
 
 async def test_one_endpoint_costs_nothing_more(redis: Redis, keys: Keys) -> None:
-    given = {"model_url": A, "model": "m", "model_tools": "native"}
+    given: dict[str, Any] = {"model_url": A, "model": "m", "model_tools": "native"}
     async with opened(redis, keys, **given) as models:
         model = models[Role.WORKER]
         assert type(model) is EndpointModel
