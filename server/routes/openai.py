@@ -20,6 +20,7 @@ from server.auth import CallerDep
 from server.errors import Invalid, NotFound, RunFault
 from server.runs.asked import of_messages
 from server.runs.records import RunNotFoundError, RunRecord
+from server.runs.workload import in_background
 from server.serving import Heartbeat, House, Serving
 from server.wire import attachments, shapes, sse, waiting
 from server.wire.chat import COLLECTION, ChatRequest, Completion, model_object
@@ -30,6 +31,8 @@ from server.wire.shapes import told
 TEAM_MODEL = "counterpoint"
 CANCEL_SECONDS = 5.0
 DAY = 86_400.0
+FLEX = "flex"
+"""OpenAI's name for a service tier that may take longer."""
 
 End = events.RunFinished | events.RunFailed
 
@@ -94,6 +97,8 @@ async def chat_completions(
             agent=agent,
             collection=asked.collection or collection or house.settings.collection,
         )
+        if asked.service_tier == FLEX:
+            wanted = in_background(wanted)
         return await house.runs.create(
             replace(wanted, user=caller.name, roles=sorted(caller.roles)),
             tenant=caller.tenant,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from models.priorities import Priority, Workload
 from server.runs.asked import Asked
 from server.runs.record import RunRecord
@@ -15,6 +17,12 @@ def workload_of(record: RunRecord) -> Workload:
     return Workload(
         session=f"{record.tenant}/{record.thread_id}", priority=priority_of(record.asked)
     )
+
+
+def in_background(asked: Asked) -> Asked:
+    """The same run, for which nobody waits."""
+    configurable = {**asked.configurable, PRIORITY: Priority.BACKGROUND.value}
+    return replace(asked, config={**asked.config, "configurable": configurable})
 
 
 def priority_of(asked: Asked) -> Priority:

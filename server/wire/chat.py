@@ -47,6 +47,9 @@ class ChatRequest(BaseModel):
     n: int | None = 1
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
+    service_tier: str | None = Field(
+        default=None, description="`flex`: nobody waits for it, others may go first"
+    )
     collection: str | None = Field(
         default=None, pattern=COLLECTION, description="documents to answer from"
     )

@@ -47,6 +47,7 @@ async def served(
                     "urls": [a.url, b.url],
                     "tools": "native",
                     "fallback": ["small"],
+                    "priority": True,
                 },
                 "small": {"model": "some-model", "url": small.url, "tools": "native"},
             },
@@ -70,11 +71,11 @@ async def served(
 
 
 async def ask(
-    house: House, client: httpx.AsyncClient
+    house: House, client: httpx.AsyncClient, **more: Any
 ) -> tuple[str, Sequence[tuple[str, bool]], Mapping[str, Any]]:
     """What the team answers, which model made which attempt, and what it took."""
     said = {"role": "user", "content": "Which of you is it that answers questions today?"}
-    body = {"model": "counterpoint", "messages": [said]}
+    body = {"model": "counterpoint", "messages": [said], **more}
     reply = await client.post("/v1/chat/completions", json=body)
     assert reply.status_code == 200, reply.text
     run_id = reply.headers["x-request-id"]
@@ -106,6 +107,10 @@ async def test_load_a_broken_stream_and_an_outage_as_the_front_door_sees_them(
             *("It is b.", [("big", True)]),
             {"prompt_tokens": 50, "completion_tokens": 10, "total_tokens": 60},
         )
+        # vLLM hears of it where nobody waits for the answer.
+        b.will(replies("It is b."))
+        await ask(house, client, service_tier="flex")
+        assert [one.body.get("priority") for one in b.requests[-2:]] == [None, 10]
         # It breaks off in the middle of a reply; the other one gives the whole.
         b.will(replies("It is b.", cut=Cut.RESET))
         a.will(replies("It is a."))
