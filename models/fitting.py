@@ -37,19 +37,25 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What a model in a format needs on each of ``ways`` GPUs, in bytes.
+    """What a model in a format needs on each of the GPUs ``taken``, in bytes.
 
-    ``usable`` is what vLLM may use of one, ``reserve`` is for activations, CUDA and its graphs.
+    ``taken`` are places in the list of GPUs; ``usable`` is what vLLM may use of one, ``reserve``
+    is for activations, CUDA and its graphs.
     """
 
     model: OpenModel
     form: Format
     need: Need
-    ways: int
+    taken: tuple[int, ...]
     usable: int
     weights: int
     kv: int
     reserve: int
+
+    @property
+    def ways(self) -> int:
+        """How many GPUs share the model."""
+        return len(self.taken)
 
     @property
     def repo(self) -> str:
@@ -88,17 +94,23 @@ class Fit:
 
 
 def fit(model: OpenModel, form: Format, *, gpus: Sequence[Gpu], need: Need) -> Fit:
-    """Over as many of the GPUs as the model's heads can be dealt out to."""
-    ways = sizing.ways_to_share(model.shape, len(gpus))[0]
-    # The largest ones; the smallest of them sets the pace.
-    smallest = sorted((gpu.memory for gpu in gpus), reverse=True)[ways - 1]
+    """Over those GPUs that together offer most: the smallest of them sets the pace of all, and
+    the model's heads have to be dealt out evenly.
+    """
+    largest = sorted(range(len(gpus)), key=lambda place: -gpus[place].memory)
+    ways = max(
+        sizing.ways_to_share(model.shape, len(gpus)),
+        key=lambda count: count * gpus[largest[count - 1]].memory,
+    )
+    taken = tuple(sorted(largest[:ways]))
+    smallest = min(gpus[place].memory for place in taken)
     shape = model.shape
     kv = sizing.kv_bytes(shape, context=need.context, element=need.kv_element)
     return Fit(
         model=model,
         form=form,
         need=need,
-        ways=ways,
+        taken=taken,
         usable=int(smallest * UTILIZATION),
         weights=sizing.weight_bytes(shape, form) // ways,
         kv=kv * need.concurrency // sizing.kv_share(shape, ways),

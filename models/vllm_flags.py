@@ -162,22 +162,27 @@ def _on_gpus(
     if wanted.model is None or wanted.form is None:
         notes.append(f"{wanted.weights} is not in the table: whether it fits is not computed")
         if len(gpus) > 1:
-            arguments += ["--tensor-parallel-size", str(len(gpus))]
+            # Heads are most often a power of two.
+            arguments += ["--tensor-parallel-size", str(1 << (len(gpus).bit_length() - 1))]
         return arguments + _sizes(wanted.context, wanted.sequences), {}
     fitted = _fitted(wanted, wanted.model, wanted.form, gpus)
     if fitted.ways > 1:
         arguments += ["--tensor-parallel-size", str(fitted.ways)]
+    environment: dict[str, str] = {}
     if fitted.ways < len(gpus):
+        # As nvidia-smi counts them; CUDA's own order is by speed.
+        taken = ",".join(str(place) for place in fitted.taken)
+        environment = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": taken}
         notes.append(
-            f"{fitted.ways} of {len(gpus)} GPUs are used: the model's {wanted.model.shape.heads} "
-            "attention heads are not dealt out to more"
+            f"{fitted.ways} of {len(gpus)} GPUs used: the model's {wanted.model.shape.heads} "
+            "attention heads are dealt out evenly, and the smallest GPU bounds each share"
         )
     # Requests seldom fill their context; those that do are made to wait.
     held = fitted.requests(max(fitted.need.context // 4, 1))
     sequences = wanted.sequences or max(1, min(SEQUENCES, held))
     full = fitted.requests(fitted.need.context)
     notes.append(f"room for {full} at once of {fitted.need.context:,} tokens each")
-    return arguments + _sizes(fitted.need.context, sequences), {}
+    return arguments + _sizes(fitted.need.context, sequences), environment
 
 
 def _fitted(wanted: Wanted, model: OpenModel, form: Format, gpus: Sequence[Gpu]) -> Fit:

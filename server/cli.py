@@ -42,7 +42,7 @@ COMMANDS = {
     "audit": _Entry(module="audit", help="Who asked, allowed and did what.", name="group"),
     "doctor": _Entry(module="doctor", help="Check each part, and say how to mend it."),
     "key": _Entry(module="key", help="Make an API key and its hash."),
-    "models": _Entry(module="models", help="Weights that run on this machine.", name="group"),
+    "models": _Entry(module="models", help="Fetch, choose, serve, measure models.", name="group"),
     "sandbox": _Entry(module="sandbox", help="Run code as the coder would.", name="group"),
 }
 

@@ -42,10 +42,12 @@ def test_two_gpus_share_weights_and_cache() -> None:
 
 def test_the_smallest_of_the_gpus_in_use_sets_the_pace() -> None:
     one = fit("llama-3.1-8b", Format.BF16, "80GB,24GB", Need(context=1024, concurrency=1))
-    assert (one.ways, one.usable) == (2, 21_600_000_000)
+    assert (one.taken, one.usable) == ((0,), 72_000_000_000)
+    even = fit("llama-3.1-8b", Format.BF16, "30GB,24GB", Need(context=1024, concurrency=1))
+    assert (even.taken, even.usable) == ((0, 1), 21_600_000_000)
     # 28 heads are not dealt out to three: the two largest are taken.
-    three = fit("qwen2.5-7b", Format.BF16, "16GB,24GB,80GB", Need(context=1024, concurrency=1))
-    assert (three.ways, three.usable) == (2, 21_600_000_000)
+    three = fit("qwen2.5-7b", Format.BF16, "16GB,24GB,30GB", Need(context=1024, concurrency=1))
+    assert (three.taken, three.usable) == ((1, 2), 21_600_000_000)
 
 
 def test_the_longest_context_is_the_longest_that_fits() -> None:

@@ -71,6 +71,10 @@ def test_gpus_share_the_model_as_its_heads_allow() -> None:
     three = vllm_flags.command(wanted("llama-3.1-8b"), gpus.parse_sizes("3x24GB"))
     assert flag(three, "--tensor-parallel-size") == "2"
     assert any("2 of 3 GPUs" in note for note in three.notes)
+    assert three.environment["CUDA_VISIBLE_DEVICES"] == "0,1"
+    uneven = vllm_flags.command(wanted("llama-3.1-8b"), gpus.parse_sizes("8GB,80GB"))
+    assert flag(uneven, "--tensor-parallel-size") is None
+    assert uneven.environment["CUDA_VISIBLE_DEVICES"] == "1"
 
 
 def test_a_context_is_shortened_until_it_fits_and_one_that_was_asked_for_is_not() -> None:
