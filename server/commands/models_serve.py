@@ -21,7 +21,7 @@ from models.vllm_flags import CannotServe, Command, Lora, Wanted
 from server import settings
 from server.exits import CommandFailed, Exit
 
-_SHELL, _DOCKER, _JSON = "shell", "docker", "json"
+_SHELL, _DOCKER = "shell", "docker"
 
 
 class _Adapter(BaseModel):
@@ -43,8 +43,8 @@ class _Config(BaseModel):
     "shown",
     is_flag=False,
     flag_value=_SHELL,
-    type=click.Choice((_SHELL, _DOCKER, _JSON)),
-    help="Print the command, as a shell, docker or json form; start nothing.",
+    type=click.Choice((_SHELL, _DOCKER)),
+    help="Print the command, for a shell or for Docker; start nothing.",
 )
 @click.option(
     "--format",
@@ -66,6 +66,7 @@ class _Config(BaseModel):
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--vllm", "program", type=click.Path(path_type=Path), help="The vllm to start.")
+@click.option("--json", "as_json", is_flag=True, help="Print the command as JSON; start nothing.")
 def serve(
     name: str,
     shown: str | None,
@@ -83,6 +84,7 @@ def serve(
     program: Path | None,
     *,
     cpu: bool,
+    as_json: bool,
 ) -> None:
     """Serve NAME with vLLM: a model that `recommend` names, a repository, or a folder of weights.
 
@@ -113,6 +115,9 @@ def serve(
         )
         cards = _cards(sizes, cpu=cpu)
         command = vllm_flags.command(wanted, cards)
+        if as_json:
+            click.echo(_described(command))
+            return
         if shown is not None:
             _show(shown, command, wanted=wanted, cards=cards)
             return
@@ -193,15 +198,16 @@ def _family(weights: str) -> str | None:
         return None
 
 
+def _described(command: Command) -> str:
+    body: dict[str, Any] = {
+        "command": ["vllm", *command.arguments],
+        "environment": dict(command.environment),
+        "notes": list(command.notes),
+    }
+    return json.dumps(body)
+
+
 def _show(shown: str, command: Command, *, wanted: Wanted, cards: Sequence[Gpu]) -> None:
-    if shown == _JSON:
-        body: dict[str, Any] = {
-            "command": ["vllm", *command.arguments],
-            "environment": dict(command.environment),
-            "notes": list(command.notes),
-        }
-        click.echo(json.dumps(body))
-        return
     for note in command.notes:
         click.echo(note, err=True)
     if shown == _SHELL:

@@ -116,7 +116,7 @@ def test_serve_prints_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "room for" in said.err
     assert run(*given, "--print=docker") == Exit.OK
     assert "vllm/vllm-openai" in capsys.readouterr().out
-    assert run(*given, "--print=json") == Exit.OK
+    assert run(*given, "--json") == Exit.OK
     assert json.loads(capsys.readouterr().out)["command"][:2] == ["vllm", "serve"]
 
 
