@@ -30,7 +30,7 @@ _UNREADABLE = "(a message that could not be looked through for secrets is left o
 # These tell every request and every poll.
 _CHATTY = (
     *("docket", "httpx", "httpx2", "httpcore", "uvicorn", "openai", "aiohttp"),
-    *("asyncio", "langgraph"),
+    *("asyncio", "langgraph", "markdown_it"),
 )
 _OURS = frozenset({"timestamp", "level", "logger", "process", "event", "exception"})
 
