@@ -172,3 +172,16 @@ async def test_metrics_are_not_for_those_outside(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (client, one, two):
         assert (await client.get("/metrics")).status_code == 404
         assert one.asked + two.asked == []
+
+
+async def test_where_it_listens_may_have_options_such_as_a_certificate() -> None:
+    haproxy = topology.program("haproxy")
+    if haproxy is None:
+        pytest.skip("no haproxy on this machine: apt-get install haproxy")
+    process = await asyncio.create_subprocess_exec(
+        *(haproxy, "-c", "-f", str(topology.PROXY_CONFIG)),
+        env={"PROXY_BIND": "127.0.0.1:1 maxconn 5", "API_1": "127.0.0.1:1", "API_2": "127.0.0.1:2"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
