@@ -199,6 +199,7 @@ async def open_house(
                 registry = house_models.local(llama, timeout=settings.model_timeout)
             assert registry is not None
             models = await build.chat_models(registry, redis=redis, keys=keys)
+        measuring.endpoints(build.routing, metrics)
         if build.situating is not None:
             build.situating.model = model_routing.in_background(models.get(Role.WORKER))
         files = ReadableFiles(

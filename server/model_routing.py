@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from models import chat, priorities, routing
 from models.chat import ChatModel
 from models.fallback import FallbackModel
-from models.pool import PoolStatus
+from models.pool import EndpointStatus, PoolStatus
 from models.priorities import Priority, Workload
 from models.registry import ModelSpec, Registry, Role
 
@@ -45,6 +45,12 @@ class Routing:
             )
             for name, model in sorted(self.models.items())
         ]
+
+    def endpoints(self) -> Iterator[tuple[str, EndpointStatus]]:
+        """Each endpoint that is looked after, with its model's name."""
+        for found in self.status():
+            for one in found.pool.endpoints if found.pool else ():
+                yield found.model, one
 
 
 def needed(registry: Registry) -> Sequence[str]:

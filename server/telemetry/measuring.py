@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
@@ -10,10 +10,13 @@ from redis.asyncio import Redis
 from agents import roster
 from graphs.keys import DEFAULT_TENANT, Keys
 from graphs.team import TEAM
+from models.breaker import State
 from models.chat import ChatModel
 from models.embedder import Embedder
+from models.pool import EndpointStatus
 from models.registry import Role
 from models.remembering import RememberingEmbedder
+from server.model_routing import Routing
 from server.routes.health import version
 from server.settings import Settings
 from server.telemetry import metric_names as names
@@ -74,6 +77,38 @@ def sandbox(found: Sandbox | Unavailable, metrics: Metrics) -> Sandbox | Unavail
         metrics.read(names.SANDBOX_STARTS, taken)
         metrics.read(names.SANDBOX_READY, lambda: {(): float(found.ready)})
     return MeasuredSandbox(found, metrics)
+
+
+def endpoints(routing: Routing, metrics: Metrics) -> None:
+    """How models' endpoints get on, read when Prometheus asks."""
+
+    def each(value: Callable[[EndpointStatus], float]) -> Counts:
+        return {(model, one.endpoint): value(one) for model, one in routing.endpoints()}
+
+    def failures() -> Counts:
+        return {
+            (model, one.endpoint, kind.value): float(count)
+            for model, one in routing.endpoints()
+            for kind, count in one.failures.items()
+        }
+
+    def fallbacks() -> Counts:
+        return {
+            (found.model, other): float(count)
+            for found in routing.status()
+            for other, count in found.fallbacks.items()
+        }
+
+    metrics.read(
+        names.ENDPOINT_ALONE, lambda: each(lambda one: float(one.state is not State.CLOSED))
+    )
+    metrics.read(names.ENDPOINT_IN_FLIGHT, lambda: each(lambda one: float(one.in_flight)))
+    metrics.read(names.ENDPOINT_FAILURES, failures)
+    metrics.read(
+        names.CALLS_WAITING,
+        lambda: {(one.model,): float(one.pool.waiting) for one in routing.status() if one.pool},
+    )
+    metrics.read(names.FALLBACKS, fallbacks)
 
 
 def listener(

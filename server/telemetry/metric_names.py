@@ -129,6 +129,22 @@ TOKENS_PER_SECOND = _histogram(
     "model",
     buckets=SPEED,
 )
+ENDPOINT_ALONE = _gauge(
+    "model_endpoint_left_alone", "1 while its circuit breaker is open or half-open", "model",
+    "endpoint", where=Where.WORKER,
+)  # fmt: skip
+ENDPOINT_IN_FLIGHT = _gauge(
+    "model_endpoint_in_flight", "Calls under way there", "model", "endpoint", where=Where.WORKER
+)
+ENDPOINT_FAILURES = _counter(
+    "model_endpoint_failures_total", "Failures that speak against it", "model", "endpoint", "kind"
+)
+CALLS_WAITING = _gauge(
+    "model_calls_waiting", "Calls that wait for room at an endpoint", "model", where=Where.WORKER
+)
+FALLBACKS = _counter(
+    "model_fallbacks_total", "Replies that another model gave in its place", "model", "other"
+)
 TOKENS = _counter("model_tokens_total", "Tokens, in and out", "model", "direction", "tenant")
 COST = _counter("model_cost_dollars_total", "US dollars", "model", "tenant")
 PREFIX_TOKENS = _counter(

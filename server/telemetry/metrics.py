@@ -102,6 +102,11 @@ _READ = frozenset(
         names.CACHE,
         names.SANDBOX_STARTS,
         names.SANDBOX_READY,
+        names.ENDPOINT_ALONE,
+        names.ENDPOINT_IN_FLIGHT,
+        names.ENDPOINT_FAILURES,
+        names.CALLS_WAITING,
+        names.FALLBACKS,
     }
 )
 

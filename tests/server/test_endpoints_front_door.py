@@ -134,6 +134,11 @@ async def test_load_a_broken_stream_and_an_outage_as_the_front_door_sees_them(
         states = {one["endpoint"]: one["state"] for one in shown[0]["endpoints"]}
         assert set(states) == {f"127.0.0.1:{one.port}" for one in (a, b)}
         assert "closed" not in states.values()
+        metrics = (await client.get("/metrics")).text
+        assert 'counterpoint_model_fallbacks_total{model="big",other="small"} 2.0' in metrics
+        for one in (a, b):
+            place = f'{{endpoint="127.0.0.1:{one.port}",model="big"}}'
+            assert f"counterpoint_model_endpoint_left_alone{place} 1.0" in metrics
 
 
 def pool(house: House) -> Sequence[EndpointStatus]:
