@@ -232,6 +232,27 @@ def test_the_local_model_is_the_one_that_the_weights_are_of() -> None:
     assert f"--name={house_models.LOCAL_NAME}" in words
 
 
+def test_the_weights_that_are_fetched_are_known() -> None:
+    (given,) = re.findall(r"\$\{WEIGHTS:-(.*)\}", SERVICES["weights"]["command"])
+    offered = re.findall(r"WEIGHTS=(.*)", EXAMPLE.read_text("utf-8"))
+    shown = CliRunner().invoke(cli.group, ["models", "pull", "--help"]).output
+    for name in " ".join([given, *offered]).split():
+        assert re.search(rf"\b{name}\b", shown), name
+
+
+def test_prometheus_asks_services_that_there_are_where_they_listen() -> None:
+    text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text("utf-8")
+    asked = {
+        (name, place["port"])
+        for job in yaml.safe_load(text)["scrape_configs"]
+        for place in job["dns_sd_configs"]
+        for name in place["names"]
+    }
+    ours = {("api-1", 8000), ("api-2", 8000), ("documents", 8000), ("worker", 9100)}
+    assert asked == ours | {("vllm", 8000), ("otel-collector", 8888)}
+    assert all("watch" in SERVICES[name]["networks"] for name, _ in asked)
+
+
 def test_nothing_but_the_proxy_is_published_beyond_loopback() -> None:
     published = {name: one["ports"] for name, one in SERVICES.items() if "ports" in one}
     assert published.keys() == {"proxy", "prometheus", "grafana"}
