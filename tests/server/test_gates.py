@@ -202,7 +202,7 @@ async def failing(
     async def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(parts.knowledge, "search", fail)
+    monkeypatch.setattr(parts.knowledge, "find", fail)
     async with in_process(build(parts)) as client:
         return await client.post("/documents/search", json={"query": "x"})
 
