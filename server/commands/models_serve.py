@@ -15,6 +15,7 @@ import click
 from pydantic import BaseModel, ValidationError
 
 from models import gpus, open_models, vllm_flags, vllm_process
+from models.fitting import Need, best_fit
 from models.gpus import Gpu
 from models.open_models import Format, OpenModel
 from models.vllm_flags import CannotServe, Command, Lora, Wanted
@@ -22,6 +23,8 @@ from server import settings
 from server.exits import CommandFailed, Exit
 
 _SHELL, _DOCKER = "shell", "docker"
+# Tokens of one request that have to fit before a format of more loss is taken.
+_ROOMY = 8192
 
 
 class _Adapter(BaseModel):
@@ -91,7 +94,8 @@ def serve(
     The key that callers have to present is COUNTERPOINT_MODEL_KEY, where it is set.
     """
     configured = settings.load()
-    model, stored, weights = _weights(name, form)
+    cards = _cards(sizes, cpu=cpu)
+    model, stored, weights = _weights(name, form, cards=cards, context=context)
     # A repository that has the format is not quantized once more.
     quantization = "fp8" if form == Format.FP8.value and stored is not Format.FP8 else None
     try:
@@ -113,7 +117,6 @@ def serve(
             keyed=configured.model_key is not None,
             offline=configured.offline,
         )
-        cards = _cards(sizes, cpu=cpu)
         command = vllm_flags.command(wanted, cards)
         if as_json:
             click.echo(_described(command))
@@ -138,8 +141,13 @@ def serve(
         )
 
 
-def _weights(name: str, form: str | None) -> tuple[OpenModel | None, Format | None, str]:
-    """What the table knows of NAME, the format of the weights, and where they are."""
+def _weights(
+    name: str, form: str | None, *, cards: Sequence[Gpu], context: int | None
+) -> tuple[OpenModel | None, Format | None, str]:
+    """What the table knows of NAME, the format of the weights, and where they are.
+
+    A name of the table alone leaves the format to what fits.
+    """
     folder = Path(name).expanduser()
     if folder.is_dir():
         return None, None, str(folder.absolute())
@@ -153,6 +161,9 @@ def _weights(name: str, form: str | None) -> tuple[OpenModel | None, Format | No
             )
         return None, None, name
     model, stored = found
+    if form is None and name.lower() == model.name and cards:
+        need = Need(context=context or min(model.context, _ROOMY), concurrency=1)
+        stored = best_fit(model, gpus=cards, need=need).form
     if form is None or form == stored.value:
         return model, stored, model.checkpoints[stored]
     wanted = Format(form)

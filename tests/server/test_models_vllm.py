@@ -120,6 +120,15 @@ def test_serve_prints_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["command"][:2] == ["vllm", "serve"]
 
 
+def test_serve_takes_the_format_that_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    for size, repo in (("40GB", "Qwen/Qwen3-14B"), ("16GB", "Qwen/Qwen3-14B-AWQ")):
+        assert run("serve", "qwen3-14b", "--gpu", size, "--json") == Exit.OK
+        assert json.loads(capsys.readouterr().out)["command"][2] == repo
+    # Whoever names a repository means it.
+    assert run("serve", "Qwen/Qwen3-14B", "--gpu", "16GB", "--json") == Exit.UNAVAILABLE
+    assert "lacks" in capsys.readouterr().err
+
+
 def test_serve_takes_a_folder_and_its_adapters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
