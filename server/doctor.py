@@ -46,6 +46,7 @@ async def examine(configured: settings.Settings) -> list[Finding]:
         ("Data folder", _data_folder),
         ("Redis", _redis),
         ("Documents", _documents),
+        ("Scans", _scans),
         ("Chat model", doctor_models.chat_model),
         ("Embedder", doctor_models.embedder),
         ("Graphs", _graphs),
@@ -169,6 +170,41 @@ async def _documents(configured: settings.Settings) -> list[Finding]:
             )
         ]
     return [Finding(part=part, state=State.OK, detail=detail)]
+
+
+async def _scans(configured: settings.Settings) -> list[Finding]:
+    """Whether pages without text can be read, and in which languages."""
+    part = "Scans"
+    if configured.ocr != "auto" or configured.knowledge_url is not None:
+        why = (
+            "not read (ocr is off)" if configured.ocr != "auto" else "read where documents are kept"
+        )
+        return [Finding(part=part, state=State.OK, detail=why)]
+    ocr = configured.scans()
+    if ocr is None:
+        detail = "Tesseract is not there, so scanned pages are not read"
+        remedy = "if you have scans, install it (Debian: apt-get install tesseract-ocr)"
+        return [Finding(part=part, state=State.WARN, detail=detail, remedy=remedy)]
+    process = await asyncio.create_subprocess_exec(
+        ocr.program,
+        "--list-langs",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(_SECONDS):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return [failed(part, f"{ocr.program} does not answer; install it anew")]
+    there = set(said.decode(errors="replace").split())
+    lacking = [one for one in ocr.languages.split("+") if one not in there]
+    if process.returncode != 0 or lacking:
+        detail = f"{ocr.program} has not the language {', '.join(lacking) or ocr.languages}"
+        remedy = "install its package (such as tesseract-ocr-deu), or change ocr_languages"
+        return [Finding(part=part, state=State.WARN, detail=detail, remedy=remedy)]
+    return [Finding(part=part, state=State.OK, detail=f"{ocr.program}, languages {ocr.languages}")]
 
 
 async def _graphs(configured: settings.Settings) -> list[Finding]:

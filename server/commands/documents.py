@@ -54,9 +54,7 @@ def list_(collection: str | None, url: str | None, data_dir: Path | None, *, as_
     for item in found["items"]:
         cells = (item[key] for key in ("document_id", "source", "title", "pages", "chunks"))
         table.add_row(*("" if cell is None else str(cell) for cell in cells))
-    console = Console(markup=False, highlight=False)
-    # Nobody's window is narrow in a file.
-    console.print(table, width=None if console.is_terminal else _FILE_WIDTH)
+    _console().print(table)
     click.echo(f"{found['total']} documents in collection {configured.collection}", err=True)
     return Exit.OK
 
@@ -99,9 +97,7 @@ def show(
     if as_json:
         click.echo(json.dumps({**document, "passages": passages}))
         return Exit.OK
-    console = Console(markup=False, highlight=False)
-    width = None if console.is_terminal else _FILE_WIDTH
-    console.print(_about(document), width=width)
+    _console().print(_about(document))
     for passage in passages:
         place = [" > ".join(passage["heading"])]
         place += [f"page {passage['page']}"] if passage["page"] else []
@@ -109,6 +105,13 @@ def show(
         click.echo(f"\n[{passage['index'] + 1}] {', '.join(part for part in place if part)}")
         click.echo(passage["text"])
     return Exit.OK
+
+
+def _console() -> Console:
+    console = Console(markup=False, highlight=False)
+    # Nobody's window is narrow in a file.
+    wide = not console.is_terminal
+    return Console(markup=False, highlight=False, width=_FILE_WIDTH) if wide else console
 
 
 def _about(document: Mapping[str, Any]) -> Table:

@@ -184,7 +184,8 @@ def tell(summary: ingesting.Summary, *, collection: str, err: bool) -> None:
         if outcome.pages_without_text:
             pages = ", ".join(map(str, outcome.pages_without_text))
             click.echo(
-                f"note: {outcome.name}: no text on page {pages}; run OCR over it if text is there",
+                f"note: {outcome.name}: no text on page {pages}; scans are read where the package"
+                " tesseract-ocr is installed on the server (counterpoint doctor tells)",
                 err=True,
             )
     click.echo(f"{summary.line()} (collection {collection})", err=err)

@@ -190,3 +190,36 @@ def test_its_exit_code_and_its_json_say_whether_all_is_well(
     lines = capsys.readouterr().out.splitlines()
     (redis,) = [number for number, line in enumerate(lines) if line.startswith("fail  Redis")]
     assert "COUNTERPOINT_REDIS_URL" in lines[redis + 1]
+
+
+@pytest.mark.parametrize(
+    ("program", "languages", "state", "said"),
+    [
+        (None, "eng", State.WARN, "apt-get install tesseract-ocr"),
+        ("echo 'List of languages'; echo eng; echo deu", "eng+deu", State.OK, ""),
+        ("echo eng", "eng+fra", State.WARN, "ocr_languages"),
+        ("echo broken; exit 1", "eng", State.WARN, "ocr_languages"),
+    ],
+)
+async def test_whether_scans_can_be_read_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    program: str | None,
+    languages: str,
+    state: State,
+    said: str,
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if program is not None:
+        (folder / "tesseract").write_text(f"#!/bin/sh\n{program}\n")
+        (folder / "tesseract").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    scans = (await found(tmp_path, ocr_languages=languages))["Scans"]
+    assert scans.state is state
+    assert said in scans.remedy
+
+
+async def test_scans_that_are_not_to_be_read_lack_nothing(tmp_path: Path) -> None:
+    assert (await found(tmp_path, ocr="off"))["Scans"].state is State.OK
