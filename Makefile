@@ -13,7 +13,7 @@ TEST_JOBS ?= 3
 PROVED := tests/compatibility tests/server/threads/test_sdk.py \
   tests/server/test_runs_sdk.py tests/server/test_crons_routes.py tests/server/test_store_routes.py
 
-.PHONY: install up down test check test-full compatibility faults evals bench clean
+.PHONY: install up down stack test check test-full compatibility faults evals bench clean
 
 install: $(VENV)/.installed
 
@@ -41,6 +41,9 @@ up: install
 down: install
 	@$(BIN)/counterpoint down $(ARGS)
 
+stack: install
+	@exec $(BIN)/python -m scripts.stack $(ARGS)
+
 test: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder
 	$(BIN)/python -m tests -n $(TEST_JOBS) --dist loadfile $(PROVED:%=--ignore=%)
@@ -67,10 +70,15 @@ faults: $(VENV)/.installed-dev
 evals: $(VENV)/.installed-dev
 	$(BIN)/python -m evals.humaneval
 	$(BIN)/python -m evals.first_answer --write docs/first-answer.md
+	$(BIN)/python -m evals.answers --write docs/answers.md
+	$(BIN)/python -m evals.data_tasks --write docs/artifacts.md
+	$(BIN)/python -m evals.retrieval --all --write docs/retrieval.md
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.server
+	$(BIN)/python -m bench.ingest
+	$(BIN)/python -m bench.retrieval
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
