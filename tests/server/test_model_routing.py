@@ -25,6 +25,8 @@ from server.runs.workload import workload_of
 from server.settings import ConfigurationError, Settings
 from tests.doubles.openai_endpoint import Call, OpenAIEndpoint, Says
 from tests.doubles.vllm_endpoint import saying
+from tests.server import surface
+from tests.server.surface import Parts, hashed, in_process
 
 A, B = "http://a:8000/v1", "http://b:8000/v1"
 SMALL = {"url": "http://small:9000/v1", "model": "small-7b", "tools": "constrained"}
@@ -175,3 +177,15 @@ def test_a_run_says_whether_somebody_waits_for_it() -> None:
     assert of(**background).priority is Priority.BACKGROUND
     assert of(**cron, **interactive).priority is Priority.INTERACTIVE
     assert of(**own_use).priority is Priority.INTERACTIVE
+
+
+async def test_operators_see_the_endpoints_and_others_do_not(parts: Parts) -> None:
+    people = [
+        {"name": "ann", "sha256": hashed("ann")},
+        {"name": "ops", "sha256": hashed("ops"), "roles": ["operator"]},
+    ]
+    for key, status in (("ann", 403), ("ops", 200)):
+        async with in_process(surface.configured(parts, keys=people), **{"x-api-key": key}) as one:
+            reply = await one.get("/admin/models")
+            assert reply.status_code == status
+    assert reply.json() == {"items": []}
