@@ -23,7 +23,7 @@ from server.telemetry.span import Link, Span
 
 FLUSH_SECONDS = 1.0
 """How old what a running segment has to tell may get before it is written."""
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
 

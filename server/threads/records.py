@@ -170,6 +170,7 @@ class RedisThreads:
             self._keys.runs_dead,
             self._keys.runs_untold,
             self._keys.runs_parked,
+            self._keys.traces,
         ]
         if self._forget is not None:
             await self._forget(tenant, thread_id)
@@ -179,7 +180,9 @@ class RedisThreads:
         await self._log.delete(thread_id, tenant=tenant)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for run_id in (word.decode() for word in runs):
-                pipeline.delete(self._keys.run(run_id), self._keys.run_ledger(run_id))
+                pipeline.delete(
+                    self._keys.run(run_id), self._keys.run_ledger(run_id), self._keys.trace(run_id)
+                )
                 pipeline.srem(self._keys.checkpoint_run(run_id), name)
                 for index in indexes:
                     pipeline.zrem(index, run_id)
