@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -99,8 +100,7 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         slack,
         reference,
     ):
-        # Not included: FastAPI would make each route anew for the app, at the first request.
-        app.router.routes.extend(routes.router.routes)
+        app.include_router(routes.router)
     console.install(app)
     documenting.install(app)
     errors.install(app)
@@ -153,6 +153,14 @@ class LastResort:
 
         try:
             await self._app(scope, receive, noted)
+        except asyncio.CancelledError:
+            # The server ends, and waits no longer.
+            if not begun and scope["type"] == "http":
+                fault: errors.Fault = errors.Unavailable(
+                    "the server is stopping; send it again once it is back"
+                )
+                await errors.answer(fault, path=scope.get("path", ""))(scope, receive, send)
+            raise
         except Exception:
             name = uuid.uuid4().hex[:12]
             path = scope.get("path", "")
