@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,7 @@ def serve(
             return
         made = configured.models_dir.parent / "vllm-cpu" / "bin" / "vllm"
         found = vllm_process.executable(program, made=made)
+        _check_free(host, port)
     except CannotServe as error:
         raise CommandFailed(str(error), code=Exit.UNAVAILABLE) from None
     for note in command.notes:
@@ -184,6 +186,19 @@ def _cards(sizes: str | None, *, cpu: bool) -> Sequence[Gpu]:
         return gpus.parse_sizes(sizes)
     except ValueError as error:
         raise click.UsageError(f"--gpu: {error}") from None
+
+
+def _check_free(host: str, port: int) -> None:
+    """Else whoever listens there would be taken for the vLLM that is ready."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except OSError as error:
+            raise CannotServe(
+                f"cannot listen at {host}, port {port} ({error.strerror}): name another, --port"
+            ) from None
 
 
 def _lora(given: str) -> Lora:

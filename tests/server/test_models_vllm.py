@@ -51,6 +51,13 @@ def _alive(pid: int) -> bool:
         return False
 
 
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 def run(*arguments: str) -> int:
     return cli.run(["models", *arguments])
 
@@ -175,9 +182,7 @@ async def test_serve_starts_vllm_says_when_it_is_ready_and_ends_it_with_its_work
     double = tmp_path / "vllm"
     double.write_text(DOUBLE.format(python=sys.executable))
     double.chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     served = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "server.cli", "models", "serve", "qwen2.5-coder-0.5b", "--cpu"),
         *("--vllm", str(double), "--port", str(port)),
@@ -198,13 +203,26 @@ async def test_serve_starts_vllm_says_when_it_is_ready_and_ends_it_with_its_work
     assert not _alive(int(worker))
 
 
+def test_serve_does_not_take_anothers_port(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    double = tmp_path / "vllm"
+    double.write_text("#!/bin/sh\n")
+    double.chmod(0o755)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        given = ("qwen2.5-coder-0.5b", "--cpu", "--vllm", str(double), "--port", port)
+        assert run("serve", *given) == Exit.UNAVAILABLE
+    assert "name another, --port" in capsys.readouterr().err
+
+
 async def test_serve_tells_that_vllm_has_failed(tmp_path: Path) -> None:
     double = tmp_path / "vllm"
     double.write_text("#!/bin/sh\necho out of memory >&2\nexit 7\n")
     double.chmod(0o755)
     served = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "server.cli", "models", "serve", "qwen2.5-coder-0.5b", "--cpu"),
-        *("--vllm", str(double)),
+        *("--vllm", str(double), "--port", str(_free_port())),
         stderr=asyncio.subprocess.PIPE,
     )
     _, said = await asyncio.wait_for(served.communicate(), 60)
