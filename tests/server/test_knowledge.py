@@ -98,7 +98,7 @@ async def test_a_document_is_read_around_a_place(either: Knowledge) -> None:
     for place in (Place(chunk_id=second.chunk_id), Place(span=second.span)):
         found = await either.passages(done.document_id, place=place, before=1, **HERE)
         assert found is not None
-        assert (found.items, found.matched) == ((first, second), {second.chunk_id})
+        assert (found.items, found.matched) == ((first, second), frozenset({second.chunk_id}))
     for nowhere in (Place(page=3), Place(chunk_id="x")):
         found = await either.passages(done.document_id, place=nowhere, **HERE)
         assert found is not None
