@@ -47,6 +47,9 @@ async def _watch_one(pool: Pool, endpoint: Endpoint, spec: ModelSpec, *, every: 
                 pool.heard(endpoint, metrics)
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 _log.debug("no load of %s: %r", endpoint.host, error)
+            except Exception:
+                has_figures = False
+                _log.exception("the load of %s cannot be read", endpoint.host)
             await asyncio.sleep(every if has_figures else _WITHOUT_SECONDS)
 
 

@@ -154,10 +154,7 @@ class Pool:
     def give_back(
         self, lease: Lease, error: BaseException | None, *, answered: bool = True
     ) -> None:
-        """End a call: with what it failed, or whether the endpoint has answered at all.
-
-        Where another endpoint can be tried at once, the error says so (``retry_after`` 0).
-        """
+        """End a call: with what it failed, and whether the endpoint was asked at all."""
         endpoint = lease.endpoint
         endpoint.begun.remove(lease.begun)
         kind = None if error is None else breaker.kind_of(error)
