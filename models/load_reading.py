@@ -47,7 +47,7 @@ async def _watch_one(pool: Pool, endpoint: Endpoint, spec: ModelSpec, *, every: 
                 pool.heard(endpoint, metrics)
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 _log.debug("no load of %s: %r", endpoint.host, error)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the calls go on without it
                 has_figures = False
                 _log.exception("the load of %s cannot be read", endpoint.host)
             await asyncio.sleep(every if has_figures else _WITHOUT_SECONDS)
