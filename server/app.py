@@ -100,7 +100,8 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         slack,
         reference,
     ):
-        app.include_router(routes.router)
+        # Not included: FastAPI would make each route anew for the app, at the first request.
+        app.router.routes.extend(routes.router.routes)
     console.install(app)
     documenting.install(app)
     errors.install(app)
