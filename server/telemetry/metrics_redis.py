@@ -24,7 +24,7 @@ FRESH_SECONDS = 1.0
 
 # KEYS: the prefix, webhooks that are due. Runs wait in two places: with their tenant, and, once let
 # in, on the engine's queue; of those, the running ones have a lease. Ages in microseconds. A tenant
-# costs three lookups, which is a millisecond for a thousand.
+# costs a lookup or two: a few milliseconds for a thousand of them.
 _STATE = (
     RUN_NAMES
     + APPROVAL_NAMES
@@ -32,6 +32,8 @@ _STATE = (
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local waiting, pending, asked, order, oldest = 0, 0, now, nil, nil
+-- Whatever waits for a person expires some day.
+local asks = redis.call('EXISTS', EXPIRING) == 1
 for _, tenant in ipairs(redis.call('SMEMBERS', TENANTS)) do
   local first = redis.call('ZRANGE', waiting_key(tenant), 0, 0, 'WITHSCORES')
   if first[1] then
@@ -40,7 +42,8 @@ for _, tenant in ipairs(redis.call('SMEMBERS', TENANTS)) do
       order, oldest = tonumber(first[2]), first[1]
     end
   end
-  local question = redis.call('ZRANGE', state_key(tenant, 'pending'), 0, 0, 'WITHSCORES')
+  local question = asks
+    and redis.call('ZRANGE', state_key(tenant, 'pending'), 0, 0, 'WITHSCORES') or {}
   if question[1] then
     pending = pending + redis.call('ZCARD', state_key(tenant, 'pending'))
     asked = math.min(asked, tonumber(question[2]))
