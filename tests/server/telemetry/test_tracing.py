@@ -28,9 +28,9 @@ create_run team ->caller:?
       step 1
         chat scripted
     invoke_agent researcher
+      execute_tool search_documents
   invoke_agent team ->retried:invoke_agent team
     invoke_agent researcher
-      execute_tool search_documents
       step 2
         chat scripted
         approval_request refund
@@ -126,7 +126,19 @@ async def test_a_trace_is_its_tenants_alone_and_one_that_is_not_kept_is_not_ther
             )
             reply = await house.people.client.get(f"/runs/{other.run_id}/trace")
             assert (reply.status_code, reply.json()["detail"]) == (404, f"no run {other.run_id}")
+            await house.tracing.flush()
             await redis.unlink(keys.trace(run_id))
             reply = await house.people.client.get(f"/runs/{run_id}/trace")
             assert reply.status_code == 404
             assert "no trace of run" in reply.json()["detail"]
+
+
+async def test_a_trace_goes_with_its_thread(parts: Parts, redis: Redis, keys: Keys) -> None:
+    with refunding() as model:
+        async with traced(parts, redis, keys, model) as house:
+            run_id = await _refunded(house.people)
+            assert await house.spans(run_id)
+            await parts.threads.delete(house.people.thread)
+            await parts.threads.clean(house.people.thread)
+    assert not await redis.exists(keys.trace(run_id))
+    assert await redis.zscore(keys.traces, run_id) is None

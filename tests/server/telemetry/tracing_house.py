@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from graphs import events
 from graphs.keys import Keys
+from models.chat import Reply
 from models.scripted import Scripted, ScriptedModel
 from server.runs.emitter import Emit
 from server.runs.record import RunRecord
@@ -29,9 +30,25 @@ from tests.server.surface import Parts
 TOOLS = ("refund", "update_ticket", "search_documents")
 
 
-def refunding(*, note: str = "7", answer: str = "Order 7 is refunded.") -> ScriptedModel:
-    """Plans, wants a refund, and says so when it is done."""
-    return ScriptedModel(
+class Cut(ScriptedModel):
+    """A model whose first ``cuts`` calls of the researcher never come back."""
+
+    def __init__(self, steps: Sequence[Scripted]) -> None:
+        super().__init__(steps=steps)
+        self.cuts = 0
+        self.began = asyncio.Event()
+
+    async def call(self, *args: Any, **options: Any) -> Reply:
+        if options["agent"] == "researcher" and self.cuts > 0:
+            self.cuts -= 1
+            self.began.set()
+            await asyncio.Event().wait()
+        return await super().call(*args, **options)
+
+
+def refunding(*, note: str = "7", answer: str = "Order 7 is refunded.") -> Cut:
+    """Plans, searches, wants a refund, and says so when it is done."""
+    return Cut(
         steps=[
             Scripted(agent="coordinator", answer=PLAN_RESEARCH),
             Scripted(agent="researcher", calls=(("refund", {"order": note, "amount": 200}),)),
@@ -42,31 +59,22 @@ def refunding(*, note: str = "7", answer: str = "Order 7 is refunded.") -> Scrip
 
 @dataclass
 class Dying:
-    """An executor whose first attempt loses Redis once the plan is made."""
+    """An executor that loses Redis while a call of the model does not come back."""
 
     inner: Any
-    left: int = 1
-    began: list[int] = field(default_factory=list)
+    model: Cut
 
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
-        self.began.append(record.token)
-        if self.left <= 0:
-            outcome: events.Outcome = await self.inner(record, emit)
+        work = asyncio.ensure_future(self.inner(record, emit))
+        if not self.model.cuts:
+            outcome: events.Outcome = await work
             return outcome
-        self.left -= 1
-        planned = asyncio.Event()
-
-        def heard(event: events.RunEvent) -> None:
-            emit(event)
-            if isinstance(event, events.AgentStarted):
-                planned.set()
-
-        work = asyncio.ensure_future(self.inner(record, heard))
-        waiting = asyncio.ensure_future(planned.wait())
-        await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await self.model.began.wait()
+        # What was told before the call is heard: nothing else goes on.
+        for _ in range(100):
+            await asyncio.sleep(0)
         work.cancel()
-        waiting.cancel()
-        await asyncio.gather(work, waiting, return_exceptions=True)
+        await asyncio.gather(work, return_exceptions=True)
         raise RedisConnectionError("the worker lost Redis")
 
 
@@ -98,7 +106,7 @@ async def traced(
     parts: Parts,
     redis: Redis,
     keys: Keys,
-    model: ScriptedModel,
+    model: Cut,
     *,
     content: Content = Content.OFF,
     deaths: int = 0,
@@ -109,6 +117,7 @@ async def traced(
     tracing = Tracing(
         kept=RedisTraces(redis, keys), exporting=exporting, tools=TOOLS, content=content
     )
+    model.cuts = deaths
     runs = parts.runs
     runs._created = tracing.created
     async with (
@@ -119,7 +128,7 @@ async def traced(
             keys,
             model,
             listeners=Listeners([tracing]),
-            around=lambda inner: Dying(inner, deaths),
+            around=lambda inner: Dying(inner, model),
         ) as people,
     ):
         yield Traced(people=people, tracing=tracing, exporter=exporter, exporting=exporting)
