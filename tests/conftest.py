@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
@@ -23,9 +24,19 @@ pytest_plugins = ["tests.compatibility.collector"]
 
 
 def pytest_configure() -> None:
-    """Whoever has a key of E2B's does not have the tests run code there."""
+    """Whoever has a key of E2B's does not have the tests run code there.
+
+    Generated examples are the same each time, and no example is too slow.
+    """
     for name in ("E2B_API_KEY", "E2B_DOMAIN"):
         os.environ.pop(name, None)
+    settings.register_profile(
+        "suite",
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ LONGEST = 400
 
 @pytest.fixture
 async def client(office: Office) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=office.url, trust_env=False)
+    return httpx.AsyncClient(base_url=office.url, trust_env=False, timeout=30)
 
 
 @pytest.mark.parametrize("folder", [STATIC / "vendor", TESTS / "vendor"])

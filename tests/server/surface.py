@@ -47,7 +47,7 @@ from server.webhooks.deliveries import Deliveries
 from server.webhooks.secret import Secrets
 from tools.retrieval.knowledge import Knowledge
 
-SECONDS = 5.0
+SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -240,7 +240,11 @@ async def test_the_stream_tells_what_waits_then_each_change_and_goes_on_elsewher
     """Two replicas, each with its own parts over the same Redis."""
     first = await desk.one()
     replica = Parts(**{**vars(parts), "approvals": desk.approvals})
-    async with served(build(parts)) as one, served(build(replica)) as two, httpx.AsyncClient() as c:
+    async with (
+        served(build(parts)) as one,
+        served(build(replica)) as two,
+        httpx.AsyncClient(timeout=30) as c,
+    ):
         async with asyncio.timeout(30), c.stream("GET", f"{one}/approvals/stream") as reply:
             told = frames(reply)
             event, last, data = await anext(told)

@@ -282,7 +282,7 @@ async def test_a_silent_run_is_heard_by_its_heart(parts: Parts, team: Team) -> N
     async with (
         served(app) as url,
         asyncio.timeout(SECONDS),
-        httpx.AsyncClient(base_url=url) as client,
+        httpx.AsyncClient(base_url=url, timeout=SECONDS) as client,
         client.stream("POST", "/v1/chat/completions", json=ask(stream=True)) as reply,
     ):
         async for line in reply.aiter_lines():

@@ -74,7 +74,7 @@ async def test_a_reader_who_leaves_ends_the_run_only_if_it_said_so(
     async with asyncio.timeout(SECONDS):
         async with (
             served(app) as url,
-            httpx.AsyncClient(base_url=url) as client,
+            httpx.AsyncClient(base_url=url, timeout=SECONDS) as client,
             client.stream("POST", f"/runs/{how}", json=body),
         ):
             await team.begun.wait()

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 ADDRESS = re.compile(r"ready at (http://127\.0\.0\.1:\d+)")
 WORKER_READY = re.compile(r"worker is ready")
-PATIENCE = 30.0
+PATIENCE = 90.0
 HASHED = "tests.server.cli.hashed"
 
 

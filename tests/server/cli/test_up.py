@@ -24,7 +24,7 @@ async def test_a_stop_ends_every_process_and_leaves_the_folder_to_the_next(
 ) -> None:
     async with program.up() as running:
         url = await running.ready()
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
             assert (await client.get("/ok")).json() == {"ok": True}
         children = descendants(running.process.pid)
         assert children, "Redis at least is a process of its own"
@@ -135,7 +135,7 @@ async def test_killed_at_any_moment_it_loses_no_document_and_needs_no_repair(
     async with program.up() as running:
         url = await running.ready()
         children = descendants(running.process.pid)
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
             for number in range(3):
                 await ingest(client, number)
             children = descendants(running.process.pid)
@@ -155,7 +155,7 @@ async def test_killed_at_any_moment_it_loses_no_document_and_needs_no_repair(
     await gone(children)
     async with program.up() as running:
         url = await running.ready()
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
             listed = (await client.get("/documents")).json()["items"]
             assert {f"room-{number}.md" for number in range(3)} == {x["source"] for x in listed}
             for number in range(3):

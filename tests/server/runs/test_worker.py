@@ -253,7 +253,7 @@ async def test_a_worker_that_was_overtaken_writes_no_end(house: House) -> None:
         await house.records.redis.hset(house.records.keys.run(run.run_id), "lease", 1)
         await house.records.claim(run.run_id)
         held.let_go.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await worker.idle()
         record = await house.records.get(run.run_id)
         assert (record.status, record.token, record.result) == (RunStatus.RUNNING, 2, None)
@@ -324,10 +324,10 @@ async def test_a_run_outlives_the_death_of_redis(tmp_path: Path) -> None:
             successor = RedisServer(tmp_path)
             await successor.start()
             # The worker takes new runs, though the one that it had goes on.
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 assert (await house.runs.wait((await house.ask()).run_id)).attempts == 1
             held.let_go.set()
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 ended = [await house.runs.wait(r.run_id) for r in (run, waiting)]
             assert (await reader)[-1] == "run.finished"
     assert [record.status for record in ended] == [RunStatus.SUCCESS] * 2
