@@ -52,6 +52,7 @@ class DurableLedger(Protocol):
 class TeamContext:
     """Everything that one run may use; ``agent`` is ``team``, or one agent to run alone.
 
+    ``tell`` takes the run's events, at once and in order.
     ``durable`` mirrors the ledger; ``overheard`` says that somebody reads what models write.
     ``user`` asked for the run, with ``roles``. ``permits`` are people's decisions, ``effects`` the
     notes of what was done, ``files`` those that the thread's user gave. A tool call may take
@@ -69,6 +70,7 @@ class TeamContext:
     tools: Mapping[str, Tool]
     rules: Sequence[policy.Rule]
     ledger: limits.Ledger
+    tell: Emit
     max_rounds: int = 2
     durable: DurableLedger | None = None
     overheard: bool = False

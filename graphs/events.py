@@ -5,7 +5,6 @@ Stored names are forever: a field may be added, none renamed or removed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -278,30 +277,6 @@ class ModelDelta(_Event):
     message_id: str
     text: str
     reasoning: str = ""
-
-
-DELTA = "model.delta"
-
-
-def delta(
-    *, agent: str, task_id: str, message_id: str, text: str, reasoning: str
-) -> dict[str, Any]:
-    """A ``ModelDelta`` as it is stored. Models write thousands: nothing looks each through."""
-    return {
-        "type": DELTA,
-        "agent": agent,
-        "task_id": task_id,
-        "message_id": message_id,
-        "text": text,
-        "reasoning": reasoning,
-    }
-
-
-def read(stored: Mapping[str, Any]) -> RunEvent:
-    """An event that this process told, of which the most frequent kind is taken at its word."""
-    if stored["type"] == DELTA:
-        return ModelDelta.model_construct(**stored)
-    return EVENT.validate_python(stored)
 
 
 def written(event: RunEvent) -> dict[str, Any]:

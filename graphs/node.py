@@ -44,7 +44,8 @@ async def in_time(ledger: limits.Ledger) -> AsyncIterator[None]:
 
 def emit(runtime: Runtime[TeamContext], event: events.RunEvent) -> None:
     """Tell the world of one event."""
-    runtime.stream_writer(event.model_dump(mode="json"))
+    # Not by LangGraph's stream writer, which wakes the loop with a system call for each.
+    runtime.context.tell(event)
 
 
 def gate_for(runtime: Runtime[TeamContext], *, agent: str, task_id: str) -> LedgerGate:
@@ -63,9 +64,12 @@ def heard_by(runtime: Runtime[TeamContext], *, agent: str, task_id: str) -> Hear
     if not runtime.context.overheard:
         return None
 
+    tell = runtime.context.tell
+
     def hear(heard: Heard) -> None:
-        runtime.stream_writer(
-            events.delta(
+        # Models write thousands: nothing looks each through.
+        tell(
+            events.ModelDelta.model_construct(
                 agent=agent,
                 task_id=task_id,
                 message_id=heard.message_id,

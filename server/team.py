@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from langgraph.errors import EmptyInputError
 from langgraph.graph import END
@@ -139,6 +139,7 @@ class TeamExecutor:
                 files=self._files,
                 rules=self._rules,
                 ledger=ledger,
+                tell=_without_secrets(emit, Redactor(kinds=self._redacted)),
                 max_rounds=self._max_rounds,
                 durable=durable,
                 overheard=bool(graph_stream.MESSAGES & set(asked.stream_modes)),
@@ -221,9 +222,9 @@ class TeamExecutor:
             await graph.aupdate_state(config, None, as_node=END)
             return
         config["recursion_limit"] = _RECURSION
-        modes = graph_stream.modes_of(["custom", *asked.stream_modes])
+        # Its own events, which every surface knows, stand for `custom`.
+        modes = graph_stream.modes_of([mode for mode in asked.stream_modes if mode != "custom"])
         chunks = graph_stream.Chunks()
-        redactor = Redactor(kinds=self._redacted)
         async for mode, namespace, data in graph_stream.stream(
             graph,
             _given(start.given, record),
@@ -233,19 +234,24 @@ class TeamExecutor:
             subgraphs=asked.stream_subgraphs,
             **options_of(record, context=context),
         ):
-            if mode == "custom":
-                # Its own events, which every surface knows.
-                emit(events.read(_redacted(data, redactor)))
-            else:
-                emit(chunks.chunk(mode, namespace, data))
+            emit(chunks.chunk(mode, namespace, data))
 
 
-def _redacted(told: Mapping[str, Any], redactor: Redactor) -> Mapping[str, Any]:
-    """An event without secrets. What a delta holds besides its text are names of ours."""
-    if told["type"] != events.DELTA:
-        return cast("Mapping[str, Any]", redactor.redact_all(told))
-    texts = {name: redactor.redact(told[name]) for name in ("text", "reasoning") if told[name]}
-    return {**told, **texts}
+def _without_secrets(emit: Emit, redactor: Redactor) -> Emit:
+    """Events go on without what is redacted."""
+
+    def tell(event: events.RunEvent) -> None:
+        if isinstance(event, events.ModelDelta):
+            # What a delta holds besides its text are names of ours.
+            parts = {"text": event.text, "reasoning": event.reasoning}
+            told = {name: redactor.redact(part) for name, part in parts.items()}
+            emit(event if told == parts else event.model_copy(update=told))
+            return
+        stored = event.model_dump(mode="json")
+        told = redactor.redact_all(stored)
+        emit(event if told == stored else events.EVENT.validate_python(told))
+
+    return tell
 
 
 def _ends(given: Any) -> bool:
