@@ -22,10 +22,15 @@ KEY = "sk-vllm-of-the-test"
 LAYERS, HIDDEN, KV = 24, 896, 128
 
 
+def program() -> Path:
+    """The `vllm` of `scripts/vllm-cpu`, whether it is there or not."""
+    told = subprocess.run([SCRIPT, "where"], capture_output=True, text=True, check=True)
+    return Path(told.stdout.strip())
+
+
 def made() -> bool:
     """Whether `scripts/vllm-cpu` has made its environment."""
-    told = subprocess.run([SCRIPT, "where"], capture_output=True, text=True, check=True)
-    return Path(told.stdout.strip()).is_file()
+    return program().is_file()
 
 
 def converted(gguf: Path) -> Path:
@@ -85,7 +90,7 @@ class Vllm:
                 *(sys.executable, "-m", "server.cli", "models", "serve", str(self._weights)),
                 *("--cpu", "--context", "4096", "--max-num-seqs", "4", "--served-name", "small"),
                 *("--lora", f"unchanged={self._lora}", "--port", str(self.port)),
-                *("--vllm", self._program()),
+                *("--vllm", str(program())),
             ],
             cwd=ROOT,
             env={**os.environ, "COUNTERPOINT_MODEL_KEY": KEY, "HF_HUB_OFFLINE": "1"},
@@ -135,8 +140,3 @@ class Vllm:
     def _listen(self, output: IO[str]) -> None:
         with output:
             self.said.extend(output)
-
-    @staticmethod
-    def _program() -> str:
-        told = subprocess.run([SCRIPT, "where"], capture_output=True, text=True, check=True)
-        return told.stdout.strip()
