@@ -160,7 +160,7 @@ async def main(rounds: int) -> None:
             for number in range(rounds):
                 order = list(found)
                 for mode in order[number % 3 :] + order[: number % 3]:
-                    exporting = otlp.opened(os.environ) if mode == "kept and sent" else None
+                    exporting = otlp.opened(dict(os.environ)) if mode == "kept and sent" else None
                     tracing = None
                     if mode != "off":
                         tracing = Tracing(

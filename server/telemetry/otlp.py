@@ -23,6 +23,7 @@ CLOSE_SECONDS = 2.0
 """How long a stop waits for the last spans."""
 _NOISY = ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal")
 _HTTP = "http/protobuf"
+_QUEUE = 2_048
 
 _log = logging.getLogger(__name__)
 
@@ -57,10 +58,10 @@ def wanted(environ: Mapping[str, str]) -> bool:
 class Exporting:
     """Sends spans in the background; a collector that is down or slow costs spans, nothing else.
 
-    ``sent`` and ``dropped`` count spans. Close it with ``aclose``.
+    ``sent`` and ``dropped`` count spans, of which ``most`` may wait. Close it with ``aclose``.
     """
 
-    def __init__(self, exporter: SpanExporter, *, version: str = "") -> None:
+    def __init__(self, exporter: SpanExporter, *, version: str = "", most: int = _QUEUE) -> None:
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -78,7 +79,7 @@ class Exporting:
         )
         self._scope = InstrumentationScope(names.SCOPE, version or None)
         self._processor: Any = BatchSpanProcessor(cast("SpanExporter", self._counting))
-        self._most = _queue_size()
+        self._most = most
         self._quiet = _Quiet()
         for name in _NOISY:
             for logger in _loggers(name):
@@ -173,7 +174,7 @@ def opened(environ: Mapping[str, str], *, version: str = "") -> Exporting | None
             "spans are to be sent (OTEL_EXPORTER_OTLP_ENDPOINT), and OpenTelemetry's exporter is "
             "not installed: pip install 'counterpoint[otel]'"
         ) from None
-    return Exporting(OTLPSpanExporter(), version=version)
+    return Exporting(OTLPSpanExporter(), version=version, most=_queue_size(environ))
 
 
 class _Counting:
@@ -233,13 +234,11 @@ def _quietly(work: Any) -> None:
         _log.debug("closing the export of spans: %r", error)
 
 
-def _queue_size() -> int:
-    import os
-
+def _queue_size(environ: Mapping[str, str]) -> int:
     try:
-        return int(os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "2048"))
+        return int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE", _QUEUE))
     except ValueError:
-        return 2048
+        return _QUEUE
 
 
 def _context(trace_id: int, span_id: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -10,7 +9,7 @@ from importlib.metadata import version
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
-from server.settings import ConfigurationError, Settings
+from server.settings import ConfigurationError, Settings, environment
 from server.telemetry import otlp
 from server.telemetry.kept import RedisTraces
 from server.telemetry.tracing import Tracing
@@ -23,7 +22,7 @@ async def opened(
     """Traces of this process; ``tools`` are names that may be told. Raises ConfigurationError."""
     try:
         # The SDK reads its variables itself: they are the standard's, not ours.
-        exporting = otlp.opened(os.environ, version=version("counterpoint"))
+        exporting = otlp.opened(environment(), version=version("counterpoint"))
     except otlp.OtlpError as error:
         raise ConfigurationError(str(error)) from error
     bounds = settings.trace_bounds()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 import time
@@ -72,7 +73,7 @@ async def test_a_collector_that_is_down_costs_spans_and_neither_time_nor_a_flood
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "20")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")
     monkeypatch.setattr(otlp, "CLOSE_SECONDS", 0.2)
-    exporting = otlp.opened({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://there"})
+    exporting = otlp.opened(dict(os.environ))
     assert exporting is not None
     with caplog.at_level(logging.DEBUG, logger="opentelemetry"):
         for _ in range(50):
