@@ -15,10 +15,9 @@ from rich.table import Table
 
 from server import client as clients
 from server import loop, progress, settings
-from server.commands import options
+from server.commands import options, tables
 from server.exits import Exit
 
-_FILE_WIDTH = 240
 _PASSAGES = 1_000
 
 
@@ -54,7 +53,7 @@ def list_(collection: str | None, url: str | None, data_dir: Path | None, *, as_
     for item in found["items"]:
         cells = (item[key] for key in ("document_id", "source", "title", "pages", "chunks"))
         table.add_row(*("" if cell is None else str(cell) for cell in cells))
-    _console().print(table)
+    tables.show(table)
     click.echo(f"{found['total']} documents in collection {configured.collection}", err=True)
     return Exit.OK
 
@@ -97,7 +96,7 @@ def show(
     if as_json:
         click.echo(json.dumps({**document, "passages": passages}))
         return Exit.OK
-    _console().print(_about(document))
+    tables.show(_about(document))
     for passage in passages:
         place = [" > ".join(passage["heading"])]
         place += [f"page {passage['page']}"] if passage["page"] else []
@@ -105,13 +104,6 @@ def show(
         click.echo(f"\n[{passage['index'] + 1}] {', '.join(part for part in place if part)}")
         click.echo(passage["text"])
     return Exit.OK
-
-
-def _console() -> Console:
-    console = Console(markup=False, highlight=False)
-    # Nobody's window is narrow in a file.
-    wide = not console.is_terminal
-    return Console(markup=False, highlight=False, width=_FILE_WIDTH) if wide else console
 
 
 def _about(document: Mapping[str, Any]) -> Table:

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from server import client as clients
 from server import loop, settings
-from server.commands import options
+from server.commands import options, tables
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_FILE_WIDTH = 240
 _WHOLE = frozenset({"run", "thread", "began", "approval"})
 
 
@@ -58,7 +56,7 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) ->
         table.add_column(heading, no_wrap=heading in _WHOLE, overflow="fold")
     for row in rows:
         table.add_row(*(said(row.get(field)) for field in columns.values()))
-    _print(table)
+    tables.show(table)
 
 
 def show_fields(found: Mapping[str, Any]) -> None:
@@ -69,7 +67,7 @@ def show_fields(found: Mapping[str, Any]) -> None:
     for field, value in found.items():
         if value not in (None, "", [], {}):
             table.add_row(field, said(value))
-    _print(table)
+    tables.show(table)
 
 
 def said(value: Any) -> str:
@@ -95,11 +93,3 @@ def _time(text: str) -> str | None:
         return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except ValueError:
         return None
-
-
-def _print(table: Table) -> None:
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        # Nobody's window is narrow in a file.
-        console = Console(markup=False, highlight=False, width=_FILE_WIDTH)
-    console.print(table)
