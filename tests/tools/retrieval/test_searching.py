@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -213,7 +214,7 @@ def test_options_tell_what_differs_from_the_defaults() -> None:
 
 async def test_dates_are_filtered_in_days_and_moments(store: PassageStore) -> None:
     knowledge = await filled(store)
-    where = {"tenant": "acme", "collection": "dated"}
+    where: dict[str, Any] = {"tenant": "acme", "collection": "dated"}
     for day in ("2024-01-31", "2024-05-31T10:00:00+02:00", "2025-01-01"):
         await knowledge.ingest_text("holiday", name=day, metadata={"published": day}, **where)
     for bounds, wanted in (
@@ -228,6 +229,7 @@ async def test_dates_are_filtered_in_days_and_moments(store: PassageStore) -> No
     assert not await knowledge.search(
         "holiday", filters={"ingested_at": {"lt": "2020-01-01"}}, **where
     )
-    for bounds in ({"gte": "soon"}, {"gte": "2024-01-01", "lt": 5}):
+    wrong: tuple[dict[str, object], ...] = ({"gte": "soon"}, {"gte": "2024-01-01", "lt": 5})
+    for one in wrong:
         with pytest.raises(BadFilter, match="published"):
-            await knowledge.search("holiday", filters={"published": bounds}, **where)
+            await knowledge.search("holiday", filters={"published": one}, **where)
