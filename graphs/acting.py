@@ -181,15 +181,16 @@ def observed(
         text = _working(branch) or ("" if output else "The result is in the files below.")
         return finish(worked, runtime, text=text, found=True)
     others = {name for name in agent.tools if name in runtime.context.tools} - {agent.opening}
-    if not others and retrieving.nothing_there(results) and not found and _only_searches(branch):
+    empty = retrieving.nothing_there(results)
+    if not others and empty and not found and _only_searches(branch):
         return finish(branch, runtime, text="", found=False)
     known = {passage["chunk_id"] for passage in branch["evidence"]}
     read = branch["retried"] and branch.get("why") != retrieving.THIN
     if read and found and all(one["chunk_id"] in known for one in found):
         return finish(branch, runtime, text="", found=False)
-    thin = retrieving.too_thin(branch, found, branch["calls"]) and any(
-        retrieving.RETRIEVAL in result.data for result in results
-    )
+    searched = any(retrieving.RETRIEVAL in result.data for result in results)
+    # Where there is nothing at all, other words find no more.
+    thin = searched and not empty and retrieving.too_thin(branch, found, branch["calls"])
     passages = evidence.merge(branch["evidence"], found, first=branch["retried"])
     shown = _shown(passages, branch, runtime=runtime)
     history = list(branch["history"])

@@ -128,7 +128,7 @@ async def test_without_a_rule_no_page_is_fetched_and_the_start_says_so(
 
 async def test_with_nothing_configured_nobody_has_the_web(folder: Path) -> None:
     async with opened(folder) as (house, _):
-        assert set(house.tools) == {"search_documents", "run_python"}
+        assert set(house.tools) == {"search_documents", "read_document", "run_python"}
         assert house.agents["researcher"].tools == ("search_documents",)
         assert "Web" not in house.parts
 
