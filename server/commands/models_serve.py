@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -132,7 +131,13 @@ def serve(
         raise CommandFailed(str(error), code=Exit.UNAVAILABLE) from None
     for note in command.notes:
         click.echo(note, err=True)
-    environment = {**os.environ, **command.environment}
+    # Our own variables hold secrets that are none of its business.
+    inherited = {
+        name: value
+        for name, value in settings.environment().items()
+        if not name.startswith(settings.PREFIX)
+    }
+    environment = inherited | dict(command.environment)
     if configured.model_key is not None:
         environment["VLLM_API_KEY"] = configured.model_key.get_secret_value()
     process = vllm_process.VllmProcess(found, command.arguments, environment=environment)

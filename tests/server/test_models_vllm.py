@@ -32,7 +32,9 @@ if not worker:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         signal.pause()
-print(f"worker {{worker}}", "keyed" if os.environ.get("VLLM_API_KEY") == "k-1" else "", flush=True)
+keyed = os.environ.get("VLLM_API_KEY") == "k-1"
+ours = any(name.startswith("COUNTERPOINT_") for name in os.environ)
+print(f"worker {{worker}}", "keyed" if keyed and not ours else "not-keyed", flush=True)
 http.server.HTTPServer(("127.0.0.1", port), Health).serve_forever()
 """
 
