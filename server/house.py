@@ -32,7 +32,7 @@ from server.approvals.sweeper import ApprovalSweeper
 from server.approvals.sweeper import swept as approvals_swept
 from server.artifacts.keeping import KeptUploads
 from server.artifacts.links import Links
-from server.artifacts.readable import ReadableFiles
+from server.artifacts.readable import EVERY_SECONDS, ReadableFiles
 from server.artifacts.store import RedisThreadFiles, ThreadFiles
 from server.assistants.records import Assistants
 from server.audit import policy_notes
@@ -291,7 +291,7 @@ async def open_house(
         threads = RedisThreads(redis, keys, saver=saver, log=log, files=files, forget=build.forget)
         if part.works:
             await stack.enter_async_context(swept(ThreadSweeper(redis, keys, threads=threads)))
-            await stack.enter_async_context(swept(files))
+            await stack.enter_async_context(swept(files, every_seconds=EVERY_SECONDS))
             await stack.enter_async_context(approvals_swept(ApprovalSweeper(approvals)))
         audit, feedback = Audit(redis, keys), Feedbacks(redis, keys)
         slack = None

@@ -32,7 +32,7 @@ class Notes(Protocol):
     """Where it is written which threads have a collection, so that none is forgotten."""
 
     async def add(self, *, tenant: str, thread_id: str) -> None:
-        """Before the first document is read."""
+        """Before a document is read, and after."""
         ...
 
 
@@ -95,6 +95,9 @@ class ThreadDocuments:
                 self._refused[one.id] = str(error)
                 while len(self._refused) > _REFUSED:
                     self._refused.popitem(last=False)
+            finally:
+                # Again: the thread may have been dropped, with its note, meanwhile.
+                await self._notes.add(tenant=tenant, thread_id=thread_id)
         return Given(collection=collection, unread=tuple(unread))
 
 

@@ -15,6 +15,9 @@ from tools import thread_documents
 from tools.retrieval.errors import RetrievalError
 from tools.retrieval.knowledge import Knowledge
 
+EVERY_SECONDS = 600.0
+"""How often it is looked for texts whose files are gone."""
+
 _log = logging.getLogger(__name__)
 
 

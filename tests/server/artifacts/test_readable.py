@@ -115,3 +115,27 @@ async def test_files_that_were_kept_for_an_hour_leave_no_text(
     assert await read(knowledge) == set()
     assert await kept.of_thread("t1", tenant=DEFAULT_TENANT) == []
     assert await redis.smembers(keys.threads_reading) == set()
+
+
+async def test_a_thread_that_is_gone_while_its_text_is_read_leaves_none(
+    files: ReadableFiles, knowledge: Knowledge, redis: Redis, keys: Keys
+) -> None:
+    class Slow(KeptUploads):
+        async def read(self, upload_id: str, *, tenant: str) -> bytes | None:
+            content = await super().read(upload_id, tenant=tenant)
+            await files.drop("t1", tenant=tenant)
+            return content
+
+    await files.put(
+        b"# A",
+        name="a.md",
+        media_type="text/markdown",
+        tenant=DEFAULT_TENANT,
+        thread_id="t1",
+        run_id=None,
+        origin=Origin.UPLOAD,
+    )
+    documents = ThreadDocuments(knowledge, Slow(files), notes=files)
+    await documents.ready(tenant=DEFAULT_TENANT, thread_id="t1")
+    assert await files.sweep() == 1
+    assert await read(knowledge) == set()
