@@ -52,8 +52,8 @@ def fence(text: str, *, source: str = "", beginning: str = "") -> Fenced:
 
     Deterministic, so that a resumed run has the same prompt. With ``beginning`` the marks come from
     that alone: a text that has grown at its end begins as before, which a server's prefix cache
-    notices. ``source`` is named in the opening mark, in plain words. Characters that nobody sees are
-    left out.
+    notices. ``source`` is named in the opening mark, in plain words. Characters that nobody sees
+    are left out.
     """
     text = _INVISIBLE.sub("", _TAG_LETTERS.sub("", text))
     count = 0
