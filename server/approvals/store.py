@@ -16,6 +16,7 @@ from server.approvals import ending_scripts, scripts, stored
 from server.approvals.record import Approval, ApprovalNotFoundError, ApprovalStatus, NewApproval
 from server.audit.entry import Line
 from server.audit.log import words
+from server.telemetry.span import trace_id_of
 
 LOOKED_AT = 2_000
 """How many ids one script looks at, so that no other command waits long for it."""
@@ -308,6 +309,7 @@ def line_of(one: Approval | NewApproval, **given: Any) -> Mapping[str, Any]:
         "tool": one.tool,
         "agent": one.agent,
         "rule": one.rule,
-        "trace_id": str(one.context.get("trace_id") or ""),
+        # A graph of somebody's may be traced elsewhere.
+        "trace_id": str(one.context.get("trace_id") or trace_id_of(one.run_id)),
         **given,
     }

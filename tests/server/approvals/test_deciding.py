@@ -26,6 +26,7 @@ from server.approvals.record import (
 from server.auth import Caller
 from server.runs.transitions import RunStatus
 from server.sections import CallerRole
+from server.telemetry.span import trace_id_of
 from tests.server.approvals.desk import ARGS, Desk, desk_of, operator, resumed
 
 TWO = Terms(quorum=2)
@@ -39,6 +40,8 @@ async def test_what_is_asked_is_read_back_and_told_to_the_audit(desk: Desk) -> N
     assert (found.expires_at - found.requested_at).total_seconds() == 86_400
     assert found.context == {"question": "Refund A-7"}
     assert await desk.told() == ["requested"]
+    (entry,) = await desk.audit.latest("default", limit=1)
+    assert entry.fields["trace_id"] == trace_id_of(one.run_id)
 
 
 async def test_an_approved_call_resumes_its_run_with_the_answer_of_its_dialect(desk: Desk) -> None:
