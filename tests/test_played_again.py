@@ -31,7 +31,8 @@ def test_wrong(n):
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder whose tests have no configuration but their own."""
+    """A folder whose tests have no configuration but their own, and no plugins to load."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
