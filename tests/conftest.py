@@ -22,6 +22,27 @@ from tests.doubles.openai_endpoint import OpenAIEndpoint
 
 pytest_plugins = ["tests.compatibility.collector"]
 
+SLOWEST = (
+    "tests/faults/test_faults.py",
+    "tests/stack/test_survival.py",
+    "tests/server/cli/",
+    "tests/evals/",
+    "tests/console/",
+    "tests/server/slack/",
+)
+"""Files that take longest: begun last, one of them would keep all other cores waiting."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first, whatever order chance has put them into."""
+
+    def place(item: pytest.Item) -> int:
+        found = (n for n, start in enumerate(SLOWEST) if item.nodeid.startswith(start))
+        return next(found, len(SLOWEST))
+
+    items.sort(key=place)
+
 
 def pytest_configure() -> None:
     """Whoever has a key of E2B's does not have the tests run code there.
