@@ -19,6 +19,7 @@ _COLON = re.compile(r"(?P<label>[^:.]{2,60}):\s")
 _RUN_IN = re.compile(r"(?P<label>[A-Z][^\s.:|]*(?: [^\s.:|]+){0,3})\. (?=[A-Z])")
 _ROW = re.compile(r"\s*\|(?P<label>[^|]+)\|")
 _LONGEST = 6  # words
+_SHOWN = 500  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +82,17 @@ def beside(question: str, answer: str, passages: Sequence[str]) -> list[groundin
                     grounding.Problem(
                         claim=sentence,
                         reason=f"that is said of “{found[0].label}”; the question is about "
-                        f"“{found[1].label}”",
+                        f"“{found[1].label}”, where it says: {_short(found[1].text)}",
                     )
                 )
                 break
     return problems
+
+
+def _short(text: str) -> str:
+    """On one line, as much as a small model still reads."""
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN].rsplit(' ', 1)[0]} …"
 
 
 def _better(

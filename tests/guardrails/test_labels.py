@@ -56,6 +56,15 @@ def test_what_fits_or_cannot_be_told_apart_stays(question: str, answer: str) -> 
     assert labels.beside(question, answer, [LIST, TABLE, RUN_IN]) == []
 
 
+def test_the_line_that_the_question_names_is_told_with_its_words() -> None:
+    """A model that misread once is shown what to read."""
+    said = "On the Business plan, high tickets are answered within 2 business days [1]."
+    (found,) = labels.beside(
+        "How fast is a high ticket answered on the Business plan?", said, [RUN_IN]
+    )
+    assert found.reason.endswith("Business plan. We answer high tickets within 2 hours.")
+
+
 def test_lines_are_read_from_lists_and_tables() -> None:
     groups = labels.lines(f"{LIST}\n\n{TABLE}\n\nA sentence: with a colon.\n")
     assert [[line.label for line in group] for group in groups] == [
