@@ -7,8 +7,9 @@ value and an answer names it; only the model's own prompt goes without.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
@@ -18,6 +19,8 @@ from models.chat import ChatModel, Reply, ToolChoice
 from models.hearing import Hear, Heard
 from models.priorities import Workload, serving
 from models.schema import Answer
+
+M = TypeVar("M", bound=BaseMessage)
 
 RULE = (
     "Words in brackets such as [email 1] or [key 2] stand for values that are kept from you. Where "
@@ -93,14 +96,15 @@ class RedactedModel:
 
 
 def _shown(messages: Sequence[BaseMessage], redactor: Redactor) -> list[BaseMessage]:
-    return [_shown_one(message, redactor) for message in messages]
+    return [_changed(message, redactor.redact_all) for message in messages]
 
 
-def _shown_one(message: BaseMessage, redactor: Redactor) -> BaseMessage:
-    changes: dict[str, Any] = {"content": redactor.redact_all(message.content)}
+def _changed(message: M, change: Callable[[Any], Any]) -> M:
+    """The message with its texts and the arguments of its calls changed."""
+    changes: dict[str, Any] = {"content": change(message.content)}
     if isinstance(message, AIMessage) and message.tool_calls:
         changes["tool_calls"] = [
-            {**call, "args": redactor.redact_all(call["args"])} for call in message.tool_calls
+            {**call, "args": change(call["args"])} for call in message.tool_calls
         ]
     return message.model_copy(update=changes)
 
@@ -115,19 +119,10 @@ def _with_rule(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
 
 
 def _restored(reply: Reply, redactor: Redactor) -> Reply:
-    message = reply.message
-    changes: dict[str, Any] = {"content": redactor.restore_all(message.content)}
-    if message.tool_calls:
-        changes["tool_calls"] = [
-            {**call, "args": redactor.restore_all(call["args"])} for call in message.tool_calls
-        ]
-    return Reply(
-        message=message.model_copy(update=changes),
+    return replace(
+        reply,
+        message=_changed(reply.message, redactor.restore_all),
         answer=None if reply.answer is None else redactor.restore_all(reply.answer),
-        usage=reply.usage,
-        cost=reply.cost,
-        attempts=reply.attempts,
-        seconds=reply.seconds,
     )
 
 
