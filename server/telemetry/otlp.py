@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from server.telemetry import names
 from server.telemetry.span import Span, trace_id_of
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    from server.telemetry.otlp_readable import Readables
 
 CLOSE_SECONDS = 2.0
 """How long a stop waits for the last spans."""
 _NOISY = ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal")
 _HTTP = "http/protobuf"
 _QUEUE = 2_048
+
+_Send = Callable[[Sequence[tuple[bytes, Span]]], bool]
 
 _log = logging.getLogger(__name__)
 
@@ -62,22 +65,18 @@ class Exporting:
     """
 
     def __init__(self, exporter: SpanExporter, *, version: str = "", most: int = _QUEUE) -> None:
-        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+        from server.telemetry.otlp_readable import Readables, context_of
 
         self.dropped = 0
-        self._counting = _Counting(exporter)
         # Without the SDK's atexit hook, which would wait for a collector that is down.
         plain = TracerProvider(shutdown_on_exit=False)
         self._sampler = plain.sampler
-        named = plain.resource.attributes.get(SERVICE_NAME, "")
-        known = not str(named).startswith("unknown_service")
-        self._resource = (
-            plain.resource if known else plain.resource.merge(Resource({SERVICE_NAME: names.SCOPE}))
-        )
-        self._scope = InstrumentationScope(names.SCOPE, version or None)
+        self._counting = _Counting(exporter, Readables(plain, version=version))
+        # All that the processor looks at: it is to be sent.
+        self._context = context_of(1, "1")
         self._processor: Any = BatchSpanProcessor(cast("SpanExporter", self._counting))
         self._most = most
         self._quiet = _Quiet()
@@ -96,15 +95,15 @@ class Exporting:
 
     def export(self, run_id: str, spans: Sequence[Span]) -> None:
         """Take a run's ended spans; never waits. A full queue drops what is new."""
-        trace_id = int(trace_id_of(run_id), 16)
-        if not self._sampled(trace_id):
+        trace_id = bytes.fromhex(trace_id_of(run_id))
+        if not self._sampled(int.from_bytes(trace_id)):
             return
         for one in spans:
             if self._counting.waiting >= self._most:
                 self.dropped += 1
                 continue
             self._counting.waiting += 1
-            self._processor.on_end(self._readable(trace_id, one))
+            self._processor.on_end(_Waiting(self._context, trace_id, one))
 
     def flush(self) -> None:
         """Send what waits, and wait for that."""
@@ -137,31 +136,6 @@ class Exporting:
         found = self._sampler.should_sample(None, trace_id, names.SCOPE)
         return found.decision is Decision.RECORD_AND_SAMPLE
 
-    def _readable(self, trace_id: int, one: Span) -> ReadableSpan:
-        from opentelemetry.sdk.trace import ReadableSpan
-        from opentelemetry.trace import Link, SpanKind
-        from opentelemetry.trace.status import Status, StatusCode
-
-        attributes: dict[str, Any] = dict(one.attributes)
-        if one.error:
-            attributes[names.ERROR] = one.error
-        return ReadableSpan(
-            name=one.name,
-            context=_context(trace_id, one.span_id),
-            parent=_context(trace_id, one.parent) if one.parent else None,
-            resource=self._resource,
-            attributes=attributes,
-            links=[
-                Link(_context(int(link.trace_id, 16), link.span_id), {names.LINK: link.why})
-                for link in one.links
-            ],
-            kind=SpanKind[one.kind.upper()],
-            status=Status(StatusCode.ERROR) if one.error else Status(StatusCode.UNSET),
-            start_time=int(one.start * 1e9),
-            end_time=int((one.end if one.end is not None else one.start) * 1e9),
-            instrumentation_scope=self._scope,
-        )
-
 
 def opened(environ: Mapping[str, str], *, version: str = "") -> Exporting | None:
     """What sends spans; None where nothing asks for it. Raises OtlpError."""
@@ -177,23 +151,34 @@ def opened(environ: Mapping[str, str], *, version: str = "") -> Exporting | None
     return Exporting(OTLPSpanExporter(), version=version, most=_queue_size(environ))
 
 
+class _Waiting:
+    """A span in the processor's queue, which is made ready to be sent once it is taken out."""
+
+    __slots__ = ("context", "of")
+
+    def __init__(self, context: Any, trace_id: bytes, one: Span) -> None:
+        self.context = context
+        self.of = trace_id, one
+
+
 class _Counting:
     """The exporter with a count of what it took, told in the log where that changes."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    def __init__(self, exporter: SpanExporter, readables: Readables) -> None:
         self.sent = self.failed = self.waiting = 0
         self._exporter = exporter
+        self._send = _sending(exporter, readables)
         self._down = False
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def export(self, spans: Sequence[_Waiting]) -> SpanExportResult:
         from opentelemetry.sdk.trace.export import SpanExportResult
 
         try:
-            result = self._exporter.export(spans)
+            done = self._send([one.of for one in spans])
         except Exception:  # noqa: BLE001 - whatever it is, the spans are lost
-            result = SpanExportResult.FAILURE
+            done = False
         self.waiting -= len(spans)
-        if result is SpanExportResult.SUCCESS:
+        if done:
             self.sent += len(spans)
             if self._down:
                 _log.warning("spans are sent again; %d were lost", self.failed)
@@ -201,8 +186,8 @@ class _Counting:
             self.failed += len(spans)
             if not self._down:
                 _log.warning("the collector does not take spans; they are dropped until it does")
-        self._down = result is not SpanExportResult.SUCCESS
-        return result
+        self._down = not done
+        return SpanExportResult.SUCCESS if done else SpanExportResult.FAILURE
 
     def give_up(self) -> None:
         _quietly(self._exporter.shutdown)
@@ -212,6 +197,20 @@ class _Counting:
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self._exporter.force_flush(timeout_millis)
+
+
+def _sending(exporter: SpanExporter, readables: Readables) -> _Send:
+    """By our encoder where the exporter takes a body, else by its own."""
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    from server.telemetry.otlp_encoding import Encoder, sender_of
+
+    if (send := sender_of(exporter)) is not None:
+        encoder = Encoder(readables)
+        return lambda spans: send(encoder.body(spans))
+    return lambda spans: (
+        exporter.export([readables.span(*one) for one in spans]) is SpanExportResult.SUCCESS
+    )
 
 
 class _Quiet(logging.Filter):
@@ -239,14 +238,3 @@ def _queue_size(environ: Mapping[str, str]) -> int:
         return int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE", _QUEUE))
     except ValueError:
         return _QUEUE
-
-
-def _context(trace_id: int, span_id: str) -> Any:
-    from opentelemetry.trace import SpanContext, TraceFlags
-
-    return SpanContext(
-        trace_id=trace_id,
-        span_id=int(span_id, 16),
-        is_remote=False,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED),
-    )
