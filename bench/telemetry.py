@@ -1,56 +1,39 @@
 """``python -m bench.telemetry``: what tracing adds to the CPU of a run.
 
-The same team does the same runs through the real worker, queue, log and checkpoints: untraced,
-with traces kept, and with traces kept and sent to a collector. Rounds take turns, so that what
-else the machine does falls on all of them, and the ratio is that of the rounds beside each other.
-CPU is this process's and that of Redis; the collector is another process and not counted.
+The run is that of ``bench.server``: five streamed model calls and four searches of the team, asked
+for and followed over HTTP, in a real `counterpoint up`. The same process does it untraced, with
+traces kept, and with traces kept and sent to a collector, in short rounds that take turns, forwards
+and backwards, so that what else the machine does falls on all of them. A block is one such pair of
+turns; the ratio to untraced is taken within blocks, and its interval is that of a bootstrap over
+them. CPU is that of the process with all its threads and of Redis; model, collector and client are
+others and not counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
+import json
 import os
+import random
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 
-from agents import roster
-from bench.__main__ import Instant, _search
-from graphs.event_log import EventLog
-from graphs.keys import Keys
-from graphs.saver import RedisSaver
-from guardrails import limits, policy
-from models.registry import Role
-from server.executor import Executor, GraphExecutor
-from server.redis_client import open_redis
-from server.redis_server import RedisServer
-from server.registry import GraphRegistry
-from server.runs.asked import of_messages
-from server.runs.ledger import RedisRunLedgers
-from server.runs.queue import RunQueue
-from server.runs.records import RunRecords
-from server.runs.service import Runs
-from server.runs.transitions import RunStatus
-from server.runs.worker import RunWorker
-from server.team import TeamExecutor
-from server.telemetry import otlp
-from server.telemetry.hearing import Listeners
-from server.telemetry.kept import RedisTraces
-from server.telemetry.tracing import Tracing
-from tools.search_documents import SearchDocuments
-from tools.tool import Effect, Tool
+from bench import endpoint, server
+from bench.installation import ROOT
+from bench.sse_client import Connection
+from bench.switched import MODES, OFF
 
-ROUNDS, RUNS, AT_ONCE = 12, 60, 8
-ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+BLOCKS, RUNS, AT_ONCE = 40, 12, 6
+RESAMPLES = 10_000
 COLLECTOR = """
 import http.server
 class Takes(http.server.BaseHTTPRequestHandler):
@@ -67,129 +50,167 @@ server.serve_forever()
 """
 
 
+@dataclass(kw_only=True)
+class Blocks:
+    """CPU milliseconds of a run by mode, one figure a block."""
+
+    spent: dict[str, list[float]] = field(default_factory=lambda: {mode: [] for mode in MODES})
+    sent: int = 0
+    lost: int = 0
+
+    def added(self, mode: str) -> Interval:
+        """What a mode adds to a run, as a share of the untraced one."""
+        pairs = zip(self.spent[mode], self.spent[OFF], strict=True)
+        return interval([one / off - 1 for one, off in pairs])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """An estimate with the bounds that hold 95 % of resamples."""
+
+    low: float
+    middle: float
+    high: float
+
+
+def interval(found: Sequence[float], *, seed: int = 1) -> Interval:
+    """A percentile bootstrap of ``middle``; resamples are the same for the same seed."""
+    chance = random.Random(seed)
+    drawn = sorted(middle(chance.choices(found, k=len(found))) for _ in range(RESAMPLES))
+    low, high = drawn[int(0.025 * RESAMPLES)], drawn[int(0.975 * RESAMPLES)]
+    return Interval(low=low, middle=middle(found), high=high)
+
+
+def middle(ratios: Sequence[float]) -> float:
+    """Their mean without the highest and the lowest fifth: others' work comes in bursts."""
+    cut = len(ratios) // 5
+    return statistics.fmean(sorted(ratios)[cut : len(ratios) - cut])
+
+
+class Program:
+    """The server under measurement, spoken to by lines."""
+
+    def __init__(self, process: asyncio.subprocess.Process, redis: Redis) -> None:
+        self._process = process
+        self._redis = redis
+
+    async def told(self) -> dict[str, Any]:
+        """Its next line. Raises RuntimeError where it has ended."""
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the server under measurement has ended")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    async def switch(self, mode: str) -> tuple[float, float, Mapping[str, int]]:
+        """CPU milliseconds up to the end of the mode before, and from where ``mode`` begins."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{mode}\n".encode())
+        told = await self.told()
+        info: Mapping[str, Any] = await self._redis.info("cpu")
+        redis = 1_000 * (float(info["used_cpu_user"]) + float(info["used_cpu_sys"]))
+        return told["spent"] + redis, told["from"] + redis, told
+
+
+async def a_round(url: str, runs: int) -> None:
+    """Some runs at once, all followed to their end."""
+    left = iter(range(runs))
+
+    async def client() -> None:
+        connection = Connection(url)
+        for _ in left:
+            await server.one_run(connection, server.asked())
+        connection.close()
+
+    await asyncio.gather(*(client() for _ in range(AT_ONCE)))
+
+
+async def measure(program: Program, url: str, *, blocks: int, runs: int) -> Blocks:
+    """Blocks of rounds, each forwards and backwards from another mode on."""
+    found = Blocks()
+    await a_round(url, 4 * runs)
+    for number in range(blocks):
+        order = list(MODES[number % 3 :] + MODES[: number % 3])
+        spent = dict.fromkeys(MODES, 0.0)
+        for mode in order + order[::-1]:
+            _, before, _ = await program.switch(mode)
+            await a_round(url, runs)
+            after, _, told = await program.switch(OFF)
+            spent[mode] += (after - before) / (2 * runs)
+            found.sent, found.lost = told["sent"], told["lost"]
+        for mode in MODES:
+            found.spent[mode].append(spent[mode])
+    return found
+
+
 @asynccontextmanager
-async def working(
-    redis: Redis, url: str, keys: Keys, tracing: Tracing | None
-) -> AsyncIterator[Runs]:
-    """A worker of the team, and what takes runs for it."""
-    records, log, saver = RunRecords(redis, keys), EventLog(redis, keys), RedisSaver(redis, keys)
-    listeners = Listeners([] if tracing is None else [tracing])
-    search = Tool(
-        name="search_documents",
-        description="Search.",
-        parameters=SearchDocuments,
-        effect=Effect.READS,
-        call=_search,
-    )
-    registry, ledgers = GraphRegistry(saver=saver), RedisRunLedgers(redis, keys)
-    most = limits.Limits(steps=40, tokens=200_000, cost=1.0, seconds=600.0)
-    team = TeamExecutor(
-        registry=registry,
-        ledgers=ledgers,
-        agents=roster.build(),
-        models=dict.fromkeys(Role, Instant()),
-        tools={search.name: search},
-        rules=[policy.Rule(tool="*", decision=policy.Decision.ALLOW)],
-        limits=most,
-        listeners=listeners,
-    )
-    graph = GraphExecutor(registry=registry, ledgers=ledgers, limits=most)
-    async with AsyncExitStack() as stack:
-        queue = await stack.enter_async_context(RunQueue(url, keys))
-        if tracing is not None:
-            await stack.enter_async_context(tracing)
-        await stack.enter_async_context(
-            RunWorker(
-                records=records,
-                log=log,
-                queue=queue,
-                executor=Executor(team_executor=team, graph_executor=graph),
-                steps=saver,
-                concurrency=AT_ONCE,
-                listeners=listeners,
-            )
-        )
-        created = None if tracing is None else tracing.created
-        yield Runs(records=records, log=log, queue=queue, steps=saver, created=created)
-
-
-async def cpu_of(redis: Redis) -> float:
-    """Seconds of CPU so far, of this process with its threads and of Redis."""
-    told: dict[str, Any] = await redis.info("cpu")
-    return time.process_time() + float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
-
-
-async def a_round(redis: Redis, url: str, keys: Keys, tracing: Tracing | None) -> float:
-    """CPU milliseconds a run."""
-    async with working(redis, url, keys, tracing) as runs:
-        turn = asyncio.Semaphore(2 * AT_ONCE)
-
-        async def one() -> None:
-            async with turn:
-                said = {"role": "user", "content": "How long can I return an annual plan?"}
-                record = await runs.wait((await runs.create(of_messages([said]))).run_id)
-                if record.status is not RunStatus.SUCCESS:
-                    raise RuntimeError(f"the run ended as {record.status}: {record.error}")
-
-        await asyncio.gather(*(one() for _ in range(AT_ONCE)))
-        gc.collect()
-        before = await cpu_of(redis)
-        await asyncio.gather(*(one() for _ in range(RUNS)))
-        if tracing is not None:
-            await tracing.flush()
-        return 1_000 * (await cpu_of(redis) - before) / RUNS
-
-
-async def main(rounds: int) -> None:
-    """Print the table."""
+async def opened(folder: Path, model_url: str) -> AsyncIterator[tuple[Program, str]]:
+    """The server, and where it is reached."""
     collector = await asyncio.create_subprocess_exec(
         sys.executable, "-c", COLLECTOR, stdout=asyncio.subprocess.PIPE
     )
     assert collector.stdout is not None
-    os.environ[ENDPOINT] = (
-        f"http://127.0.0.1:{(await collector.stdout.readline()).decode().strip()}"
+    port = (await collector.stdout.readline()).decode().strip()
+    names = {name: value for name, value in os.environ.items() if "COUNTERPOINT" not in name}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.switched"),
+        cwd=folder,
+        env={
+            **names,
+            "PYTHONPATH": str(ROOT),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+            "COUNTERPOINT_DATA_DIR": str(folder / "data"),
+            "COUNTERPOINT_MODEL_URL": model_url,
+            "COUNTERPOINT_MODEL": "bench",
+            "COUNTERPOINT_MODEL_TOOLS": "native",
+            "COUNTERPOINT_MODEL_INPUT_PRICE": "0",
+            "COUNTERPOINT_MODEL_OUTPUT_PRICE": "0",
+            "COUNTERPOINT_CONCURRENCY": "16",
+        },
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
-    found: dict[str, list[float]] = {"off": [], "kept": [], "kept and sent": []}
+    try:
+        async with Redis.from_url(f"unix://{folder / 'data' / 'redis' / 'redis.sock'}") as redis:
+            program = Program(process, redis)
+            url = (await program.told())["url"]
+            connection = Connection(url)
+            document = {"title": "plans.md", "text": endpoint.DOCUMENT}
+            await connection.request("POST", "/documents", {"documents": [document]})
+            connection.close()
+            yield program, url
+    finally:
+        assert process.stdin is not None
+        # Its end: it stops by itself.
+        process.stdin.close()
+        await process.wait()
+        collector.terminate()
+        await collector.wait()
+
+
+async def main(blocks: int, runs: int) -> None:
+    """Print the table."""
     with tempfile.TemporaryDirectory() as folder:
-        server = RedisServer(Path(folder))
-        await server.start()
-        redis, keys = open_redis(server.url), Keys(prefix="bench:")
-        lost = sent = 0
-        try:
-            await a_round(redis, server.url, keys, None)
-            for number in range(rounds):
-                order = list(found)
-                for mode in order[number % 3 :] + order[: number % 3]:
-                    exporting = otlp.opened(dict(os.environ)) if mode == "kept and sent" else None
-                    tracing = None
-                    if mode != "off":
-                        tracing = Tracing(
-                            kept=RedisTraces(redis, keys),
-                            exporting=exporting,
-                            tools=["search_documents"],
-                        )
-                    found[mode].append(await a_round(redis, server.url, keys, tracing))
-                    if exporting is not None:
-                        lost, sent = lost + exporting.lost, sent + exporting.sent
-        finally:
-            await redis.aclose()
-            await server.close()
-            collector.terminate()
-            await collector.wait()
-    print("traces        | CPU ms a run (median) | against off: least of each | rounds: quartiles")
-    for mode, spent in found.items():
-        ratios = [one / off - 1 for one, off in zip(spent, found["off"], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        # What else the machine does only ever adds: the least of many rounds is nearest to the run.
-        least = min(spent) / min(found["off"]) - 1
-        print(
-            f"{mode:13} | {statistics.median(spent):21.2f} "
-            f"| {least:+26.1%} | {low:+.1%}, {middle:+.1%}, {high:+.1%}"
-        )
-    print(f"{rounds} rounds of {RUNS} runs each; {sent} spans sent, {lost} lost")
+        async with (
+            endpoint.Running() as model,
+            opened(Path(folder), model.url) as (program, url),
+        ):
+            found = await measure(program, url, blocks=blocks, runs=runs)
+    print("traces        | CPU ms a run (median) | against off, and its 95 % interval")
+    for mode in MODES:
+        line = f"{mode:13} | {statistics.median(found.spent[mode]):21.2f} |"
+        if mode != OFF:
+            added = found.added(mode)
+            line += f" {added.middle:+.1%} ({added.low:+.1%} to {added.high:+.1%})"
+        print(line)
+    print(f"{blocks} blocks of {2 * runs} runs of each; ", end="")
+    print(f"{found.sent} spans sent, {found.lost} lost")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="What tracing adds to a run's CPU.")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    asyncio.run(main(parser.parse_args().rounds))
+    parser.add_argument("--blocks", type=int, default=BLOCKS)
+    parser.add_argument("--runs", type=int, default=RUNS, help="of a mode in one round")
+    given = parser.parse_args()
+    asyncio.run(main(given.blocks, given.runs))
