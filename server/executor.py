@@ -23,6 +23,7 @@ from guardrails.limits import Limit, LimitExceededError, Limits
 from server import graph_stream, starting
 from server.patience import Clock, OverdueError, until_over
 from server.registry import Graph, GraphRegistry
+from server.runs.asked import FRONTEND
 from server.runs.ledger import Account, RunLedger, RunLedgers
 from server.runs.record import RunRecord
 from server.spending import Spending
@@ -37,13 +38,15 @@ Advance = Callable[[RunRecord, Emit], Coroutine[Any, Any, events.Outcome]]
 class Executor:
     """Dispatches a run by its graph's name; see ``server.runs.worker.Executor``."""
 
-    def __init__(self, *, team_executor: Advance, graph_executor: Advance) -> None:
-        self._team = team_executor
+    def __init__(
+        self, *, team_executor: Advance, graph_executor: Advance, frontend: Advance | None = None
+    ) -> None:
+        self._own = {team.TEAM: team_executor, FRONTEND: frontend or graph_executor}
         self._graph = graph_executor
 
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
         """Raises RedisError and FencedError; whatever else goes wrong is an outcome."""
-        chosen = self._team if record.asked.graph == team.TEAM else self._graph
+        chosen = self._own.get(record.asked.graph, self._graph)
         return await until_over(chosen(record, emit))
 
 

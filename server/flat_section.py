@@ -5,6 +5,7 @@ from __future__ import annotations
 from server.check_section import CheckSettings
 from server.context_section import ContextSettings
 from server.file_section import ArtifactSettings
+from server.frontend_section import FrontendSettings
 from server.limit_section import LimitSettings
 from server.log_section import LogSettings
 from server.metric_section import MetricSettings
@@ -24,6 +25,7 @@ class FlatSettings(
     SearchSettings,
     WebSettings,
     ArtifactSettings,
+    FrontendSettings,
     SlackSettings,
     MetricSettings,
     TraceSettings,

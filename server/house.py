@@ -22,7 +22,7 @@ from models.embedder import Embedder
 from models.llama import LlamaServer
 from models.progress import Progress
 from models.registry import Role
-from server import house_models, lock, model_routing, policy_section, web_tools
+from server import house_models, limit_asking, lock, model_routing, policy_section, web_tools
 from server import registry as registries
 from server.approvals.allowed import judging
 from server.approvals.answering import answer
@@ -42,6 +42,7 @@ from server.crons.firing import firing
 from server.crons.records import Crons
 from server.crons.scheduler import Scheduler, scheduling
 from server.executor import Executor, GraphExecutor
+from server.frontend_tasks import FrontendExecutor
 from server.model_routing import Routing
 from server.part import Part
 from server.pauses import Pauses
@@ -59,7 +60,6 @@ from server.runs.queue import RunQueue
 from server.runs.records import RunRecords
 from server.runs.service import Runs
 from server.runs.worker import RunWorker
-from server.sections import CallerRole
 from server.settings import Settings
 from server.team import TeamExecutor
 from server.telemetry import measuring, traced
@@ -265,11 +265,14 @@ async def open_house(
                     tool_seconds=settings.tool_seconds,
                     link_hosts=[hosts.pattern(one) for one in settings.link_hosts],
                     redacted=settings.redacted_kinds(),
-                    limit_terms=limit_terms_of(settings),
+                    limit_terms=limit_asking.terms_of(settings),
                     listeners=heard,
                 ),
                 graph_executor=GraphExecutor(
                     registry=graphs, ledgers=ledgers, limits=limits_of(settings), listeners=heard
+                ),
+                frontend=FrontendExecutor(
+                    registry, ledgers=ledgers, models=models, limits=limits_of(settings)
                 ),
             )
             working = RunWorker(
@@ -376,14 +379,6 @@ async def _calling(house: House) -> AsyncIterator[None]:
 def rules_of(settings: Settings) -> Sequence[policy.Rule]:
     """The policy as the guardrails read it."""
     return policy_section.read(settings.policy, alone=not settings.has_keys)
-
-
-def limit_terms_of(settings: Settings) -> policy.Terms | None:
-    """How raising a limit is decided; None where nobody is asked."""
-    asks = settings.ask_on_limit
-    if asks is None:
-        asks = any({CallerRole.OPERATOR, CallerRole.ADMIN} & {*key.roles} for key in settings.keys)
-    return policy.Terms(self_approval=not settings.has_keys) if asks else None
 
 
 def limits_of(settings: Settings) -> limits.Limits:

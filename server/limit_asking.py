@@ -15,11 +15,21 @@ from guardrails.arguments import digest
 from guardrails.limits import Limit
 from guardrails.policy import Choice, Terms
 from server.runs.record import RunRecord
+from server.sections import CallerRole
+from server.settings import Settings
 
 TOOL = "raise_limit"
 _PREFIX = "limit-"
 _CHOICES = frozenset({Choice.APPROVE, Choice.EDIT, Choice.REJECT})
 _WHOLE = frozenset({Limit.STEPS, Limit.TOKENS, Limit.MODEL_CALLS, Limit.TOOL_CALLS})
+
+
+def terms_of(settings: Settings) -> Terms | None:
+    """How raising a limit is decided; None where nobody is asked."""
+    asks = settings.ask_on_limit
+    if asks is None:
+        asks = any({CallerRole.OPERATOR, CallerRole.ADMIN} & {*key.roles} for key in settings.keys)
+    return Terms(self_approval=not settings.has_keys) if asks else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from graphs.store import RedisStore
 from server import langgraph_json
 from server.graph_source import GraphSource, load
 from server.graph_types import Names, classes_of
+from server.runs.asked import FRONTEND
 from server.settings import ConfigurationError, Settings, config_folder, lend_environment
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -52,8 +53,8 @@ class Served:
 class GraphRegistry:
     """Opened once, at the start, with ``async with``; ``open`` gives a graph for one use.
 
-    The team's graph answers to ``team``; no other may be called so. Entering raises
-    ConfigurationError, which names the graph, its file and the cause.
+    The team's graph answers to ``team``; no other may be called so, nor ``frontend``. Entering
+    raises ConfigurationError, which names the graph, its file and the cause.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class GraphRegistry:
     async def __aenter__(self) -> Self:
         try:
             for source in self._sources:
-                if source.name in self._served:
+                if source.name in {*self._served, FRONTEND}:
                     raise ConfigurationError(
                         f"{source.where}: the name {source.name} is taken; choose another"
                     )

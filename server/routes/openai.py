@@ -22,7 +22,7 @@ from server.runs.asked import of_messages
 from server.runs.records import RunNotFoundError, RunRecord
 from server.runs.workload import in_background
 from server.serving import Heartbeat, House, Serving
-from server.wire import attachments, shapes, sse, waiting
+from server.wire import attachments, frontend_tasks, shapes, sse, waiting
 from server.wire.chat import COLLECTION, ChatRequest, Completion, model_object
 from server.wire.files import path_of
 from server.wire.messages import plain
@@ -90,13 +90,20 @@ async def chat_completions(
         raise Invalid(f"{param}: {why}", param=param, code="unsupported_parameter")
     agent = _agent(asked.model, house)
     found = attachments.taken(asked.messages, limit=house.settings.file_limits().file_bytes)
+    # Checked before anything is kept.
+    said = plain(found.messages())
+    tasks = house.settings.frontend_tasks and not found.files
+    task = frontend_tasks.recognised(said) if tasks else None
 
     async def create(names: Sequence[str], thread_id: str | None) -> RunRecord:
-        wanted = of_messages(
-            plain(found.messages(names)),
-            agent=agent,
-            collection=asked.collection or collection or house.settings.collection,
-        )
+        if task is not None:
+            wanted = frontend_tasks.asked_of(task)
+        else:
+            wanted = of_messages(
+                plain(found.messages(names)) if names else said,
+                agent=agent,
+                collection=asked.collection or collection or house.settings.collection,
+            )
         if asked.service_tier == FLEX:
             wanted = in_background(wanted)
         return await house.runs.create(
@@ -105,8 +112,6 @@ async def chat_completions(
             thread_id=thread_id,
         )
 
-    # Checked before anything is kept.
-    plain(found.messages())
     record = await with_files(
         house.files, found.files, tenant=caller.tenant, thread_id=None, create=create
     )
@@ -116,6 +121,7 @@ async def chat_completions(
         model=asked.model,
         created=int(record.created_at.timestamp()) if record.created_at else 0,
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
+        quiet=task is not None,
         url=await _address(request, house, tenant=caller.tenant),
     )
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any, Self
 
 TEAM = "team"
+FRONTEND = "frontend"
+"""The graph, by name, of what chat frontends ask by themselves: a single model call."""
 DEFAULT_COLLECTION = "default"
 
 

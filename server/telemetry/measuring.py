@@ -18,6 +18,7 @@ from models.registry import Role
 from models.remembering import RememberingEmbedder
 from server.model_routing import Routing
 from server.routes.health import version
+from server.runs.asked import FRONTEND
 from server.settings import Settings
 from server.telemetry import metric_names as names
 from server.telemetry import metrics_redis, span
@@ -126,7 +127,7 @@ def listener(
         metrics,
         models={*settings.models, *(model.name for model in models.values())},
         tools=tools,
-        agents={TEAM, *roster.voices(), *agents},
+        agents={TEAM, FRONTEND, *roster.voices(), *agents},
         tenants=tenants if settings.metrics_tenants else (),
     )
     return Listeners((LogContext(span.trace_id_of), counting))

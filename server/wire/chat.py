@@ -72,7 +72,10 @@ def model_object(name: str, *, created: int) -> dict[str, Any]:
 
 @dataclass(kw_only=True)
 class Completion:
-    """One run on this wire; told its events in order. ``url`` is where files are fetched."""
+    """One run on this wire; told its events in order. ``url`` is where files are fetched.
+
+    ``quiet``: its progress is for nobody to see.
+    """
 
     run_id: str
     thread_id: str
@@ -80,6 +83,7 @@ class Completion:
     created: int
     include_usage: bool = False
     url: sections.Url = path_of
+    quiet: bool = False
     _progress: list[str] = field(default_factory=list)
 
     def opening(self) -> Chunk:
@@ -88,7 +92,7 @@ class Completion:
 
     def progress(self, event: Mapping[str, Any]) -> list[Chunk]:
         """What an event adds to the reasoning."""
-        known = parsed(event)
+        known = None if self.quiet else parsed(event)
         line = progress_line(known) if known else None
         if line is None:
             return []
