@@ -28,23 +28,17 @@ from langgraph.checkpoint.base import (
 from redis.asyncio import Redis
 
 from graphs import retention, saver_codec
-from graphs.fence import FENCE, obeyed
+from graphs.fence import obeyed
 from graphs.keys import Keys
 from graphs.retention import KeepAll, Name, Retention, Stored
 from graphs.saver_async_only import AsyncOnlySaver
 from graphs.saver_clock import catch_up
-from graphs.saver_codec import UNIT, config_of, framed, joined, unframed
-from graphs.saver_scripts import COPY, DROP, GET, PUT, PUT_WRITES, SURVEY, UNDO
+from graphs.saver_codec import UNIT, Field, config_of, framed, joined, place_of, unframed
+from graphs.saver_scripts import COPY, DROP, GET, NOT_ALL, PUT, PUT_WRITES, SURVEY, UNDO
+from graphs.saver_steps import KnownSteps, StepsLostError
 
 PAGE = 20
 TRIES = 5
-
-
-def _place(config: RunnableConfig) -> tuple[str, str, str]:
-    """Thread, namespace, and the stamp of the writer."""
-    given = config["configurable"]
-    namespace, stamp = given.get("checkpoint_ns") or "", given.get(FENCE) or ""
-    return str(given["thread_id"]), str(namespace), str(stamp)
 
 
 def _runs(stored: Iterable[Stored]) -> set[str]:
@@ -72,6 +66,7 @@ class RedisSaver(AsyncOnlySaver):
         self._keys = keys
         self._retention = retention or KeepAll()
         self._pieces = saver_codec.Pieces()
+        self._steps = KnownSteps()
         self._get = redis.register_script(GET)
         self._put = redis.register_script(PUT)
         self._put_writes = redis.register_script(PUT_WRITES)
@@ -86,7 +81,7 @@ class RedisSaver(AsyncOnlySaver):
         return f"{last + 1:010d}.{secrets.token_hex(4)}"
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        thread_id, namespace, _ = _place(config)
+        thread_id, namespace, stamp = place_of(config)
         reply = await self._get(
             keys=self._names(thread_id), args=[namespace, get_checkpoint_id(config) or ""]
         )
@@ -94,6 +89,7 @@ class RedisSaver(AsyncOnlySaver):
             return None
         found = self._tuple(thread_id, reply)
         catch_up(found.checkpoint["id"])
+        self._steps.see(thread_id, namespace, stamp, found.checkpoint["id"])
         return found
 
     async def alist(
@@ -135,7 +131,7 @@ class RedisSaver(AsyncOnlySaver):
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        thread_id, namespace, _ = _place(config)
+        thread_id, namespace, _ = place_of(config)
         stored, _ = await self._surveyed(thread_id)
         names = retention.ancestors(stored, (namespace, get_checkpoint_id(config) or ""), channels)
         found: list[CheckpointTuple] = []
@@ -150,7 +146,8 @@ class RedisSaver(AsyncOnlySaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        thread_id, namespace, stamp = _place(config)
+        """Store a step. Raises FencedError, StepsLostError."""
+        thread_id, namespace, stamp = place_of(config)
         values = checkpoint["channel_values"]
         versions = checkpoint["channel_versions"]
         bare = {key: value for key, value in checkpoint.items() if key != "channel_values"}
@@ -176,14 +173,7 @@ class RedisSaver(AsyncOnlySaver):
                 [framed(self.serde.dumps_typed(bare)), framed(self.serde.dumps_typed(about))]
             ),
             saver_codec.packed_head(head, refs),
-        ]
-        fields = [
-            field
-            for channel, version in new_versions.items()
-            if channel in values
-            for field in saver_codec.fields_of(
-                values[channel], joined(namespace, channel, str(version)), serde=self.serde
-            )
+            head.parent if self._steps.has(thread_id, namespace, stamp, head.parent) else "",
         ]
         names = [
             *self._names(thread_id),
@@ -191,14 +181,23 @@ class RedisSaver(AsyncOnlySaver):
             self._keys.checkpoint_threads,
             self._keys.checkpoint_run(head.run_id),
         ]
-        count = -1
-        for new in (self._pieces.new(thread_id, fields), fields):
-            if count < 0:
-                words = [word for field in new for word in field]
-                count = int(await obeyed(self._put, keys=names, args=[*args, *words]))
+        fields = saver_codec.fields_under(namespace, values, new_versions, serde=self.serde)
+        count = await self._put_with(self._pieces.new(thread_id, fields), keys=names, args=args)
+        if count == NOT_ALL:
+            fields = saver_codec.fields_under(namespace, values, versions, serde=self.serde)
+            count = await self._put_with(fields, keys=names, args=args)
+        if count < 0:
+            raise StepsLostError(f"{thread_id}: Redis has lost steps of {head.run_id}")
+        self._steps.see(thread_id, namespace, stamp, head.checkpoint_id)
         if retention.is_due(count, self._retention):
             await self.retain(thread_id, fence=stamp)
         return config_of(thread_id, namespace, head.checkpoint_id)
+
+    async def _put_with(
+        self, fields: Sequence[Field], *, keys: Sequence[str], args: Sequence[str | bytes]
+    ) -> int:
+        words = [word for field in fields for word in field]
+        return int(await obeyed(self._put, keys=keys, args=[*args, *words]))
 
     async def aput_writes(
         self,
@@ -209,7 +208,7 @@ class RedisSaver(AsyncOnlySaver):
     ) -> None:
         if not writes:
             return
-        thread_id, namespace, stamp = _place(config)
+        thread_id, namespace, stamp = place_of(config)
         checkpoint_id = str(config["configurable"]["checkpoint_id"])
         # A run that goes on from another one's checkpoint writes there too (LangGraph's resume).
         run_id = str((config.get("metadata") or {}).get("run_id") or "")

@@ -7,7 +7,7 @@ stored under its digest: a step stores the last piece anew, and refers to the ot
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from graphs.fence import FENCE
 from graphs.retention import Stored
 
 UNIT = "\x1f"
@@ -46,6 +47,13 @@ def config_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableCon
             "checkpoint_id": checkpoint_id,
         }
     }
+
+
+def place_of(config: RunnableConfig) -> tuple[str, str, str]:
+    """Thread, namespace, and the stamp of the writer."""
+    given = config["configurable"]
+    namespace, stamp = given.get("checkpoint_ns") or "", given.get(FENCE) or ""
+    return str(given["thread_id"]), str(namespace), str(stamp)
 
 
 def stands_at(start: str, checkpoint_id: str) -> tuple[str, str]:
@@ -96,6 +104,24 @@ def fields_of(value: Any, name: str, *, serde: SerializerProtocol) -> Iterator[F
     for digest, data in zip(digests, pieces, strict=True):
         yield "s", digest, data
     yield "l", name, count + b"".join(digests)
+
+
+def fields_under(
+    namespace: str,
+    values: Mapping[str, Any],
+    versions: Mapping[str, str | int | float],
+    *,
+    serde: SerializerProtocol,
+) -> list[Field]:
+    """What to store of those values that have a version here."""
+    return [
+        field
+        for channel, version in versions.items()
+        if channel in values
+        for field in fields_of(
+            values[channel], joined(namespace, channel, str(version)), serde=serde
+        )
+    ]
 
 
 class Pieces:

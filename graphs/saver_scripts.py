@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from graphs.fence import CHECK
 
+NOT_ALL = -1
+
 _SPLIT = r"""
 local function split(text)
   local found, from = {}, 1
@@ -86,26 +88,44 @@ return {name, head[2], about[1], values, writes}
 )
 
 # KEYS besides: fence, the set of threads, the set of the run's threads.
-# ARGV: fence, thread, run, namespace, checkpoint id, record, head, then kinds, names and values.
-# A piece that the writer believes to be here it leaves out.
-# Replies how many checkpoints the namespace has; -1, and nothing is written, if one is missing.
+# ARGV: fence, thread, run, namespace, checkpoint id, record, head, the checkpoint before where it
+# has to be there or '', then kinds, names and values. What the writer believes to be here it leaves
+# out. Replies how many checkpoints the namespace has. Nothing is written, and it replies NOT_ALL,
+# if a value or a piece is neither here nor given, -2 if the checkpoint before is not here.
 PUT = (
     CHECK
+    + _SPLIT
     + r"""
+local function here(field)
+  return redis.call('HEXISTS', KEYS[1], field) == 1
+end
 local no = refused(KEYS[3], ARGV[1])
 if no then
   return no
 end
 local given = {}
-for i = 8, #ARGV, 3 do
-  if ARGV[i] == 's' then
-    given[ARGV[i + 1]] = true
-  elseif ARGV[i] == 'l' then
+for i = 9, #ARGV, 3 do
+  given[ARGV[i + 1]] = true
+  if ARGV[i] == 'l' then
     for from = 5, #ARGV[i + 2], 12 do
       local digest = string.sub(ARGV[i + 2], from, from + 11)
-      if not given[digest] and redis.call('HEXISTS', KEYS[1], 's' .. digest) == 0 then
+      if not given[digest] and not here('s' .. digest) then
         return -1
       end
+    end
+  end
+end
+if ARGV[8] ~= '' then
+  -- What this one does not change, the one before refers to: where that is, its values are.
+  if not here('c\31' .. ARGV[4] .. '\31' .. ARGV[8]) then
+    return -2
+  end
+else
+  local head = split(ARGV[7])
+  for i = 5, #head do
+    local at = ARGV[4] .. '\31' .. head[i]
+    if not given[at] and not here('b\31' .. at) and not here('l\31' .. at) then
+      return -1
     end
   end
 end
@@ -115,7 +135,7 @@ if ARGV[3] ~= '' then
 end
 local from = 'c\31' .. ARGV[4] .. '\31'
 local name = ARGV[4] .. '\31' .. ARGV[5]
-for i = 8, #ARGV, 3 do
+for i = 9, #ARGV, 3 do
   local kind, at, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if kind == 's' then
     redis.call('HSETNX', KEYS[1], 's' .. at, value)

@@ -39,6 +39,7 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario(number=7, name="redis-killed", play=outages.killed),
     Scenario(number=8, name="redis-half-open", play=outages.half_open),
     Scenario(number=9, name="redis-failover", play=outages.failover),
+    Scenario(number=9, name="redis-failover-in-a-run", play=outages.failed_over_in_a_run),
     Scenario(number=10, name="redis-full", play=outages.full),
     Scenario(number=10, name="redis-read-only", play=outages.read_only),
     Scenario(number=10, name="redis-slow", play=outages.slow),

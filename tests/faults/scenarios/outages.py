@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from graphs.keys import Keys
@@ -19,8 +21,10 @@ from tests.faults.polling import eventually
 from tests.faults.proxy import ChaosProxy
 from tests.faults.redis_process import RedisProcess
 from tests.faults.stage import Stage, proxied
+from tests.faults.world import Hold, Phase, Place
 
 BACK_SECONDS = 15.0
+_FAILOVER_SECONDS = 20.0
 _LOST_SECONDS = 1.5
 """What an append-only file that is synced every second may lose, and a little to be measured."""
 
@@ -107,10 +111,30 @@ async def half_open(there: Stage) -> None:
         await there.cleared()
 
 
-async def failover(there: Stage) -> None:
-    """9. A primary is cut off from its replica, which is promoted: what was waited for survives,
-    and what was not is noticed.
-    """
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """A primary and its replica, each behind a line that can be cut; ``url`` leads to the first."""
+
+    replication: ChaosProxy
+    way: ChaosProxy
+    replica: RedisProcess
+    second: Redis
+    redis: Redis
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.way.port}/0"
+
+    async def promote(self, there: Stage) -> None:
+        """The replica is the primary now; the old one is gone with what it alone had."""
+        await cast("Any", self.second.replicaof("NO", "ONE"))
+        self.way.aim(port=self.replica.port)
+        self.way.cut()
+        await there.server.kill()
+
+
+@asynccontextmanager
+async def _replicated(there: Stage) -> AsyncIterator[_Pair]:
     async with (
         ChaosProxy(port=there.server.port) as replication,
         ChaosProxy(port=there.server.port) as way,
@@ -125,14 +149,23 @@ async def failover(there: Stage) -> None:
             return (await second.info("replication")).get("master_link_status") == "up"
 
         await eventually(in_step, within=20, what="the replica is in step")
-        url = f"redis://127.0.0.1:{way.port}/0"
-        redis = open_redis(url)
+        redis = open_redis(f"redis://127.0.0.1:{way.port}/0")
         stack.push_async_callback(redis.aclose)
-        there.use(redis, await stack.enter_async_context(RunQueue(url, Keys())), replicas=1)
-        await there.worker(concurrency=3, url=url)
+        pair = _Pair(replication=replication, way=way, replica=replica, second=second, redis=redis)
+        queue = await stack.enter_async_context(RunQueue(pair.url, Keys()))
+        there.use(redis, queue, replicas=1)
+        yield pair
+
+
+async def failover(there: Stage) -> None:
+    """9. A primary is cut off from its replica, which is promoted: what was waited for survives,
+    and what was not is noticed.
+    """
+    async with _replicated(there) as pair:
+        await there.worker(concurrency=3, url=pair.url)
         await _working(there, count=3)
         cut = time.time()
-        replication.black_hole()
+        pair.replication.black_hole()
         noticed = 0
         for _ in range(2):
             try:
@@ -141,12 +174,37 @@ async def failover(there: Stage) -> None:
                 noticed += 1
         if noticed != 2:
             raise OracleError(f"{noticed} of 2 runs that no replica has were told so")
-        await cast("Any", second.replicaof("NO", "ONE"))
-        way.aim(port=replica.port)
-        way.cut()
-        await there.server.kill()
+        await pair.promote(there)
         await there.settled(within=BACK_SECONDS)
         await there.judge(repeated=await _repeatable_since(there, cut - 0.5), killed=True)
+        await there.cleared()
+
+
+async def failed_over_in_a_run(there: Stage) -> None:
+    """9. A run whose last steps the replica has not when it is promoted goes on from those that it
+    has: its worker, which did the others, leaves no gap behind them.
+    """
+    async with _replicated(there) as pair:
+        first = there.rng.randint(0, 3)
+        last = first + there.rng.randint(1, 3)
+        run = await there.accept("ssssssss", name="held")
+        places = [Place(run=run.name, step=f"{n}", phase=Phase.AFTER) for n in (first, last)]
+        for place in places:
+            await there.world.hold(place, Hold.WAIT)
+        # A lease that outlasts the failover: no other attempt does this one's work.
+        await there.worker(url=pair.url, lease=_FAILOVER_SECONDS)
+        await there.world.reached(places[0], within=20)
+        if not await cast("Any", pair.redis.wait(1, 10_000)):
+            raise OracleError("the replica does not follow")
+        pair.replication.black_hole()
+        await there.world.release(places[0])
+        await there.world.reached(places[1], within=20)
+        await pair.promote(there)
+        await there.world.release(places[1])
+        await there.settled(within=_FAILOVER_SECONDS + BACK_SECONDS)
+        steps = [f"{n}" for n in range(first, last + 1)]
+        repeated = Repeated(by_run={run.name: steps})
+        await there.judge(repeated=repeated, killed=True)
         await there.cleared()
 
 
