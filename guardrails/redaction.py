@@ -203,6 +203,11 @@ def find(text: str) -> list[Found]:
     return _apart(one for shape in shapes for one in _of_shape(shape, text))
 
 
+def _matches_any(shapes: Sequence[_Shape], text: str) -> bool:
+    small = text.lower()
+    return any(_is_in(small, shape.signs) and shape.pattern.search(text) for shape in shapes)
+
+
 def _is_in(text: str, signs: Sequence[str]) -> bool:
     for sign in signs:  # noqa: SIM110 - a generator would cost more than what it looks through
         if sign in text:
@@ -244,6 +249,7 @@ class Redactor:
         self._kinds = kinds
         self._reversible = reversible
         self._finder = finder
+        self._shapes = tuple(shape for shape in _SHAPES if shape.kind in kinds)
         self._values: dict[str, str] = {}
         self._placeholders: dict[tuple[Kind, str], str] = {}
         self._next = dict.fromkeys(Kind, 1)
@@ -283,6 +289,20 @@ class Redactor:
             ]
             at = one.end
         return "".join([*written, text[at:]])
+
+    def leaves(self, texts: Iterable[str]) -> bool:
+        """Whether ``redact`` would surely change none of these texts: one look at all of them
+        together, which is far quicker. It tells nothing where it says no."""
+        if not self._kinds:
+            return True
+        if self._finder is not find:
+            return False
+        # No pattern looks for a line's beginning or end, or for what is not a line feed: what is
+        # found in a text is found there too.
+        text = "\n".join(texts)
+        if "[" in text and _PLACEHOLDER.search(text):
+            return False
+        return not _matches_any(self._shapes, text)
 
     def redact_all(self, value: Any) -> Any:
         """Every text in plain JSON redacted, keys of objects too."""

@@ -11,6 +11,7 @@ from typing import Any
 from langgraph.errors import EmptyInputError
 from langgraph.graph import END
 from langgraph.types import Command
+from pydantic import BaseModel
 
 from agents import roster
 from agents.agent import Agent
@@ -44,7 +45,7 @@ _TOLD = (
     starting.BadCommandError,
     graph_messages.BadMessageError,
 )
-
+_NO_TEXT = frozenset({int, float, bool, type(None)})
 
 PermitsOf = Callable[[RunRecord], Permits]
 EffectsOf = Callable[[RunRecord], Effects]
@@ -244,14 +245,40 @@ def _without_secrets(emit: Emit, redactor: Redactor) -> Emit:
         if isinstance(event, events.ModelDelta):
             # What a delta holds besides its text are names of ours.
             parts = {"text": event.text, "reasoning": event.reasoning}
+            if redactor.leaves(parts.values()):
+                emit(event)
+                return
             told = {name: redactor.redact(part) for name, part in parts.items()}
             emit(event if told == parts else event.model_copy(update=told))
+            return
+        texts: list[str] = []
+        if _collected(event, texts) and redactor.leaves(texts):
+            emit(event)
             return
         stored = event.model_dump(mode="json")
         told = redactor.redact_all(stored)
         emit(event if told == stored else events.EVENT.validate_python(told))
 
     return tell
+
+
+def _collected(value: Any, texts: list[str]) -> bool:
+    """Adds each text in an event to ``texts``, names of our own fields left out; False where
+    something is none yet that may be one when it is stored."""
+    kind = type(value)
+    if kind is str:
+        texts.append(value)
+        return True
+    if kind is dict:
+        texts += value
+        return all(type(key) is str for key in value) and all(
+            _collected(one, texts) for one in value.values()
+        )
+    if kind is list:
+        return all(_collected(one, texts) for one in value)
+    if isinstance(value, BaseModel):
+        return all(_collected(one, texts) for one in value.__dict__.values())
+    return kind in _NO_TEXT
 
 
 def _ends(given: Any) -> bool:
