@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from langgraph_sdk import get_client, get_sync_client
 
 from tests.compatibility import sdk, table
 from tests.compatibility.claims import CLAIMS, Claim
@@ -29,6 +30,11 @@ def named_in(path: Path) -> set[str]:
     }
 
 
+def public(thing: object) -> set[str]:
+    """Its names that are for all, inherited ones too."""
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
 def page_of(facts: Facts, proofs: table.Proofs) -> str:
     by = {test for tests in proofs.values() for test in tests}
     return table.rendered(proofs, lambda name: facts.given(name, by=by))
@@ -48,6 +54,17 @@ def test_every_method_of_the_installed_clients_has_its_row(request: pytest.Fixtu
 def test_both_clients_have_the_same_methods() -> None:
     for part in sdk.PARTS:
         assert set(sdk.methods(part, kind="async")) == set(sdk.methods(part, kind="sync"))
+
+
+def test_nothing_public_of_the_clients_is_overlooked() -> None:
+    # What is neither of a resource is the connection itself.
+    ways = {"http", "close", "aclose"}
+    clients = {"async": get_client(url="http://test"), "sync": get_sync_client(url="http://test")}
+    for kind, client in clients.items():
+        assert public(client) - ways == set(sdk.PARTS)
+        for part in sdk.PARTS:
+            assert type(getattr(client, part)) is sdk.CLASSES[kind, part]
+            assert public(sdk.CLASSES[kind, part]) == set(sdk.methods(part, kind=kind))
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim.client}: {claim.does}"[:60])
