@@ -14,7 +14,7 @@ local WORKERS, SLOTS, CANCELS = RUNS .. 'workers', RUNS .. 'slots', RUNS .. 'can
 local LASTS = RUNS .. 'lasts'
 local CANCELLED = RUNS .. 'cancelled'
 local TURN, ORDER, TENANTS = RUNS .. 'turn', RUNS .. 'order', PREFIX .. 'tenants'
-local LEAVING = PREFIX .. 'threads-leaving'
+local LEAVING, LIVING = PREFIX .. 'threads-leaving', PREFIX .. 'threads-expiring'
 local function run_key(run) return RUNS .. 'run:' .. run end
 local function ledger_key(run) return RUNS .. 'ledger:' .. run end
 local function running_key(q) return RUNS .. 'tenant:' .. q .. ':running' end

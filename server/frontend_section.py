@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from server.threads.thread import CHAT, SOURCE, NewThread, TimeToLive
+
 
 class FrontendSettings(BaseModel):
     """Chat frontends among the settings."""
@@ -14,3 +16,16 @@ class FrontendSettings(BaseModel):
         "ask for by themselves, are answered by one call of the cheapest model; else by the team, "
         "see [frontends](frontends.md)",
     )
+    chat_thread_days: float = Field(
+        default=7.0,
+        ge=0,
+        le=3650,
+        description="Days for which the thread of a chat completion is kept after its last change; "
+        "one that waits for a person stays. 0: for ever",
+    )
+
+    def chat_thread(self) -> NewThread:
+        """The thread that a chat completion makes."""
+        minutes = self.chat_thread_days * 24 * 60
+        ttl = TimeToLive(minutes=minutes) if minutes else None
+        return NewThread(metadata={SOURCE: CHAT}, ttl=ttl)

@@ -28,12 +28,14 @@ def group() -> None:
 @click.option("--status", type=click.Choice(_STATUSES), help="Only those in this state.")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True)
 @click.option("--offset", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--source", help="Those that this made, such as chat_completions.")
 @repairs.tenant
 @options.url
 @options.as_json
 @options.debug
 def list_(
     status: str | None,
+    source: str | None,
     limit: int,
     offset: int,
     tenant: str | None,
@@ -42,7 +44,7 @@ def list_(
     *,
     as_json: bool,
 ) -> int:
-    """List threads, the newest first."""
+    """List threads, the newest first; those of chat completions with --source."""
     wanted = {"limit": limit, "offset": offset, "select": list(_COLUMNS.values())}
     found = repairs.asked(
         "POST",
@@ -50,7 +52,11 @@ def list_(
         url=url,
         data_dir=data_dir,
         tenant=tenant,
-        json={**wanted, **({"status": status} if status else {})},
+        json={
+            **wanted,
+            **({"status": status} if status else {}),
+            **({"metadata": {"source": source}} if source else {}),
+        },
     )
     if as_json:
         repairs.show_json({"items": found})

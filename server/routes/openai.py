@@ -110,6 +110,7 @@ async def chat_completions(
             replace(wanted, user=caller.name, roles=sorted(caller.roles)),
             tenant=caller.tenant,
             thread_id=thread_id,
+            new_thread=house.settings.chat_thread(),
         )
 
     record = await with_files(

@@ -18,7 +18,8 @@ from server.runs.admission import ADMISSION, BEGINS, ENDS
 
 # ARGV[4..]: made, data, tenant, thread, q, h, idempotency key or '', how long that is kept in
 # seconds, strategy, whether the thread is made, whether it is temporary, microseconds to wait, the
-# graph's and the assistant's id as JSON, the end that tells a cancel, retention, format.
+# graph's and the assistant's id as JSON, the end that tells a cancel, retention, format; for a new
+# thread its ttl or '', how long it lives in microseconds, then keys and values of its metadata.
 # Replies what happened ('created', 'same', 'exists', 'busy', 'missing', 'leaving'), the run that it
 # is about, its creation, its due time, the runs that ended by it and those that have to.
 CREATE = (
@@ -63,6 +64,13 @@ if not temporary then
       'state_updated_at', stamp, 'status', 'idle', 'paused', '')
     redis.call('ZADD', threads_key(q), stamp, thread)
     redis.call('SADD', TENANTS, tenant)
+    if ARGV[21] ~= '' then
+      redis.call('HSET', record, 'ttl', ARGV[21])
+      redis.call('ZADD', LIVING, string.format('%.0f', now + ARGV[22]), tenant .. ':' .. thread)
+    end
+    for i = 23, #ARGV, 2 do
+      put(record, threads_by(q), thread, ARGV[i], ARGV[i + 1])
+    end
   end
   put(record, threads_by(q), thread, 'graph_id', ARGV[16])
   put(record, threads_by(q), thread, 'assistant_id', ARGV[17])

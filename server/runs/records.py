@@ -36,6 +36,7 @@ from server.runs.record import (
     moment,
 )
 from server.runs.transitions import RunStatus, is_legal
+from server.threads.thread import NewThread
 
 __all__ = [
     "Claim",
@@ -114,14 +115,17 @@ class RunRecords:
         idempotency_key: str | None = None,
         create_thread: bool = True,
         after_seconds: float = 0,
+        new_thread: NewThread | None = None,
         made: str = "",
         client: Redis | None = None,
     ) -> Created:
         """Store a new run as pending; ``made`` names the call, should it be sent twice.
 
+        A thread that it makes is given what ``new_thread`` has.
+
         Raises RunExistsError, ThreadBusyError, ThreadNotFoundError.
         """
-        asked = record.asked
+        asked, new_thread = record.asked, new_thread or NewThread()
         key = self.keys.idempotency(record.tenant, idempotency_key) if idempotency_key else ""
         reply = await self.call(
             self._create,
@@ -143,6 +147,7 @@ class RunRecords:
             orjson.dumps(endings.cancelled().model_dump(mode="json")),
             self.retention_seconds,
             FORMAT,
+            *new_thread.told(),
             client=client,
         )
         what, run_id, created, due = (word.decode() for word in reply[:4])

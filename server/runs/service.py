@@ -32,6 +32,7 @@ from server.runs.records import RunRecords
 from server.runs.telling import Steps, Teller
 from server.runs.transitions import RunStatus
 from server.telemetry.origin import caller
+from server.threads.thread import NewThread
 
 _AT_ONCE = 16
 
@@ -78,13 +79,14 @@ class Runs:
         idempotency_key: str | None = None,
         create_thread: bool = True,
         after_seconds: float = 0,
+        new_thread: NewThread | None = None,
     ) -> RunRecord:
         """Accept a run: stored and queued at once, answered when it is durable.
 
-        Without a thread it gets one of its own. Under an ``idempotency_key`` that is known, the
-        first request's run is given instead. Raises ThreadBusyError, ThreadNotFoundError, and
-        NotDurableError where the run is stored but might not outlive a crash; it goes on then, and
-        asking again under the same key finds it.
+        Without a thread it gets one of its own; one that is made has what ``new_thread`` says.
+        Under an ``idempotency_key`` that is known, the first request's run is given instead. Raises
+        ThreadBusyError, ThreadNotFoundError, and NotDurableError where the run is stored but might
+        not outlive a crash; it goes on then, and asking again under the same key finds it.
         """
         since = time.time()
         if origin := caller():
@@ -104,6 +106,7 @@ class Runs:
                 idempotency_key=idempotency_key,
                 create_thread=create_thread,
                 after_seconds=after_seconds,
+                new_thread=new_thread,
                 made=made,
                 client=one,
             )

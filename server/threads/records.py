@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-import orjson
 from redis.asyncio import Redis
 
 from graphs.event_log import ThreadLog
@@ -17,6 +16,7 @@ from server.artifacts.store import ThreadFiles
 from server.threads.matching import contains, scalar
 from server.threads.scripts import CREATE, DELETE, PATCH, SEARCH, SETTLE
 from server.threads.thread import (
+    NewThread,
     SortBy,
     Strategy,
     ThreadBusyError,
@@ -30,7 +30,6 @@ from server.threads.thread import (
 )
 
 BATCH = 200
-_MINUTE = 60_000_000
 # Within one status every thread has the same: what is left to sort by is the id.
 _FIELDS = {
     SortBy.THREAD_ID: "thread_id",
@@ -155,7 +154,7 @@ class RedisThreads:
             thread_id,
             tenant=tenant,
             kept=[ThreadStatus.BUSY, ThreadStatus.INTERRUPTED],
-            older=round(ttl.minutes * _MINUTE),
+            older=ttl.microseconds,
         )
         return reply in {"ok", "missing"}
 
@@ -256,8 +255,11 @@ class RedisThreads:
             if (known := scalar(value)) is not None
         ]
         without = []
+        if query.without is not None:
+            key, value = query.without
+            without = [self._keys.thread_metadata(tenant, key, scalar(value) or b"")]
         if query.status is ThreadStatus.IDLE:
-            without = [self._keys.threads_by_status(tenant, other) for other in _INDEXED]
+            without += [self._keys.threads_by_status(tenant, other) for other in _INDEXED]
         elif query.status is not None:
             sets.append(self._keys.threads_by_status(tenant, query.status))
         total, *page = await self._search(
@@ -347,12 +349,8 @@ class RedisThreads:
             tenant,
             self._keys.threads_by(tenant),
             thread_name(tenant, thread_id),
-            "" if ttl is None else orjson.dumps([ttl.minutes, ttl.strategy.value]),
-            "" if ttl is None else round(ttl.minutes * _MINUTE),
         ]
-        for key, value in metadata.items():
-            told += [key, scalar(value) or orjson.dumps(value)]
-        return told
+        return [*told, *NewThread(metadata=metadata, ttl=ttl).told()]
 
 
 def _missing(thread_id: str) -> ThreadNotFoundError:

@@ -167,12 +167,12 @@ return 'ok'
 """
 )
 
-# KEYS: threads in the order of a time, then sets that a thread has to be in, then sets that have
-# nothing in common and that it must not be in. ARGV: what a record's name starts and ends with, how
-# many sets of the last kind there are, the field to sort by ('' for the order of KEYS[1]), 'asc' or
-# 'desc', offset, limit, then the ids to choose among, if only some are meant. Replies how many
-# there are in all, then the ids of one page; where many threads fit, the order is walked until the
-# page is full.
+# KEYS: threads in the order of a time, then sets that a thread has to be in, then sets that it must
+# not be in, of which no three have a thread in common. ARGV: what a record's name starts and ends
+# with, how many sets of the last kind there are, the field to sort by ('' for the order of
+# KEYS[1]), 'asc' or 'desc', offset, limit, then the ids to choose among, if only some are meant.
+# Replies how many there are in all, then the ids of one page; where many threads fit, the order is
+# walked until the page is full.
 SEARCH = r"""
 local start, tail, others, field, order = unpack(ARGV, 1, 5)
 local offset, limit = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -215,9 +215,11 @@ end
 if #ARGV == 7 and field == '' and (#sets == 0 or fewest > 512) then
   -- Every set is large: its members are found soon on the way through the order.
   local total = size(sets)
-  for _, set in ipairs(without) do
-    local both = {set, unpack(sets)}
-    total = total - size(both)
+  for i, set in ipairs(without) do
+    total = total - size({set, unpack(sets)})
+    for j = 1, i - 1 do
+      total = total + size({set, without[j], unpack(sets)})
+    end
   end
   local command = down and 'ZREVRANGE' or 'ZRANGE'
   if #KEYS == 1 then

@@ -11,6 +11,11 @@ from typing import Any
 import orjson
 
 from graphs.keys import thread_name
+from server.threads.matching import scalar
+
+SOURCE = "source"
+"""The key of a thread's metadata that says what made it, where that was no client of threads."""
+CHAT = "chat_completions"
 
 
 class ThreadError(Exception):
@@ -62,6 +67,11 @@ class TimeToLive:
     minutes: float
     strategy: Strategy = Strategy.DELETE
 
+    @property
+    def microseconds(self) -> int:
+        """The same in Redis' unit of time."""
+        return round(self.minutes * 60_000_000)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ThreadRecord:
@@ -94,10 +104,30 @@ class ThreadRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThreadQuery:
-    """Which threads are meant: all that hold ``metadata``, have the status, are among ``ids``."""
+class NewThread:
+    """What a thread is given that a run makes."""
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    ttl: TimeToLive | None = None
+
+    def told(self) -> list[str | bytes | int]:
+        """What scripts are told of it: how it lives, then keys and values of its metadata."""
+        words: list[str | bytes | int] = ["", ""]
+        if self.ttl is not None:
+            lives = [self.ttl.minutes, self.ttl.strategy.value]
+            words = [orjson.dumps(lives), self.ttl.microseconds]
+        for key, value in self.metadata.items():
+            words += [key, scalar(value) or orjson.dumps(value)]
+        return words
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadQuery:
+    """Which threads are meant: all that hold ``metadata``, have the status, are among ``ids``, and
+    do not hold ``without``, a scalar of the metadata by its key."""
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, Any] | None = None
     status: ThreadStatus | None = None
     ids: Sequence[str] | None = None
     sort_by: SortBy = SortBy.CREATED_AT

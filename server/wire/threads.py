@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from graphs.plain import plain
 from server.threads.states import Look
 from server.threads.thread import (
+    CHAT,
+    SOURCE,
     SortBy,
     Strategy,
     ThreadQuery,
@@ -109,7 +111,13 @@ class ThreadCount(BaseModel):
     def query(self) -> ThreadQuery:
         """As records have it."""
         ids = None if self.ids is None else [str(one) for one in self.ids]
-        return ThreadQuery(metadata=self.metadata or {}, status=self.status, ids=ids)
+        metadata = self.metadata or {}
+        # Frontends send a conversation anew each time: lists would be full of them. What waits for
+        # a person is told wherever it began.
+        named = ids is not None or SOURCE in metadata
+        named = named or self.status not in {None, ThreadStatus.IDLE}
+        without = None if named else (SOURCE, CHAT)
+        return ThreadQuery(metadata=metadata, without=without, status=self.status, ids=ids)
 
 
 class ThreadSearch(ThreadCount):
@@ -128,6 +136,7 @@ class ThreadSearch(ThreadCount):
         counted = super().query
         return ThreadQuery(
             metadata=counted.metadata,
+            without=counted.without,
             status=counted.status,
             ids=counted.ids,
             sort_by=self.sort_by or SortBy.CREATED_AT,
