@@ -41,8 +41,8 @@ def supporting(
     stems = {grounding.stem(word) for word in grounding.content_words(sentence)}
     shared = []
     for text in passages:
-        words = {grounding.stem(word) for word in grounding.words(text)}
-        shared.append((figures & grounding.numbers(text), frozenset(stems & words)))
+        common_stems = frozenset(stems & grounding.stems(text))
+        shared.append((figures & grounding.numbers(text), common_stems))
     chosen: list[int] = []
     figures_had: frozenset[Decimal] = frozenset()
     words_had: frozenset[str] = frozenset()

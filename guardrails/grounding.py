@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _NUMBER = re.compile(r"(?<![\w.])\d{1,3}(?:[,\u00a0\u202f]\d{3})+(?:\.\d+)?(?!\w)|\d+(?:\.\d+)?")
 _CITATION = re.compile(r"\[\d+(?:\s*,\s*\d+)*\]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?", re.UNICODE)
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=\S)|\n+")
+
+_LONGEST_REMEMBERED = 4_000
 
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
@@ -47,6 +52,18 @@ _STOP_WORDS = frozenset(
 )
 
 
+def _remembered(work: Callable[[str], frozenset[T]]) -> Callable[[str], frozenset[T]]:
+    """Of short texts: a passage is looked at for each sentence of a draft, by several checks."""
+    known = functools.lru_cache(maxsize=512)(work)
+
+    @functools.wraps(work)
+    def found(text: str) -> frozenset[T]:
+        return known(text) if len(text) <= _LONGEST_REMEMBERED else work(text)
+
+    return found
+
+
+@_remembered
 def numbers(text: str) -> frozenset[Decimal]:
     """Every number that a text states, in digits or in small words; citation marks do not count."""
     text = _CITATION.sub(" ", text)
@@ -114,6 +131,12 @@ def stem(word: str) -> str:
     return word
 
 
+@_remembered
+def stems(text: str) -> frozenset[str]:
+    """The stems of a text's words."""
+    return frozenset(map(stem, words(text)))
+
+
 def content_words(text: str) -> list[str]:
     """The words that make a question special, in order, each stem once."""
     seen: set[str] = set()
@@ -131,7 +154,7 @@ def content_words(text: str) -> list[str]:
 
 def missing_words(question: str, evidence: Iterable[str]) -> list[str]:
     """Content words of ``question`` whose stem occurs nowhere in ``evidence``."""
-    roots = {stem(word) for text in evidence for word in words(text)}
+    roots = frozenset[str]().union(*map(stems, evidence))
     return [word for word in content_words(question) if stem(word) not in roots]
 
 

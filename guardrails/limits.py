@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 WARN_AT = 0.8
@@ -66,7 +67,7 @@ class Limits:
     branches: int | None = None
     step_seconds: float | None = None
 
-    @property
+    @cached_property
     def maxima(self) -> Mapping[Limit, float]:
         """Each limit that there is, with its maximum."""
         found: dict[Limit, float | None] = {

@@ -72,7 +72,7 @@ def narrowed(claim: str, text: str, *, most: int = _MOST) -> list[Place]:
     shared = [
         (
             figures & grounding.numbers(text[start:end]),
-            stems & {grounding.stem(word) for word in grounding.words(text[start:end])},
+            stems & grounding.stems(text[start:end]),
         )
         for start, end in parts
     ]

@@ -68,3 +68,10 @@ def test_a_number_with_separators_is_the_same_number(value: int) -> None:
 def test_a_text_supports_itself_whatever_it_says(text: str, other: str) -> None:
     assert grounding.unsupported_numbers(text, [other, text]) == []
     assert grounding.missing_words(text, [text]) == []
+
+
+def test_a_text_is_read_alike_whether_it_is_remembered_or_too_long_for_that() -> None:
+    text = "Refunds within 30 days, at twenty-one percent. "
+    for one in (text, text, text * 200, text * 200):
+        assert grounding.numbers(one) == {Decimal(30), Decimal(21)}
+        assert grounding.stem("refunded") in grounding.stems(one)
