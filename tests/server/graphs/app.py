@@ -126,6 +126,18 @@ class Talk(TypedDict, total=False):
     seen: dict[str, Any]
 
 
+def muttering() -> StateGraph[Any, Any, Any, Any]:
+    """A model that is called from a node that is not async, which runs in a thread."""
+
+    def mutter(state: Talk) -> Talk:
+        del state
+        usage = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9}
+        said = AIMessage("hello world", usage_metadata=usage)
+        return {"messages": [GenericFakeChatModel(messages=iter([said])).invoke("hi")]}
+
+    return StateGraph(Talk).add_node(mutter).add_edge(START, "mutter")
+
+
 def talking(witness: Witness) -> StateGraph[Any, Any, Any, Any]:
     """A model that says two words, told of by a writer as well."""
 

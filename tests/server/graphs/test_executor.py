@@ -235,3 +235,13 @@ async def test_a_limit_that_the_graph_does_not_catch_is_the_end_and_its_name(des
     desk.serve(app.talking(desk.witness))
     end = failure(await desk.run(SAID, limits=replace(LIMITS, model_calls=0)))
     assert (end.error, end.usage.model_calls) == ("max_model_calls", 0)
+
+
+async def test_what_a_node_in_a_thread_spends_is_counted_and_refused_as_anywhere(
+    desk: Desk,
+) -> None:
+    desk.serve(app.muttering())
+    end = failure(await desk.run(SAID, limits=replace(LIMITS, model_calls=0)))
+    assert (end.error, end.usage.model_calls) == ("max_model_calls", 0)
+    assert finished(await desk.run(SAID, run_id="r2", token=2)).usage.input_tokens == 7
+    assert (await desk.ledgers.account("r2")).spent.input_tokens == 7
