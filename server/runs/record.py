@@ -57,6 +57,10 @@ class NotDurableError(RunError):
         self.run_id = run_id
 
 
+class RunUnwantedError(RunConflictError):
+    """The run's end was asked for before it came to its own: it has to end as cancelled."""
+
+
 class RunStepsLostError(RunError):
     """What the run stored last is gone: Redis went on without it."""
 

@@ -203,7 +203,8 @@ return reply(outcome)
 
 # ARGV[4..]: token or '', expected states (comma-framed), the new state, retention, error or '',
 # end or '', whether it was given up, a hash and a field that have to be there, or ''. Replies 'ok',
-# 'missing', 'fenced', 'lost' where the field is not there, or the state found instead.
+# 'missing', 'fenced', 'unwanted' where it has to end as cancelled, 'lost' where the field is not
+# there, or the state found instead.
 MOVE = (
     ENDS
     + ADMISSION
@@ -222,6 +223,11 @@ if run.status == status and token ~= '' then
 end
 if not string.find(expected, ',' .. run.status .. ',', 1, true) then
   return {run.status, {}, {}}
+end
+if token ~= '' and run.cancel and status ~= 'cancelled'
+  and (status == 'interrupted' or run.action == 'rollback') then
+  -- The cancel came first: a pause would outlast it, and steps would stay that are to go.
+  return {'unwanted', {}, {}}
 end
 if ARGV[11] ~= '' and redis.call('HEXISTS', ARGV[11], ARGV[12]) == 0 then
   return {'lost', {}, {}}

@@ -30,6 +30,7 @@ from server.runs.record import (
     RunNotFoundError,
     RunRecord,
     RunStepsLostError,
+    RunUnwantedError,
     ThreadBusyError,
     ThreadNotFoundError,
     decoded,
@@ -235,7 +236,8 @@ class RunRecords:
 
         ``told`` is the event that says so, stored with the state, so that a death before the event
         log has it loses nothing; ``step`` the hash and field of its last checkpoint, which has to
-        be there. Raises RunNotFoundError, RunConflictError, RunFencedError, RunStepsLostError.
+        be there. Raises RunNotFoundError, RunConflictError, RunFencedError, RunStepsLostError,
+        RunUnwantedError.
         """
         if not (to.is_terminal or to is RunStatus.INTERRUPTED):
             raise ValueError(f"{to} is reached by another way")
@@ -261,6 +263,8 @@ class RunRecords:
                 raise RunNotFoundError(f"no run {run_id}")
             case "fenced":
                 raise RunFencedError(f"run {run_id} was taken over by another worker")
+            case "unwanted":
+                raise RunUnwantedError(f"run {run_id} was cancelled before it could become {to}")
             case "lost":
                 raise RunStepsLostError(f"run {run_id} ended on a step that Redis does not have")
             case found:

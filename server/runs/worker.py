@@ -36,6 +36,7 @@ from server.runs.record import (
     RunNotFoundError,
     RunRecord,
     RunStepsLostError,
+    RunUnwantedError,
 )
 from server.runs.records import RunRecords
 from server.runs.telling import Steps, Teller
@@ -326,9 +327,9 @@ class RunWorker:
                     end = endings.failed_inside(record.run_id, usage=emitter.usage)
         try:
             await self._end(record, end, held=held)
-        except RunStepsLostError as error:
-            _log.warning("%s; it goes on from an earlier one", error)
-            await self._give_back(record, held)
+        except (RunStepsLostError, RunUnwantedError) as error:
+            _log.warning("%s; it is ended, or goes on from an earlier step", error)
+            await self._interrupted(record, held, usage=emitter.usage)
 
     async def _interrupted(self, record: RunRecord, held: Held, *, usage: events.Usage) -> None:
         now = await self._insist(held, lambda: self._records.get(record.run_id))

@@ -22,6 +22,7 @@ from server.runs.record import (
     RunConflictError,
     RunFencedError,
     RunRecord,
+    RunUnwantedError,
     ThreadBusyError,
 )
 from server.runs.transitions import RunStatus
@@ -150,22 +151,25 @@ class Machine(Model):
     )
     def finish(self, data: st.DataObject, status: RunStatus) -> None:
         run_id = self.some(data, RunStatus.RUNNING)
-        if self.runs[run_id].cancel is not None:
+        run = self.runs[run_id]
+        undone = run.cancel is CancelAction.ROLLBACK
+        if undone or (run.cancel is not None and status is RunStatus.INTERRUPTED):
+            with pytest.raises(RunUnwantedError):
+                self.do(self.move(run_id, status, token=run.token))
             status = RunStatus.CANCELLED
         self.end(run_id, status)
 
     def end(self, run_id: str, status: RunStatus) -> None:
         run = self.runs[run_id]
-
-        def move(token: int) -> Awaitable[Any]:
-            told = PAUSE if status is RunStatus.INTERRUPTED else END
-            running = frozenset({RunStatus.RUNNING})
-            return self.records.move(run_id, expected=running, to=status, told=told, token=token)
-
         with pytest.raises(RunFencedError):
-            self.do(move(run.token - 1))
-        self.do(move(run.token))
+            self.do(self.move(run_id, status, token=run.token - 1))
+        self.do(self.move(run_id, status, token=run.token))
         self.over(run, status)
+
+    def move(self, run_id: str, status: RunStatus, *, token: int) -> Awaitable[Any]:
+        told = PAUSE if status is RunStatus.INTERRUPTED else END
+        running = frozenset({RunStatus.RUNNING})
+        return self.records.move(run_id, expected=running, to=status, told=told, token=token)
 
     @precondition(lambda self: self.has(RunStatus.RUNNING))
     @rule(data=st.data(), stale=st.booleans())

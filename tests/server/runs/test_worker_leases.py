@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from server.runs.record import RunConflictError, RunFencedError, RunNotFoundErro
 from server.runs.records import RunRecords
 from server.runs.transitions import RunStatus
 from tests.server.runs.stores import indexes
-from tests.server.runs.workshop import Held, House, answer_at_once, finished
+from tests.server.runs.workshop import Held, House, Steps, answer_at_once, finished
 
 TOOK = events.AgentStarted(agent="researcher", task_id="1", instruction="too late")
 
@@ -30,24 +29,6 @@ async def overtake(house: House, run_id: str) -> None:
     """Its lease is over, and somebody else has claimed the run."""
     await house.records.redis.hset(house.records.keys.run(run_id), "lease", 1)
     await house.records.claim(run_id, worker="somebody else")
-
-
-@dataclass
-class Steps:
-    """What a saver would be asked to delete."""
-
-    runs: list[str] = field(default_factory=list)
-    threads: list[str] = field(default_factory=list)
-    prunes_at_end: bool = False
-
-    async def retain(self, thread_id: str, /, *, fence: str) -> int:
-        raise AssertionError(f"{thread_id} is not to be pruned under {fence}")
-
-    async def adelete_for_runs(self, run_ids: Sequence[str], /) -> None:
-        self.runs += run_ids
-
-    async def adelete_thread(self, thread_id: str, /) -> None:
-        self.threads.append(thread_id)
 
 
 async def test_who_was_overtaken_hears_it_at_his_next_event_and_stops(house: House) -> None:

@@ -79,6 +79,24 @@ class Held:
         return finished()
 
 
+@dataclass
+class Steps:
+    """What a saver would be asked to delete."""
+
+    runs: list[str] = field(default_factory=list)
+    threads: list[str] = field(default_factory=list)
+    prunes_at_end: bool = False
+
+    async def retain(self, thread_id: str, /, *, fence: str) -> int:
+        raise AssertionError(f"{thread_id} is not to be pruned under {fence}")
+
+    async def adelete_for_runs(self, run_ids: Sequence[str], /) -> None:
+        self.runs += run_ids
+
+    async def adelete_thread(self, thread_id: str, /) -> None:
+        self.threads.append(thread_id)
+
+
 @dataclass(frozen=True, kw_only=True)
 class House:
     records: RunRecords
