@@ -27,6 +27,7 @@ from server.runs.asked import FRONTEND
 from server.runs.ledger import Account, RunLedger, RunLedgers
 from server.runs.record import RunRecord
 from server.spending import Spending
+from server.telemetry.graph_callbacks import GraphCallbacks
 from server.telemetry.hearing import Listeners
 
 TIMEOUT = "timeout"
@@ -60,11 +61,14 @@ class GraphExecutor:
         ledgers: RunLedgers,
         limits: Limits,
         listeners: Listeners | None = None,
+        traced: bool = False,
     ) -> None:
+        """With ``traced`` listeners hear what happens inside a graph, too."""
         self._registry = registry
         self._ledgers = ledgers
         self._limits = limits
         self._listeners = listeners or Listeners()
+        self._traced = traced
 
     async def __call__(self, record: RunRecord, emit: Emit, /) -> events.Outcome:
         """Advance the run to its end or pause, from where its last attempt left it."""
@@ -124,7 +128,7 @@ class GraphExecutor:
             return overtaken()
         if isinstance(begun.start, starting.Begin):
             config = starting.config_of(record, forks=begun.start.forks)
-            config["callbacks"] = [spending]
+            config["callbacks"] = [spending, *self._callbacks(record)]
             chunks = graph_stream.Chunks()
             async for mode, namespace, data in graph_stream.stream(
                 graph,
@@ -138,6 +142,11 @@ class GraphExecutor:
                 emit(chunks.chunk(mode, namespace, data))
             state = None
         return outcome_of(state or await graph.aget_state(head_of(record)), record=record)
+
+    def _callbacks(self, record: RunRecord) -> list[GraphCallbacks]:
+        if not self._traced:
+            return []
+        return [GraphCallbacks(lambda event, at: self._listeners.hear(record, event, at=at))]
 
 
 def _stepwise(graph: Graph, limits: Limits) -> Graph:

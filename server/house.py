@@ -269,7 +269,11 @@ async def open_house(
                     listeners=heard,
                 ),
                 graph_executor=GraphExecutor(
-                    registry=graphs, ledgers=ledgers, limits=limits_of(settings), listeners=heard
+                    registry=graphs,
+                    ledgers=ledgers,
+                    limits=limits_of(settings),
+                    listeners=heard,
+                    traced=tracing.listens,
                 ),
                 frontend=FrontendExecutor(
                     registry, ledgers=ledgers, models=models, limits=limits_of(settings)

@@ -11,6 +11,7 @@ from typing import Protocol
 from graphs import events
 from graphs.scoped_saver import Saved
 from server.runs.record import RunRecord
+from server.telemetry.inner import Began, Ended
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +28,8 @@ class Left:
     lost: bool = False
 
 
-Heard = events.RunEvent | Saved | Left
-"""``Saved`` and ``Left`` are only heard: they are in no log."""
+Heard = events.RunEvent | Saved | Left | Began | Ended
+"""Only events of the run are in its log; the others are only heard."""
 
 
 class Listener(Protocol):

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from graphs import events
 from graphs.scoped_saver import Saved
 from server.runs.asked import TEAM
 from server.runs.record import RunRecord
-from server.telemetry import names, span, verdicts
+from server.telemetry import inner, names, span, verdicts
 from server.telemetry.content import Writer, question_of
 from server.telemetry.hearing import Heard, Left
 from server.telemetry.plain_names import plain_id
@@ -53,6 +54,7 @@ class Segment:
         self._ended: list[Span] = []
         self._agents: dict[str, _Agent] = {}
         self._calls: dict[tuple[str, str], Span] = {}
+        self.inner: dict[UUID, Span] = {}
         self.root = self._opened(record, at)
 
     def ended(self) -> list[Span]:
@@ -66,7 +68,7 @@ class Segment:
             return []
         steps = [one.step for one in self._agents.values() if one.step is not None]
         agents = [one.span for one in self._agents.values()]
-        return [self.root, *agents, *steps, *self._calls.values()]
+        return [self.root, *agents, *steps, *self._calls.values(), *self.inner.values()]
 
     def hear(self, event: Heard, *, at: float) -> bool:
         """Take note of an event, ``at`` in seconds since the epoch; whether there was any need."""
@@ -119,10 +121,11 @@ class Segment:
             **more,
         )
         if end is not None:
-            self._end(made, end)
+            self.end(made, end)
         return made
 
-    def _end(self, one: Span, at: float) -> None:
+    def end(self, one: Span, at: float) -> None:
+        """A span is over."""
         one.end = max(one.start, at)
         self._made += 1
         if self._made > MOST and one is not self.root:
@@ -155,11 +158,11 @@ class Segment:
     def _end_agent(self, key: str, at: float | None = None) -> None:
         agent = self._agents.pop(key)
         self._end_step(agent)
-        self._end(agent.span, agent.last if at is None else at)
+        self.end(agent.span, agent.last if at is None else at)
 
     def _end_step(self, agent: _Agent) -> None:
         if agent.step is not None:
-            self._end(agent.step, agent.last)
+            self.end(agent.step, agent.last)
             agent.step = None
 
     def place(self, agent: str, task_id: str, at: float) -> Span:
@@ -252,7 +255,7 @@ class Segment:
             return
         call.error = "" if event.ok else "tool_error"
         self.content.put(call.attributes, names.RESULT, event.summary)
-        self._end(call, at)
+        self.end(call, at)
 
     def _artifact(self, event: events.ArtifactMade, at: float) -> None:
         del at
@@ -343,15 +346,16 @@ class Segment:
         }
 
     def _close(self, at: float, *, error: str = "") -> None:
-        for call in self._calls.values():
+        for call in (*self.inner.values(), *self._calls.values()):
             call.error = error or "unfinished"
-            self._end(call, at)
+            self.end(call, at)
         self._calls.clear()
+        self.inner.clear()
         for key, agent in list(self._agents.items()):
             # An agent that waits for a person has ended with what it did last.
             self._end_agent(key, agent.last)
         self.root.error = error
-        self._end(self.root, at)
+        self.end(self.root, at)
         self.over = True
 
 
@@ -373,6 +377,8 @@ _NOTES: dict[type[Any], Callable[[Segment, Any, float], None]] = {
     events.LimitReached: verdicts.limit,
     events.LimitNear: verdicts.limit,
     Saved: Segment._saved,
+    inner.Began: inner.began,
+    inner.Ended: inner.ended,
     events.RunFinished: Segment._finished,
     events.RunFailed: Segment._failed,
     events.RunInterrupted: Segment._interrupted,

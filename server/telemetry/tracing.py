@@ -15,6 +15,7 @@ from server.runs.record import RunRecord
 from server.telemetry import names, span
 from server.telemetry.content import Content, Writer
 from server.telemetry.hearing import Heard, Left
+from server.telemetry.inner import Began, Ended
 from server.telemetry.kept import Batch, Trace, Traces
 from server.telemetry.otlp import Exporting
 from server.telemetry.plain_names import plain_id
@@ -61,7 +62,7 @@ class Tracing:
         key = (record.run_id, record.token)
         segment = self._segments.get(key)
         if segment is None:
-            if isinstance(event, Left):
+            if isinstance(event, Left | Began | Ended):
                 return
             segment = self._segments[key] = Segment(
                 record, at=at, tools=self._tools, content=Writer(self._content)
