@@ -52,19 +52,20 @@ OPERATOR = Caller(name=_NOBODY, roles=frozenset(CallerRole))
 """Whoever calls a server on loopback that has no keys."""
 
 
-def _caller(request: Request) -> Caller:
-    """The caller whom the gate let in."""
+def caller_of(request: Request) -> Caller:
+    """The caller whom the gate let in, for a route that only some callers of need a key."""
     return cast("Caller", request.state.caller)
 
 
-def caller_of(request: Request) -> Caller:
-    """The caller whom the gate let in, for a route that only some callers of need a key."""
-    return _caller(request)
+# Async, though nothing is awaited: FastAPI would ask a thread for the others, at each request.
+async def _caller(request: Request) -> Caller:
+    """The caller whom the gate let in."""
+    return caller_of(request)
 
 
-def _operator(request: Request) -> Caller:
+async def _operator(request: Request) -> Caller:
     """The caller, if an operator. Raises Forbidden."""
-    caller = _caller(request)
+    caller = caller_of(request)
     if not caller.may(CallerRole.OPERATOR):
         raise Forbidden(
             f"the key {caller.name!r} is no operator's; give it the role under [[keys]], "

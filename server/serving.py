@@ -102,11 +102,12 @@ class Serving(Protocol):
     def agents(self) -> Mapping[str, agent.Agent]: ...
 
 
-def _serving(request: Request) -> Serving:
+# Not awaiting anything, and async all the same: what is not goes to a thread for each request.
+async def _serving(request: Request) -> Serving:
     return cast("Serving", request.app.state.serving)
 
 
-def _heartbeat(request: Request) -> float:
+async def _heartbeat(request: Request) -> float:
     return cast("float", request.app.state.heartbeat)
 
 

@@ -202,7 +202,7 @@ class Desk:
         return cancel
 
 
-def _desk(
+async def _desk(
     request: Request,
     house: House,
     heartbeat: Heartbeat,
