@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
@@ -19,6 +21,10 @@ SOCKET_SECONDS = 5
 LONGEST_BLOCK_MS = 1000
 RETRIES = 3
 LARGE_BYTES = 128 * 1024
+# What a run asks often: none of them waits in Redis, and none leaves a state behind on its line.
+SHARED = frozenset(
+    {"EVALSHA", "EXISTS", "HDEL", "HGET", "HGETALL", "HMGET", "HSET", "TIME", "TTL", "ZADD", "ZREM"}
+)
 
 _LIMITS = {
     "socket_timeout": str(SOCKET_SECONDS),
@@ -53,10 +59,11 @@ def open_redis(url: str, *, max_connections: int = 256) -> Redis:
 
 
 class SharingRedis(Redis):
-    """A client whose calls of scripts go over one connection; all else goes as it always does.
+    """A client whose short calls go over one connection; all else goes as it always does.
 
-    A call that is large, or a client that has a connection of its own (``client()``), keeps out of
-    the others' way.
+    Short are those of ``SHARED``, and pipelines of nothing else that are no transactions. A call
+    that is large, or a client that has a connection of its own (``client()``), keeps out of the
+    others' way.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -66,13 +73,18 @@ class SharingRedis(Redis):
         self._shared: AbstractConnection | None = None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        if args[0] != "EVALSHA" or options or self.single_connection_client or _is_large(args):
+        if self.single_connection_client or not _is_shared([(args, options)]):
             return await cast("Any", super()).execute_command(*args, **options)
         try:
-            return await self._line.call(*args)
+            return _read(self.response_callbacks, args, await self._line.call(*args))
         except (RedisConnectionError, RedisTimeoutError):
             # Made again as any call is whose reply was lost, and apart from those it was lost with.
-            return await cast("Any", super()).execute_command(*args)
+            return await cast("Any", super()).execute_command(*args, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:  # noqa: FBT001, FBT002
+        if transaction:
+            return super().pipeline(transaction, shard_hint)
+        return _SharingPipeline(self, self._line, shard_hint)
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001
         await self._line.close()
@@ -91,5 +103,46 @@ class SharingRedis(Redis):
         return self._shared
 
 
-def _is_large(words: tuple[Any, ...]) -> bool:
-    return sum(len(word) for word in words if isinstance(word, bytes | str)) > LARGE_BYTES
+class _SharingPipeline(Pipeline):
+    """Several calls that go together, over the connection that all share if they are short."""
+
+    def __init__(self, redis: SharingRedis, line: ScriptLine, shard_hint: str | None) -> None:
+        super().__init__(redis.connection_pool, redis.response_callbacks, False, shard_hint)  # noqa: FBT003
+        self._line = line
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002
+        calls = self.command_stack
+        alone = self.connection or self.scripts or self.watching or self.explicit_transaction
+        if alone or not calls or not _is_shared(calls):
+            return await super().execute(raise_on_error)
+        try:
+            replies = await self._line.calls([words for words, _ in calls])
+        except (RedisConnectionError, RedisTimeoutError):
+            return await super().execute(raise_on_error)
+        except BaseException:
+            await cast("Any", self).reset()
+            raise
+        await cast("Any", self).reset()
+        if raise_on_error:
+            self.raise_first_error(calls, replies)
+        return [
+            reply if isinstance(reply, Exception) else _read(self.response_callbacks, words, reply)
+            for (words, _), reply in zip(calls, replies, strict=True)
+        ]
+
+
+def _is_shared(calls: Sequence[tuple[Sequence[Any], Any]]) -> bool:
+    """Whether these are short calls. ``keys`` among their options is for a cache on our side."""
+    if any(words[0] not in SHARED or options.keys() - {"keys"} for words, options in calls):
+        return False
+    return sum(_bytes(words) for words, _ in calls) <= LARGE_BYTES
+
+
+def _bytes(words: Iterable[Any]) -> int:
+    return sum(len(word) for word in words if isinstance(word, bytes | str))
+
+
+def _read(callbacks: Any, words: Sequence[Any], reply: Any) -> Any:
+    """The reply as the client gives it for this command."""
+    read = callbacks.get(words[0])
+    return reply if read is None else read(reply)

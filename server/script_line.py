@@ -1,8 +1,8 @@
-"""One connection that all calls of scripts share: what is asked at the same time goes together.
+"""One connection that short calls share: what is asked at the same time goes together.
 
-A run makes some sixty calls, each of microseconds in Redis. With a connection of its own each costs
-the process two system calls and several turns of the loop; over one line, whatever is asked in one
-turn is one write, and its replies come with one read.
+A run makes some sixty calls, most of them of scripts, each of microseconds in Redis. With a
+connection of its own each costs the process two system calls and several turns of the loop; over
+one line, whatever is asked in one turn is one write, and its replies come with one read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -39,16 +39,31 @@ class ScriptLine:
     async def call(self, *words: Any) -> Any:
         """Raises ResponseError for what Redis refuses, and redis' ConnectionError or TimeoutError
         where the line is lost or no reply comes in time."""
-        line = self._open
-        if line is None or line.lost is not None:
-            line = await self._opened()
-        return await line.ask(words)
+        return await (await self._living()).ask(words)
+
+    async def calls(self, many: Sequence[Sequence[Any]]) -> list[Any]:
+        """The replies to several, in their order; what Redis refuses is a ResponseError among them.
+
+        Raises ConnectionError or TimeoutError as ``call`` does.
+        """
+        line = await self._living()
+        replies: list[Any] = await asyncio.gather(
+            *(line.ask(words) for words in many), return_exceptions=True
+        )
+        for reply in replies:
+            if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
+                raise reply
+        return replies
 
     async def close(self) -> None:
         """Close the connection; what still waits for a reply is told that it is lost."""
         line, self._open = self._open, None
         if line is not None:
             await line.close()
+
+    async def _living(self) -> _Open:
+        line = self._open
+        return line if line is not None and line.lost is None else await self._opened()
 
     async def _opened(self) -> _Open:
         async with self._opening:
@@ -78,7 +93,7 @@ class _Open:
             asyncio.create_task(self._listen(), name="redis scripts: read"),
         ]
 
-    def ask(self, words: tuple[Any, ...]) -> asyncio.Future[Any]:
+    def ask(self, words: Sequence[Any]) -> asyncio.Future[Any]:
         packed = self._connection.pack_command(*words)
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append((reply, self._loop.time()))

@@ -1,10 +1,11 @@
-"""Calls of scripts share a line: each gets its own reply, whatever becomes of the others."""
+"""Short calls share a line: each gets its own reply, whatever becomes of the others."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -53,6 +54,68 @@ async def test_many_calls_at_once_share_a_connection_and_get_their_own_replies(
             assert str(reply) == f"NO {number}"
     # The script that failed was not known: loading it takes the ordinary way.
     assert await received(redis) - before < 70
+
+
+async def test_short_calls_and_pipelines_of_them_take_the_line_and_read_as_ever(
+    client: Redis, redis: Redis
+) -> None:
+    await client.hset("short", mapping={"a": "1", "b": "2"})
+    before = await received(redis)
+
+    async def pipelined() -> list[Any]:
+        async with client.pipeline(transaction=False) as pipeline:
+            pipeline.hgetall("short")
+            pipeline.ttl("short")
+            pipeline.hget("short", "none")
+            return await pipeline.execute()
+
+    found = await asyncio.gather(*(client.hgetall("short") for _ in range(50)), pipelined())
+
+    whole = {b"a": b"1", b"b": b"2"}
+    assert found == [whole] * 50 + [[whole, -1, None]]
+    assert await received(redis) == before
+    await redis.delete("short")
+
+
+async def test_what_redis_refuses_in_a_pipeline_is_raised_or_given_among_the_replies(
+    client: Redis,
+) -> None:
+    await client.zadd("wrong", {"x": 1.0})
+    pipeline = client.pipeline(transaction=False)
+    pipeline.ttl("wrong")
+    pipeline.hgetall("wrong")
+    with pytest.raises(ResponseError, match=r"Command # 2 \(HGETALL wrong\) of pipeline"):
+        await pipeline.execute()
+    assert len(pipeline) == 0
+    pipeline.hgetall("wrong")
+    pipeline.zrem("wrong", "x")
+    refused, removed = await pipeline.execute(raise_on_error=False)
+    assert isinstance(refused, ResponseError)
+    assert removed == 1
+
+
+async def test_a_transaction_and_whatever_waits_in_redis_have_connections_of_their_own(
+    client: Redis,
+) -> None:
+    async with client.pipeline() as pipeline:
+        pipeline.hset("own", "a", "1")
+        pipeline.delete("own")
+        assert await pipeline.execute() == [1, 1]
+    assert await client.blpop(["nothing"], timeout=0.01) is None
+    async with client.client() as one:
+        assert await one.hgetall("own") == {}
+    assert client._line._open is None  # type: ignore[attr-defined]
+
+
+async def test_a_pipeline_whose_line_was_cut_is_made_again(client: Redis, redis: Redis) -> None:
+    await client.hset("again", "a", "1")
+    for _ in range(3):
+        await redis.client_kill_filter(_type="normal", skipme=True)
+        pipeline = client.pipeline(transaction=False)
+        pipeline.hgetall("again")
+        pipeline.ttl("again")
+        assert await pipeline.execute() == [{b"a": b"1"}, -1]
+    await redis.delete("again")
 
 
 async def test_a_call_that_is_cancelled_leaves_the_replies_of_others_in_their_order(
