@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -75,9 +75,13 @@ def suspicions(text: str) -> list[Flag]:
     """Where a text seems to instruct; a heuristic that reads English, in order of kind."""
     flags = list(_hidden(text))
     plain = " ".join(unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).split())
-    for kind, pattern in _PATTERNS:
-        for match in pattern.finditer(plain):
-            flags.append(Flag(kind=kind, excerpt=_excerpt(plain, match)))
+    # Beyond ASCII, letters match that only look alike: `ı` is an `i`.
+    small = plain.lower() if plain.isascii() else None
+    for order in _ORDERS:
+        if small is not None and not any(sign in small for sign in order.signs):
+            continue
+        for match in order.pattern.finditer(plain):
+            flags.append(Flag(kind=order.kind, excerpt=_excerpt(plain, match)))
             if len(flags) >= _MOST:
                 return flags
     return flags
@@ -107,8 +111,18 @@ def _excerpt(text: str, match: re.Match[str]) -> str:
     return text[start : start + _LONGEST_EXCERPT].strip()
 
 
-def _pattern(kind: Suspicion, pattern: str) -> tuple[Suspicion, re.Pattern[str]]:
-    return kind, re.compile(pattern, re.IGNORECASE)
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """Whatever the pattern matches holds one of ``signs``, in small letters: they are far quicker
+    to look for."""
+
+    kind: Suspicion
+    pattern: re.Pattern[str]
+    signs: tuple[str, ...]
+
+
+def _order(kind: Suspicion, pattern: str, *, signs: Sequence[str]) -> _Order:
+    return _Order(kind=kind, pattern=re.compile(pattern, re.IGNORECASE), signs=tuple(signs))
 
 
 _TOLD = (
@@ -120,8 +134,8 @@ _TOLD = (
 _AGENT = (
     r"(?:assistant|ai(?: (?:model|agent|assistant|system))?|chatbot|language model|llm|agent|bot)"
 )
-_PATTERNS = (
-    _pattern(
+_ORDERS = (
+    _order(
         Suspicion.OVERRIDE,
         r"\b(?:ignore|disregard|forget|override|bypass|do not follow|don't follow|"
         r"stop following)\s+(?:about\s+|everything in\s+)?"
@@ -133,8 +147,12 @@ _PATTERNS = (
         r"(?: for (?:you|the " + _AGENT + r"))?\s?:"
         r"|\byou are (?:now|no longer) (?:in )?(?:a |an |the )?(?:\w+ )?(?:mode|"
         r"unrestricted|jailbroken|dan\b|bound|restricted|" + _AGENT + r")",
+        signs=[
+            *("ignore", "disregard", "forget", "override", "bypass", "follow"),
+            *("instruction", "order", "directive", "you are "),
+        ],
     ),
-    _pattern(
+    _order(
         Suspicion.IMPERSONATION,
         r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|>"
         r"|\[/?INST\]|<</?SYS>>|<(?:system|system_prompt|system-reminder)>"
@@ -144,8 +162,12 @@ _PATTERNS = (
         r"|(?:message|note|notice|instruction)s? (?:from (?:the )?(?:system|developers?|"
         r"administrators?|operators?) )?(?:to|for) (?:the |any |all |every )?" + _AGENT + r"s?\b ?:"
         r"|<<<(?:end of )?data\b",
+        signs=[
+            *("<|", "inst]", "sys>>", "<system", "#", "system "),
+            *("message", "note", "notice", "instruction", "<<<"),
+        ],
     ),
-    _pattern(
+    _order(
         Suspicion.COMMAND,
         r"\b(?:if you are|as|attention|dear|hey|hello|note to(?: the| any| all)?) "
         r"(?:an? |the |all )?"
@@ -157,14 +179,19 @@ _PATTERNS = (
         r"|\b(?:you (?:must|should|have to|need to|will)|please) (?:now |immediately |first )?"
         r"(?:call|invoke|execute|run|use) the (?:\w+[ _]){1,3}(?:tool|function)\b"
         r" (?:with|to (?:send|delete|email|post|transfer|fetch|upload))",
+        signs=[
+            *(" assistant", " ai", " chatbot", " language model", " llm", " agent", " bot"),
+            *("tool", "function"),
+        ],
     ),
-    _pattern(
+    _order(
         Suspicion.SECRECY,
         r"\b(?:do not|don't|never|without) (?:tell|telling|inform|informing|mention|mentioning|"
         r"reveal|revealing|alert|alerting|notify|notifying)(?: any of)?(?: this| it)?(?: to)? "
         r"(?:the |your )?(?:user|human|operator|person you)s?\b",
+        signs=["user", "human", "operator", "person you"],
     ),
-    _pattern(
+    _order(
         Suspicion.EXFILTRATION,
         r"\b(?:send|post|upload|forward|email|e-mail|exfiltrate|transmit|leak|append|encode)\b"
         r"[^.!?]{0,80}\b(?:system prompt|api keys?|passwords?|credentials|secrets|"
@@ -174,5 +201,10 @@ _PATTERNS = (
         r"(?:full |entire |complete |exact |hidden |initial )?(?:system prompt|system message|"
         r"hidden instructions|initial instructions)"
         r"|!\[[^\]]*\]\(https?://[^)\s]*(?:\{|%7B|<)(?:[^)]{1,60})(?:\}|%7D|>)",
+        signs=[
+            *("system prompt", "system message", "hidden instruction", "initial instruction"),
+            *("api key", "password", "credential", "secrets", "conversation", "chat history"),
+            *("environment variable", "the above", "!["),
+        ],
     ),
 )

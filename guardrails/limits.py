@@ -177,11 +177,16 @@ class Ledger:
         self._held_tokens = 0
         self._held_cost = 0.0
         self._open_branches = 0
+        self._used_up = [
+            (limit, most)
+            for limit, most in limits.maxima.items()
+            if most > 0 and limit not in _CEILINGS
+        ]
         self._warned = {warning.limit for warning in self._near()}
 
     @property
     def spent(self) -> Spent:
-        return replace(self._spent, seconds=self._seconds)
+        return self._counted(seconds=self._seconds)
 
     @property
     def seconds_left(self) -> float:
@@ -191,13 +196,13 @@ class Ledger:
         """Count one step of an agent. Raises LimitExceededError."""
         self._check_time()
         self._check(Limit.STEPS, used=self._spent.steps, wanted=1)
-        self._spent = replace(self._spent, steps=self._spent.steps + 1)
+        self._spent = self._counted(steps=self._spent.steps + 1)
 
     def tool_call(self) -> None:
         """Count one tool call before it is made. Raises LimitExceededError."""
         self._check_time()
         self._check(Limit.TOOL_CALLS, used=self._spent.tool_calls, wanted=1)
-        self._spent = replace(self._spent, tool_calls=self._spent.tool_calls + 1)
+        self._spent = self._counted(tool_calls=self._spent.tool_calls + 1)
 
     def open_branches(self, count: int = 1, *, depth: int = 1) -> None:
         """Count branches that start side by side, all or none. Raises LimitExceededError."""
@@ -205,8 +210,7 @@ class Ledger:
         self._check(Limit.DEPTH, used=0, wanted=depth, told=self._spent.depth)
         self._check(Limit.BRANCHES, used=self._open_branches, wanted=count)
         self._open_branches += count
-        self._spent = replace(
-            self._spent,
+        self._spent = self._counted(
             depth=max(self._spent.depth, depth),
             branches=max(self._spent.branches, self._open_branches),
         )
@@ -238,8 +242,7 @@ class Ledger:
     ) -> None:
         """Replace what was held by what was used, also where the attempt failed."""
         self.release(reservation)
-        self._spent = replace(
-            self._spent,
+        self._spent = self._counted(
             model_calls=self._spent.model_calls + 1,
             input_tokens=self._spent.input_tokens + input_tokens,
             output_tokens=self._spent.output_tokens + output_tokens,
@@ -252,12 +255,15 @@ class Ledger:
         self._warned |= {warning.limit for warning in near}
         return near
 
+    def _counted(self, **counts: Any) -> Spent:
+        return Spent(**{**vars(self._spent), **counts})
+
     def _near(self) -> list[LimitWarning]:
         spent = self.spent
         return [
-            LimitWarning(limit=limit, used=spent.of(limit), maximum=most)
-            for limit, most in self.limits.maxima.items()
-            if most > 0 and limit not in _CEILINGS and spent.of(limit) >= WARN_AT * most
+            LimitWarning(limit=limit, used=used, maximum=most)
+            for limit, most in self._used_up
+            if (used := spent.of(limit)) >= WARN_AT * most
         ]
 
     def _check(
