@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _HEAD = """# Performance
 
 What a run costs in the server itself. Made by `python -m bench.server --write docs/performance.md`
-({machine}; Python {python}, langgraph {langgraph}; event loop: {loop}; load average {load:.1f}).
+({machine}; Python {python}, langgraph {langgraph}; load average {load:.1f}).
 Absolute figures belong to that machine; the ratios to the baseline of the same session tell more.
 
 One run of the team: five streamed model calls (a plan, two researchers, a writer, a critic) against
@@ -86,8 +86,6 @@ def page(rows: Sequence[Row], *, flat: Baseline) -> str:
         _HEAD.format(
             machine=machine,
             python=platform.python_version(),
-            # As root, children change their user, which uvloop cannot do.
-            loop="asyncio, since it ran as root" if os.geteuid() == 0 else "uvloop",
             load=os.getloadavg()[1],
             langgraph=version("langgraph"),
             calls=flat.calls,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -20,9 +19,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
     Raises CommandFailed with ``Exit.INTERRUPTED`` when a signal ended it.
     """
-    # As root, children change their user, which uvloop cannot do.
-    fast = os.geteuid() != 0
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if fast else None) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(_watched(main))
         except (asyncio.CancelledError, KeyboardInterrupt):

@@ -7,11 +7,11 @@ import contextlib
 import os
 import signal
 import time
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tools.sandbox import arguments, isolation, kernel_start, memory
+from tools.sandbox.child import Child
 from tools.sandbox.launch import CHUNK, Launched, Parts, Wanted, drained, emptied, launch
 from tools.sandbox.live_kernel import LiveKernel
 from tools.sandbox.local_session import LocalSession
@@ -258,7 +258,7 @@ async def _drain(stream: asyncio.StreamReader, *, into: Capture) -> None:
         into.feed(data)
 
 
-async def _send(process: Process, parts: Sequence[bytes]) -> None:
+async def _send(process: Child, parts: Sequence[bytes]) -> None:
     assert process.stdin is not None
     try:
         for part in parts:

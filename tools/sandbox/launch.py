@@ -9,13 +9,12 @@ import logging
 import os
 import signal
 import socket
-from asyncio.subprocess import PIPE, Process
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tools.sandbox import arguments, memory
+from tools.sandbox import arguments, child, memory
+from tools.sandbox.child import Child
 from tools.sandbox.egress import Egress
 from tools.sandbox.interpreter import Interpreter
 from tools.sandbox.sandbox import Limits, SandboxError
@@ -73,7 +72,7 @@ class Wanted:
 class Launched:
     """bubblewrap, and the first process of its namespace by number and by handle (a pidfd)."""
 
-    process: Process
+    process: Child
     first: int
     first_handle: int
 
@@ -156,36 +155,22 @@ async def launch(
             block_fd=block_read,
         )
         options_fd = ours.memory_file(arguments.packed(options))
-        # Not said where it stays the same: uvloop does not know these words.
-        identity: dict[str, Any] = (
-            {} if user is None else {"user": user, "group": user, "extra_groups": []}
-        )
         try:
-            process = await _whole(
-                asyncio.create_subprocess_exec(
-                    # Its command line can be read inside too: a name without the path.
-                    "bwrap",
-                    "--args",
-                    str(options_fd),
-                    *wanted.command,
-                    stdin=PIPE if wanted.streams is None else wanted.streams[0],
-                    stdout=PIPE if wanted.streams is None else wanted.streams[1],
-                    stderr=PIPE if wanted.streams is None else wanted.streams[2],
-                    limit=CHUNK,
-                    executable=str(parts.bwrap),
-                    cwd="/",
-                    # bubblewrap's own environment can be read inside at /proc/1/environ.
-                    env={},
-                    pass_fds=(*theirs, options_fd),
-                    start_new_session=True,
-                    **identity,
-                )
+            process = child.start(
+                # Its command line can be read inside too: a name without the path. So can its
+                # environment, at /proc/1/environ: it has none.
+                ["bwrap", "--args", str(options_fd), *wanted.command],
+                executable=parts.bwrap,
+                streams=wanted.streams or (child.PIPE, child.PIPE, child.PIPE),
+                kept=(*theirs, options_fd),
+                user=user,
             )
         except OSError as error:
             raise SandboxError(f"cannot start {parts.bwrap}: {error}") from error
         ours.close(info_write)
         ours.close(block_read)
         try:
+            await process.attach(limit=CHUNK)
             first = await _first_process(info_read)
             if first is None:
                 raise SandboxError(await _complaint(process))
@@ -204,17 +189,7 @@ async def launch(
         return Launched(process=process, first=first, first_handle=handle)
 
 
-async def _whole(spawning: Coroutine[Any, Any, Process]) -> Process:
-    """The process, also when cancelled meanwhile: asyncio would then kill bubblewrap alone."""
-    task = asyncio.ensure_future(spawning)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.shield(_abandoned(await task))
-        raise
-
-
-async def _abandoned(process: Process) -> None:
+async def _abandoned(process: Child) -> None:
     """End a tree that has not been told to go on.
 
     Killed alone, bubblewrap would leave its child waiting for ever for the word of its parent.
@@ -224,7 +199,7 @@ async def _abandoned(process: Process) -> None:
     await drained(process)
 
 
-async def drained(process: Process) -> int:
+async def drained(process: Child) -> int:
     """Wait for the end of a killed process, throwing away what its pipes still hold."""
     for stream in (process.stdout, process.stderr):
         while stream is not None and await stream.read(CHUNK):
@@ -283,7 +258,7 @@ async def _first_process(info: int) -> int | None:
     return int(json.loads(told)["child-pid"])
 
 
-async def _complaint(process: Process) -> str:
+async def _complaint(process: Child) -> str:
     assert process.stderr is not None
     words = (await process.stderr.read(CHUNK)).decode("utf-8", "replace").strip()
     return words.splitlines()[-1] if words else "bubblewrap ended without a word"
