@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from graphs.event_fanout import Fanout
-from graphs.event_log_scripts import APPEND, CLOSE, PAUSE, READ, SLOTS
+from graphs.event_log_scripts import APPEND, CLOSE, PAUSE, PROCEED, READ, SLOTS
 from graphs.fence import obeyed
 from graphs.keys import DEFAULT_TENANT, Keys, thread_name
 
@@ -101,14 +101,21 @@ class ThreadLog(Protocol):
         run_id: str,
         event: Mapping[str, Any],
         *,
+        number: int = 0,
         tenant: str = DEFAULT_TENANT,
         fence: str = "",
     ) -> str:
-        """Write that a run waits for a person, once until it goes on. Keeps the log for good."""
+        """Write that a run waits for a person, once. Keeps the log for good.
+
+        ``number``: how many pauses it had before. One that is over is not told any more; then, as
+        for a run that is over, the id of what stands in its place is given, or ''.
+        """
         ...
 
-    async def proceed(self, thread_id: str, run_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
-        """A paused run goes on: from now on its readers wait for what comes."""
+    async def proceed(
+        self, thread_id: str, run_id: str, *, number: int = 0, tenant: str = DEFAULT_TENANT
+    ) -> None:
+        """A run goes on behind that pause: from now on its readers wait for what comes."""
         ...
 
     def read(
@@ -180,6 +187,7 @@ class EventLog:
         self._append = redis.register_script(APPEND)
         self._close = redis.register_script(CLOSE)
         self._pause = redis.register_script(PAUSE)
+        self._proceed = redis.register_script(PROCEED)
         self._read = redis.register_script(READ)
         # Names each batch, for a client that sends it again because the reply was lost.
         self._writer = secrets.token_hex(6)
@@ -241,13 +249,18 @@ class EventLog:
         run_id: str,
         event: Mapping[str, Any],
         *,
+        number: int = 0,
         tenant: str = DEFAULT_TENANT,
         fence: str = "",
     ) -> str:
-        return await self._last(self._pause, self._names(tenant, thread_id), [fence, run_id, event])
+        names = self._names(tenant, thread_id)
+        return await self._last(self._pause, names, [fence, run_id, event, number])
 
-    async def proceed(self, thread_id: str, run_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
-        await self._redis.hdel(self._keys.events_meta(tenant, thread_id), f"paused:{run_id}")
+    async def proceed(
+        self, thread_id: str, run_id: str, *, number: int = 0, tenant: str = DEFAULT_TENANT
+    ) -> None:
+        names = [self._keys.events_meta(tenant, thread_id)]
+        await self._proceed(keys=names, args=[run_id, number])
 
     async def _last(self, script: AsyncScript, names: Sequence[str], args: Sequence[Any]) -> str:
         """Write the event that a run stops with, for good or for now."""

@@ -23,6 +23,7 @@ class _Thread:
     starts: dict[str, str] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)
     pauses: dict[str, str] = field(default_factory=dict)
+    paused: dict[str, int] = field(default_factory=dict)
 
 
 class MemoryEventLog:
@@ -84,21 +85,27 @@ class MemoryEventLog:
         run_id: str,
         event: Mapping[str, Any],
         *,
+        number: int = 0,
         tenant: str = DEFAULT_TENANT,
         fence: str = "",
     ) -> str:
         self._check(tenant, thread_id, fence)
         thread = self._threads.setdefault((tenant, thread_id), _Thread())
         known = thread.ends.get(run_id) or thread.pauses.get(run_id)
-        if known is None:
-            (known,) = self._write(thread, run_id, [event])
-            thread.pauses[run_id] = known
-            self._tell()
+        if known is not None or thread.paused.get(run_id, 0) > number:
+            return known or ""
+        (known,) = self._write(thread, run_id, [event])
+        thread.pauses[run_id] = known
+        thread.paused[run_id] = number + 1
+        self._tell()
         return known
 
-    async def proceed(self, thread_id: str, run_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
+    async def proceed(
+        self, thread_id: str, run_id: str, *, number: int = 0, tenant: str = DEFAULT_TENANT
+    ) -> None:
         if thread := self._threads.get((tenant, thread_id)):
             thread.pauses.pop(run_id, None)
+            thread.paused[run_id] = max(thread.paused.get(run_id, 0), number + 1)
 
     async def read(
         self,

@@ -2,7 +2,8 @@
 
 The meta hash holds ``born`` (which life of the log this is), ``open`` (how many runs have begun
 and not ended: while there is one, nothing expires), ``trimmed`` (the last id that was dropped),
-and by run ``start:``, ``end:``, ``paused:`` (ids) and ``sent:`` (the last batches, by slot).
+and by run ``start:``, ``end:``, ``paused:`` (ids), ``pauses:`` (how many of its pauses are told or
+over) and ``sent:`` (the last batches, by slot).
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ local before = last_id()
 begin(run, before)
 local id = redis.call('XADD', KEYS[1], '*', 'r', run, 'e', ARGV[3])
 redis.call('HSET', KEYS[2], 'end:' .. run, id)
-redis.call('HDEL', KEYS[2], 'paused:' .. run)
+redis.call('HDEL', KEYS[2], 'paused:' .. run, 'pauses:' .. run)
 for slot = 0, SLOTS - 1 do
   redis.call('HDEL', KEYS[2], 'sent:' .. run .. ':' .. slot)
 end
@@ -110,7 +111,8 @@ return {before, id}
 """.replace("SLOTS", str(SLOTS))
 )
 
-# ARGV: fence, run, the event. A run that is paused or over stays as it is.
+# ARGV: fence, run, the event, how many pauses the run had before. A run that is paused or over
+# stays as it is, and a pause that comes late, or again, is not told behind what came after it.
 PAUSE = (
     _WRITE
     + r"""
@@ -119,18 +121,29 @@ if no then
   return no
 end
 local run = ARGV[2]
-local about = redis.call('HMGET', KEYS[2], 'end:' .. run, 'paused:' .. run)
+local about = redis.call('HMGET', KEYS[2], 'end:' .. run, 'paused:' .. run, 'pauses:' .. run)
 local known = about[1] or about[2]
-if known then
-  return {'', known}
+if known or tonumber(about[3] or 0) > tonumber(ARGV[4]) then
+  return {'', known or ''}
 end
 local before = last_id()
 begin(run, before)
 local id = redis.call('XADD', KEYS[1], '*', 'r', run, 'e', ARGV[3])
-redis.call('HSET', KEYS[2], 'paused:' .. run, id)
+redis.call('HSET', KEYS[2], 'paused:' .. run, id, 'pauses:' .. run, ARGV[4] + 1)
 return {before, id}
 """
 )
+
+# KEYS: meta hash. ARGV: run, how many pauses it had before the one that is over.
+PROCEED = r"""
+local run, over = ARGV[1], ARGV[2] + 1
+redis.call('HDEL', KEYS[1], 'paused:' .. run)
+if redis.call('HEXISTS', KEYS[1], 'start:' .. run) == 1
+  and tonumber(redis.call('HGET', KEYS[1], 'pauses:' .. run) or 0) < over then
+  redis.call('HSET', KEYS[1], 'pauses:' .. run, over)
+end
+return 1
+"""
 
 # ARGV: the run to read or '', the id to read after, how many, whose end is asked for or '',
 # '1' if the run has begun for sure.

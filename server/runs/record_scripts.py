@@ -385,3 +385,13 @@ settle(run)
 return {'pending', unpack(queued())}
 """
 )
+
+# KEYS: the runs whose end or pause may not be told, the run. ARGV: run, the state that was told,
+# how often the run had been resumed then. What it came to since has still to be told.
+TOLD = """
+local found = redis.call('HMGET', KEYS[2], 'status', 'resumes')
+if not found[1] or (found[1] == ARGV[2] and (found[2] or '0') == ARGV[3]) then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+end
+return 1
+"""

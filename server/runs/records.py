@@ -93,6 +93,7 @@ class RunRecords:
         self._closed = redis.register_script(record_scripts.CLOSED)
         self._delete = redis.register_script(record_scripts.DELETE)
         self._requeue = redis.register_script(record_scripts.REQUEUE)
+        self._told = redis.register_script(record_scripts.TOLD)
 
     @property
     def max_attempts(self) -> int:
@@ -305,9 +306,12 @@ class RunRecords:
         """The run's end is told, and what was to be taken back is: its record goes."""
         return Queued.of(await self.call(self._closed, run_id))
 
-    async def told(self, run_id: str) -> None:
-        """The run's end or pause is in the event log."""
-        await self.redis.zrem(self.keys.runs_untold, run_id)
+    async def told(self, record: RunRecord) -> None:
+        """The end or pause of the run that the record has is in the event log."""
+        await self._told(
+            keys=[self.keys.runs_untold, self.keys.run(record.run_id)],
+            args=[record.run_id, record.status.value, record.resumes],
+        )
 
     async def delete(self, run_id: str) -> None:
         """Forget a run that is not under way. Raises RunNotFoundError, RunConflictError."""

@@ -23,11 +23,7 @@ from server.runs.durability import Durability, UnconfirmedError
 from server.runs.explain import Explanation, explain
 from server.runs.moves import Created, Queued
 from server.runs.queue import RunQueue
-from server.runs.record import (
-    NotDurableError,
-    RunNotFoundError,
-    RunRecord,
-)
+from server.runs.record import NotDurableError, RunNotFoundError, RunRecord
 from server.runs.records import RunRecords
 from server.runs.telling import Steps, Teller
 from server.runs.transitions import RunStatus
@@ -278,7 +274,7 @@ class Runs:
             return await self._records.resume(run_id, value=value, client=one)
 
         async def then(queued: Queued) -> None:
-            await self._log.proceed(record.thread_id, run_id, tenant=tenant)
+            await self._log.proceed(record.thread_id, run_id, number=record.resumes, tenant=tenant)
             await self._put(queued)
 
         try:

@@ -56,12 +56,13 @@ class Teller:
                     record.thread_id,
                     record.run_id,
                     record.result,
+                    number=record.resumes,
                     tenant=record.tenant,
                     fence=fence,
                 )
             except FencedError:
                 return Queued()
-            await self._records.told(record.run_id)
+            await self._records.told(record)
             return Queued()
         if not record.status.is_terminal:
             return Queued()
@@ -85,7 +86,7 @@ class Teller:
                 await self._steps.adelete_for_runs([record.run_id])
             if record.undo:
                 return await self._records.closed(record.run_id)
-        await self._records.told(record.run_id)
+        await self._records.told(record)
         return Queued()
 
     async def tell_late(self, run_id: str) -> Queued:

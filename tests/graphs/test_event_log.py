@@ -244,7 +244,7 @@ async def test_a_reader_that_waits_is_let_go_by_the_pause(log: ThreadLog) -> Non
 async def test_a_resumed_run_is_read_through_its_pause_to_its_end(log: ThreadLog) -> None:
     await log.pause("t", "r", PAUSE)
     await log.append("t", "r", said(2))
-    second = await log.pause("t", "r", PAUSE)
+    second = await log.pause("t", "r", PAUSE, number=1)
     await log.close("t", "r", END)
     whole = ["run.interrupted", 2, "run.interrupted", "run.finished"]
     assert words(await all_of(log.read("t", run_id="r"))) == whole
@@ -263,6 +263,22 @@ async def test_readers_of_a_run_that_is_to_go_on_wait_for_what_comes(log: Thread
         await log.append("t", "r", said("on"))
         async with asyncio.timeout(30):
             assert (await following).event["word"] == "on"
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_pause_that_is_told_late_or_sent_again_is_not_told_behind_what_came_after_it(
+    log: ThreadLog, told: bool
+) -> None:
+    await log.append("t", "r", said(1))
+    if told:
+        await log.pause("t", "r", PAUSE)
+    await log.proceed("t", "r")
+    for step in (2, 3):
+        assert await log.pause("t", "r", PAUSE) == ""
+        await log.append("t", "r", said(step))
+    await log.pause("t", "r", PAUSE, number=1)
+    before = [1, "run.interrupted"] if told else [1]
+    assert words(await all_of(log.read("t", run_id="r"))) == [*before, 2, 3, "run.interrupted"]
 
 
 async def test_reading_a_run_of_which_nothing_is_left_ends(log: ThreadLog) -> None:
