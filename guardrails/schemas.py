@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jsonschema
-
 from guardrails import truth
 from guardrails.truth import Truth
 
@@ -42,9 +40,11 @@ class SchemaError(ValueError):
 
 def check(schema: Mapping[str, Any]) -> None:
     """Raises SchemaError for what is no JSON Schema, or has a keyword that is not judged here."""
+    from jsonschema import SchemaError as NoSchema
+
     try:
-        jsonschema.Draft202012Validator.check_schema(dict(schema))
-    except jsonschema.SchemaError as error:
+        _draft().check_schema(dict(schema))
+    except NoSchema as error:
         place = ".".join(str(part) for part in error.absolute_path)
         raise SchemaError(f"{place + ': ' if place else ''}{error.message}") from None
     _check_keywords(schema, "")
@@ -55,6 +55,13 @@ def judge(schema: Schema, value: Any) -> Truth:
     if isinstance(schema, bool):
         return truth.of(schema)
     return truth.every(_judgements(schema, value))
+
+
+def _draft() -> Any:
+    # Late: a tenth of the start of a command, and most rules have no schema.
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator
 
 
 def _check_keywords(schema: Schema, place: str) -> None:
@@ -106,7 +113,7 @@ def _of_type(name: str, schema: Mapping[str, Any], value: Any) -> Iterator[Truth
     if name == "array" and "items" in schema:
         yield truth.every(judge(schema["items"], one) for one in value)
     plain = {word: schema[word] for word in _TYPES_OF[name] if word in schema and word != "items"}
-    yield truth.of(jsonschema.Draft202012Validator(plain).is_valid(value))
+    yield truth.of(_draft()(plain).is_valid(value))
 
 
 def _properties(schema: Mapping[str, Any], value: Mapping[str, Any]) -> Iterator[Truth]:
@@ -128,11 +135,11 @@ def _equal_to_one(value: Any, wanted: Sequence[Any]) -> Truth:
 
 
 def _is_json_equal(value: Any, other: Any) -> bool:
-    return bool(jsonschema.Draft202012Validator({"const": other}).is_valid(value))
+    return bool(_draft()({"const": other}).is_valid(value))
 
 
 def _is(value: Any, name: str) -> bool:
-    return bool(jsonschema.Draft202012Validator.TYPE_CHECKER.is_type(value, name))
+    return bool(_draft().TYPE_CHECKER.is_type(value, name))
 
 
 def _kind(value: Any) -> str:

@@ -14,6 +14,7 @@ import click
 
 from server.commands.options import Invocation, debug
 from server.exits import CommandFailed, Exit
+from server.importing import uncollected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,8 @@ class _Commands(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        module = importlib.import_module(f"server.commands.{entry.module}")
+        with uncollected():
+            module = importlib.import_module(f"server.commands.{entry.module}")
         command: click.Command = getattr(module, entry.name)
         return command
 

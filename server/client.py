@@ -19,6 +19,7 @@ from models.progress import Progress
 from models.registry import is_private
 from server import lock
 from server.exits import CommandFailed, Exit
+from server.importing import uncollected
 from server.part import Part
 from server.settings import Settings
 from tools.retrieval.remote_knowledge import TENANT_HEADER
@@ -100,7 +101,8 @@ async def _own(
     settings: Settings, *, progress: Progress, runs: bool
 ) -> AsyncIterator[httpx.AsyncClient]:
     # Late: where a server runs already, a command needs none of it.
-    from server import app, house, logs, serve
+    with uncollected():
+        from server import app, house, logs, serve
 
     # Nobody else reaches the socket, so that it needs no key.
     private = settings.model_copy(

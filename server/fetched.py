@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from tools.web import page_text
 from tools.web.errors import PageError, PageRefusedError
-from tools.web.fetching import Fetcher
+
+if TYPE_CHECKING:
+    from tools.web.fetching import Fetcher
 
 
 class Unreadable(Exception):  # noqa: N818 - it says what is wrong
@@ -15,6 +17,9 @@ class Unreadable(Exception):  # noqa: N818 - it says what is wrong
 
 async def data(url: str, *, fetcher: Fetcher) -> bytes:
     """The page's content, a text of it in UTF-8. Raises Unreadable."""
+    # Late: what guesses encodings, for pages alone.
+    from tools.web import page_text
+
     try:
         fetched = await fetcher.fetch(url)
     except PageRefusedError as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.artifacts.store import MEBIBYTE, FileLimits
+if TYPE_CHECKING:
+    from server.artifacts.store import FileLimits
 
 
 class FileSettings(BaseModel):
@@ -35,6 +38,9 @@ class ArtifactSettings(BaseModel):
 
     def file_limits(self) -> FileLimits:
         """What a thread keeps."""
+        # Late: a client of Redis, which reading the settings does not need.
+        from server.artifacts.store import MEBIBYTE, FileLimits
+
         return FileLimits(
             file_bytes=self.files.file_mib * MEBIBYTE,
             run_files=self.files.per_run,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
@@ -19,7 +19,9 @@ from server.exits import CommandFailed, Exit
 from server.fetched import Unreadable
 from server.files import File
 from tools.web import addresses
-from tools.web.fetching import Fetcher
+
+if TYPE_CHECKING:
+    from tools.web.fetching import Fetcher
 
 FAILED = "failed"
 MOVED = "moved"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
 from tools.retrieval.ocr import LANGUAGES, Ocr
-from tools.retrieval.parse import Limits
+
+if TYPE_CHECKING:
+    from tools.retrieval.parse import Limits
 
 
 class ParseSettings(BaseModel):
@@ -49,6 +51,9 @@ class ParseSettings(BaseModel):
 
     def parse_limits(self, *, max_bytes: int) -> Limits:
         """What one document may take."""
+        # Late: what guesses encodings, which reading the settings does not need.
+        from tools.retrieval.parse import Limits
+
         return Limits(
             max_bytes=max_bytes,
             max_unpacked=self.max_document_unpacked,

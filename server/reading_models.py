@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 
 from models import catalogue
 from models.embedder import Embedder
-from models.minilm import MiniLM
 from models.remembering import RememberingEmbedder
 from server.settings import Settings
 from tools.retrieval.feature_reranker import FeatureReranker
@@ -17,6 +16,9 @@ async def embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
     """Raises WeightsError, EmbedderError."""
     match settings.embedder:
         case "minilm":
+            # Late: where another process keeps the documents, nothing runs a model here.
+            from models.minilm import MiniLM
+
             folder = settings.models_dir
             minilm = await MiniLM.open(
                 folder / catalogue.EMBEDDER_MODEL.filename,

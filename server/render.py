@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from graphs import events
 from server.wire import sections
-from server.wire.progress_text import progress_line, short
+from server.wire.printable import printable, short
+from server.wire.progress_text import progress_line
 
 WIDTH = 88
 _EXCERPT = 240
@@ -80,8 +81,3 @@ def _source(source: events.Source) -> Iterator[str]:
         initial_indent=" " * len(head),
         subsequent_indent=" " * len(head),
     )
-
-
-def printable(text: str) -> str:
-    """Text without what would move the cursor or colour the terminal."""
-    return "".join(c for c in text if c in "\n\t" or (c.isprintable()))

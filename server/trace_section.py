@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import BaseModel, Field
 
 from server.telemetry.content import Content
-from server.telemetry.kept import Bounds
+
+if TYPE_CHECKING:
+    from server.telemetry.kept import Bounds
 
 
 class TraceSettings(BaseModel):
@@ -29,6 +33,9 @@ class TraceSettings(BaseModel):
 
     def trace_bounds(self) -> Bounds:
         """How much is kept."""
+        # Late: a client of Redis, which reading the settings does not need.
+        from server.telemetry.kept import Bounds
+
         return Bounds(
             traces=self.traces_kept,
             seconds=int(self.traces_kept_days * 24 * 3600),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
 
 from server.sections import WebhookAllow
 from tools.web import addresses
 from tools.web.addresses import Opened
-from tools.web.fetching import FetchLimits
-from tools.web.search_providers import Brave, Provider, SearXNG, Tavily
+
+if TYPE_CHECKING:
+    from tools.web.fetching import FetchLimits
+    from tools.web.search_providers import Provider
 
 
 def _leads(value: str) -> str:
@@ -64,6 +66,9 @@ class WebSettings(BaseModel):
 
     def fetch_limits(self) -> FetchLimits:
         """What one page may take."""
+        # Late, as below: an HTTP client, which reading the settings does not need.
+        from tools.web.fetching import FetchLimits
+
         return FetchLimits(
             max_bytes=self.web_max_bytes,
             max_unpacked=2 * self.web_max_bytes,
@@ -72,6 +77,8 @@ class WebSettings(BaseModel):
 
     def search_provider(self) -> Provider | None:
         """Who searches the web; None where nobody does."""
+        from tools.web.search_providers import Brave, SearXNG, Tavily
+
         if self.searxng_url is not None:
             return SearXNG(url=self.searxng_url)
         if self.tavily_key is not None:

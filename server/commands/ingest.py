@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import httpx
@@ -13,12 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from server import client as clients
-from server import files, ingesting, loop, progress, settings, web_tools
+from server import files, ingesting, loop, progress, settings
 from server.commands import options
 from server.exits import CommandFailed, Exit
 from server.watching import Watching
 from tools.web.addresses import AddressError
-from tools.web.fetching import Fetcher
+
+if TYPE_CHECKING:
+    from tools.web.fetching import Fetcher
 
 
 @click.command("ingest")
@@ -95,6 +98,9 @@ async def _ingest(
     keep: bool,
     watched: Sequence[Path] | None,
 ) -> Exit:
+    # Late: an HTTP client for pages, which `counterpoint ask` does not need.
+    from server import web_tools
+
     console = Console(stderr=True)
     bar = progress.for_console(console)
     collection = configured.collection

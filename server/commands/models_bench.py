@@ -6,18 +6,19 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from models import lean, pace
-from models.pace import Level
 from models.registry import ModelSpec, Registry, Role
-from server import house_models, settings
+from server import settings
 from server.commands import options
 from server.exits import CommandFailed, Exit
+
+if TYPE_CHECKING:
+    from models.pace import Level
 
 _WARM_UP_TOKENS = 4
 
@@ -95,6 +96,9 @@ async def _measure(
     done: Callable[[], None],
     extra: dict[str, Any],
 ) -> list[Level]:
+    # Late, as below: a client of models, which the commands beside this one do not need.
+    from models import lean, pace
+
     client = lean.connect(spec)
     measured: list[Level] = []
     made = seed * 1_000_003
@@ -135,6 +139,8 @@ def _spec(url: str | None, model: str | None, *, longest: int) -> ModelSpec:
     """The endpoint to measure, and at most so many tokens of it."""
     configured = settings.load()
     if url is None:
+        from server import house_models
+
         known = house_models.configured(configured)
         if known is None:
             raise click.UsageError(

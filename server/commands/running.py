@@ -17,6 +17,7 @@ from rich.console import Console
 
 from server import lock, progress, serve, settings
 from server.exits import CommandFailed, Exit
+from server.importing import uncollected
 from server.part import Part
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ async def served(
     with serve.listening(configured.host, configured.port) as sock:
         bar.note(_STARTING[part].format(folder=configured.data_dir))
         # Two seconds of imports, which nobody should spend in front of an empty screen.
-        from server import app, house
+        with uncollected():
+            from server import app, house
 
         async with (
             house.open_house(configured, progress=bar, part=part) as opened,
@@ -73,8 +75,9 @@ async def worked(configured: settings.Settings, *, as_json: bool) -> Exit:
     console = Console(stderr=as_json)
     bar = progress.for_console(console)
     bar.note(_STARTING[Part.WORKER])
-    from server import house
-    from server.telemetry import port
+    with uncollected():
+        from server import house
+        from server.telemetry import port
 
     port.check(configured)
     async with (

@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 
 from server import client as clients
-from server import loop, progress, render, settings
+from server import loop, progress, settings
 from server.commands import options
 from server.exits import Exit
-from server.wire.progress_text import short
+from server.wire.printable import printable, short
 from tools.retrieval.fusion import Fusion
 from tools.retrieval.options import Mode
 
@@ -147,7 +147,7 @@ def _lines(number: int, hit: dict[str, Any], *, every: bool) -> list[str]:
     ]
     score = f" ({', '.join(told)})" if told else ""
     return [
-        render.printable(f"[{number}] {', '.join(parts)}{score}"),
+        printable(f"[{number}] {', '.join(parts)}{score}"),
         f"    {short(hit['text'], longest=_EXCERPT)}",
     ]
 
@@ -157,5 +157,5 @@ def _stages(explained: dict[str, Any]) -> list[str]:
     for stage in explained["stages"]:
         why = f", skipped: {stage['skipped']}" if stage["skipped"] else ""
         counted = f", {stage['candidates']} candidates" if stage["candidates"] else ""
-        lines.append(render.printable(f"  {stage['name']} {stage['ms']:.1f} ms{counted}{why}"))
+        lines.append(printable(f"  {stage['name']} {stage['ms']:.1f} ms{counted}{why}"))
     return lines

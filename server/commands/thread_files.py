@@ -15,7 +15,7 @@ from graphs import events
 from server import client as clients
 from server.artifacts import naming
 from server.exits import CommandFailed, Exit
-from server.render import printable
+from server.wire.printable import printable
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from graphs import events
 from server.errors import openai_error, run_status
 from server.wire import sections
 from server.wire.files import path_of
-from server.wire.progress_text import parsed, progress_line, short
+from server.wire.printable import short
+from server.wire.progress_text import parsed, progress_line
 from server.wire.sections import SOURCES
 
 COLLECTION = r"^[A-Za-z0-9_.-]{1,64}$"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from typing_extensions import TypedDict
 
-from server.artifacts.store import Kept
+if TYPE_CHECKING:
+    from server.artifacts.store import Kept
 
 PATH = "/artifacts"
 # Shown by a browser where it is asked to; everything else is saved.

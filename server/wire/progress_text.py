@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from graphs import events
-
-LONGEST = 120
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+|\s+")
+from server.wire.printable import short
 
 
 def parsed(event: Mapping[str, Any]) -> events.RunEvent | None:
@@ -97,15 +94,6 @@ def _queried(event: events.RetrievalQuery) -> str | None:
     if event.reason in ("thin", "not_found"):
         return f"{event.agent}: searched in other words: {event.hits} passages"
     return None
-
-
-def short(text: str, *, longest: int = LONGEST) -> str:
-    """Text as one printable line, cut at a word."""
-    line = _UNPRINTABLE.sub(" ", text).strip()
-    if len(line) <= longest:
-        return line
-    cut = line[: longest - 1]
-    return (cut.rsplit(" ", 1)[0] if " " in cut[longest // 2 :] else cut).rstrip() + "…"
 
 
 def _model_called(event: events.ModelCalled) -> str:

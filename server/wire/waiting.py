@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from guardrails.arguments import canonical
 from server.approvals.record import Approval, Kind
-from server.wire.progress_text import short
+from server.wire.printable import short
 
 WAITING = "waiting"
 """The stop reason of such an answer."""

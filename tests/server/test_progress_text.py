@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphs import events
-from server.wire.progress_text import LONGEST, parsed, progress_line, short
+from server.wire.printable import LONGEST, short
+from server.wire.progress_text import parsed, progress_line
 
 WHO: dict[str, Any] = {"agent": "coder", "task_id": "1"}
 CALL: dict[str, Any] = {**WHO, "call_id": "c"}
