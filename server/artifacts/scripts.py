@@ -103,3 +103,9 @@ end
 redis.call('DEL', ARGV[2] .. sha256)
 return 1
 """
+
+# A thread's files, and for how long they are kept (-1: as long as the thread).
+# KEYS: listing. Replies the seconds, and ids and files in turns.
+LIST = """
+return {redis.call('TTL', KEYS[1]), redis.call('HGETALL', KEYS[1])}
+"""

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from graphs.keys import Keys
 from server.artifacts import naming
-from server.artifacts.scripts import PUT, REMOVE, SETTLE
+from server.artifacts.scripts import LIST, PUT, REMOVE, SETTLE
 from tools.artifacts import ArtifactError
 
 MEBIBYTE = 1024 * 1024
@@ -121,6 +121,7 @@ class RedisThreadFiles:
         self._redis = redis
         self._keys = keys
         self._limits = limits or FileLimits()
+        self._list = redis.register_script(LIST)
         self._put = redis.register_script(PUT)
         self._remove = redis.register_script(REMOVE)
         self._settle = redis.register_script(SETTLE)
@@ -197,16 +198,15 @@ class RedisThreadFiles:
         self, thread_id: str, *, tenant: str, origin: Origin | None = None
     ) -> list[Kept]:
         listing = self._keys.thread_files(tenant, thread_id)
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hgetall(listing)
-            pipeline.ttl(listing)
-            found, left = await pipeline.execute()
+        # By a script: these go together, and every run asks several times.
+        left, words = await self._list(keys=[listing])
         if left >= 0:
             await self._settle(
                 keys=[listing, self._keys.thread_record(tenant, thread_id)],
                 args=[self._keys.thread_file(tenant, thread_id, "")],
             )
-        files = [_of_stored(stored, word.decode(), thread_id) for word, stored in found.items()]
+        pairs = zip(words[::2], words[1::2], strict=True)
+        files = [_of_stored(stored, word.decode(), thread_id) for word, stored in pairs]
         return ordered(files, origin=origin)
 
     async def remove(self, artifact_id: str, *, tenant: str) -> bool:
