@@ -36,7 +36,7 @@ from models.native import Native
 from models.pieces import Client, Piece, Written
 from models.prices import Price, price_of
 from models.registry import ClientKind, ModelSpec, ToolMode
-from models.retry import Retry
+from models.retry import Enduring, Retry, Retrying
 from models.schema import Answer, Step
 
 ToolChoice = Literal["auto", "required"]
@@ -104,7 +104,7 @@ def build(spec: ModelSpec, *, retry: Retry | None = None) -> EndpointModel:
         dialect=dialect_of(spec),
         price=price_of(spec),
         client=connect(spec),
-        retry=retry or Retry(),
+        retry=retry or Enduring(),
     )
 
 
@@ -160,7 +160,7 @@ class EndpointModel:
         dialect: Dialect,
         price: Price,
         client: Client,
-        retry: Retry,
+        retry: Retrying,
     ) -> None:
         self.spec = spec
         self._dialect = dialect

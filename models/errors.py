@@ -27,10 +27,12 @@ from __future__ import annotations
 class ModelError(Exception):
     """A failure of a chat model; ``model`` is its name in the registry.
 
-    ``retry_after``: the seconds to wait before another try, where that is known.
+    ``retry_after``: the seconds to wait before another try, where that is known. ``away``: nobody
+    is there who could answer, as while a server is started again.
     """
 
     retryable = False
+    away = False
 
     def __init__(self, message: str, *, model: str = "", retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -40,6 +42,7 @@ class ModelError(Exception):
 
 class ModelUnreachable(ModelError):
     retryable = True
+    away = True
 
 
 class EndpointsOut(ModelUnreachable):
@@ -59,7 +62,20 @@ class StreamCut(ModelError):
 
 
 class ModelFailed(ModelError):
+    """5xx; of these 502 and 503 are said for a server that is away, and by one that loads."""
+
     retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model: str = "",
+        retry_after: float | None = None,
+        away: bool = False,
+    ) -> None:
+        super().__init__(message, model=model, retry_after=retry_after)
+        self.away = away
 
 
 class RateLimited(ModelError):

@@ -51,6 +51,7 @@ def for_status(
             f"model '{name}' at {spec.url} failed ({status}): {detail}",
             model=name,
             retry_after=_seconds(retry_after),
+            away=status in (502, 503),
         )
     if status == 413 or _is_about_context(detail):
         return _too_long(spec, detail)

@@ -117,6 +117,7 @@ class Pool:
         self._line: WaitingLine[_Waiter] = WaitingLine()
         self._waiters: dict[int, _Waiter] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.answered = False
 
     def close(self) -> None:
         if self._timer is not None:
@@ -169,6 +170,7 @@ class Pool:
                     *(self.name, endpoint.host, seconds, kind.value),
                 )
         elif error is None or isinstance(error, ModelError):
+            self.answered = self.answered or answered
             if not answered:
                 endpoint.breaker.abandoned(lease.given)
             elif endpoint.breaker.succeeded(lease.given):

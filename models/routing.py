@@ -26,7 +26,7 @@ from models.pool import Endpoint, Pool, PoolStatus
 from models.prices import price_of
 from models.priorities import Priority, Workload
 from models.registry import ModelSpec
-from models.retry import Retry
+from models.retry import OUTAGE_SECONDS, Retry
 from models.schema import Answer
 
 # Where another model can take over, no provider is waited for longer than this.
@@ -206,7 +206,9 @@ class RoutedModel:
                 if isinstance(error, ModelError) and self.pool.can_go_elsewhere(tried):
                     error.retry_after = 0.0
 
-        reply = await self._retry.run(attempt)
+        # Where another model stands by, no outage is waited for.
+        outage = OUTAGE_SECONDS if self._patience and self.pool.answered else 0.0
+        reply = await self._retry.run(attempt, outage=outage)
         return replace(
             reply,
             usage=tally.usage,

@@ -12,10 +12,11 @@ from models.errors import (
     ModelFailed,
     ModelRefused,
     ModelTimeout,
+    ModelUnreachable,
     RateLimited,
     StreamCut,
 )
-from models.retry import Retry
+from models.retry import Enduring, Retry
 from tests.models.chatting import Waits
 
 
@@ -84,3 +85,37 @@ def test_a_wait_is_never_longer_than_the_longest(retry: int, jitter: float) -> N
     policy = Retry(longest_wait=20.0, jitter=lambda: jitter)
     wait = policy.wait_before(retry, ModelError("any"))
     assert 0.25 <= wait <= 20.0
+
+
+async def test_a_provider_that_is_away_is_waited_for_and_one_that_fails_is_not() -> None:
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    policy = Retry(sleep=sleep, clock=lambda: now, jitter=lambda: 1.0)
+    away = [ModelUnreachable("refused") for _ in range(6)]
+    loading = [ModelFailed("503", away=True) for _ in range(3)]
+    assert await policy.run(Flaky(StreamCut("cut"), *away, *loading), outage=60.0) == "done"
+    assert now < 60.0
+    for failures in (away[:3], [StreamCut("1"), StreamCut("2"), ModelFailed("500")]):
+        flaky = Flaky(*failures)
+        with pytest.raises(ModelError):
+            await policy.run(flaky, outage=0.0 if failures == away[:3] else 60.0)
+        assert flaky.tries == 3
+    now, gone = 0.0, Flaky(*[ModelUnreachable("refused") for _ in range(99)])
+    with pytest.raises(ModelUnreachable):
+        await policy.run(gone, outage=60.0)
+    assert 50.0 < now <= 60.0
+
+
+async def test_only_a_provider_that_has_answered_before_is_waited_for() -> None:
+    waits = Waits()
+    enduring = Enduring(Retry(sleep=waits, jitter=lambda: 1.0))
+    with pytest.raises(ModelUnreachable):
+        await enduring.run(Flaky(*[ModelUnreachable("refused") for _ in range(3)]))
+    assert await enduring.run(Flaky()) == "done"
+    flaky = Flaky(*[ModelUnreachable("refused") for _ in range(8)])
+    assert await enduring.run(flaky) == "done"
+    assert max(waits.seconds) == 5.0

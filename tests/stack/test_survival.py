@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -14,8 +15,8 @@ import pytest
 
 from bench.endpoint import DOCUMENT
 from scripts.stack import topology
-from scripts.stack.supervisor import Kept, StackError, Supervisor
-from scripts.stack.topology import Plan, Ports
+from scripts.stack.supervisor import Kept, Process, StackError, Supervisor, python
+from scripts.stack.topology import HOST, OURS, Plan, Ports
 from tests.faults.polling import eventually
 from tests.faults.provider import Fault, Provider
 from tests.stack.callers import Books, Caller, Followed, follow, read
@@ -28,8 +29,13 @@ SHARED = {"redis", "documents"}
 
 
 @asynccontextmanager
-async def stack(folder: Path, model: str) -> AsyncIterator[tuple[Plan, Supervisor]]:
-    """The stack of `make stack`, with an embedder that needs no weights and a scripted model."""
+async def stack(
+    folder: Path, *models: str, beside: Sequence[Process] = ()
+) -> AsyncIterator[tuple[Plan, Supervisor]]:
+    """The stack of `make stack`, with an embedder that needs no weights and scripted ``models``.
+
+    Processes ``beside`` it are kept as its own are.
+    """
     try:
         redis, haproxy = topology.needed()
     except StackError as error:
@@ -43,7 +49,8 @@ async def stack(folder: Path, model: str) -> AsyncIterator[tuple[Plan, Superviso
         redis=redis,
         haproxy=haproxy,
         variables={
-            "COUNTERPOINT_MODEL_URL": model,
+            "COUNTERPOINT_MODEL_URL": models[0],
+            "COUNTERPOINT_MODEL_URLS": json.dumps(models[1:]),
             "COUNTERPOINT_MODEL": "double",
             "COUNTERPOINT_MODEL_TOOLS": "native",
             "COUNTERPOINT_LEASE_SECONDS": "2",
@@ -55,7 +62,8 @@ async def stack(folder: Path, model: str) -> AsyncIterator[tuple[Plan, Superviso
     )
     plan.write()
     told: list[str] = []
-    async with Supervisor(plan.rows(), logs=plan.logs, tell=told.append) as supervisor:
+    rows = [list(beside), *plan.rows()]
+    async with Supervisor(rows, logs=plan.logs, tell=told.append) as supervisor:
         async with httpx.AsyncClient(base_url=plan.url, trust_env=False, timeout=60) as client:
             added = await client.post(
                 "/documents", files={"files": ("plans.md", DOCUMENT.encode())}
@@ -130,6 +138,30 @@ async def losses(folder: Path, names: Sequence[str]) -> None:
                 assert not books.cut, (name, books.cut)
 
 
+def model(name: str, port: int) -> Process:
+    """A slow model in a process of its own."""
+
+    async def listens() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(HOST, port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    words = python("-m", "tests.stack.slow_model", str(port))
+    return Process(name=name, words=words, look=listens, without=(OURS,))
+
+
+async def model_losses(folder: Path, *names: str) -> Sequence[Books]:
+    """One run under way after the other, and the first of these models lost in each."""
+    ports = dict(zip(names, (Ports.free().model for _ in names), strict=True))
+    urls = [f"http://{HOST}:{port}/v1" for port in ports.values()]
+    beside = [model(name, port) for name, port in ports.items()]
+    async with stack(folder, *urls, beside=beside) as (plan, supervisor):
+        return [await one_loss(plan, supervisor, names[0]) for _ in range(2)]
+
+
 @pytest.mark.timeout(240)
 async def test_an_api_and_a_worker_are_lost_and_nobody_notices_more_than_a_cut(
     tmp_path: Path,
@@ -142,3 +174,13 @@ async def test_an_api_and_a_worker_are_lost_and_nobody_notices_more_than_a_cut(
 async def test_any_one_process_is_lost_and_nobody_notices_more_than_a_cut(tmp_path: Path) -> None:
     names = ["api-1", "api-2", "worker-1", "worker-2", "proxy", "redis", "documents"]
     await losses(tmp_path, names)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("names", [["model-1"], ["model-1", "model-2"]], ids=["one", "two"])
+async def test_a_model_is_lost_in_mid_run_and_its_callers_notice_nothing(
+    tmp_path: Path, names: Sequence[str]
+) -> None:
+    for books in await model_losses(tmp_path, *names):
+        assert (books.refused, books.away, books.cut) == ([], {}, {})
