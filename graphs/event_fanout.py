@@ -24,6 +24,8 @@ BLOCK_MS = 1000
 # For so long after a write of our own we expect the next one to be ours too.
 LOCAL_SECONDS = 5.0
 LAST_SECONDS = 0.05
+# A process that writes elsewhere most likely writes here too, before it would hear of it.
+AWAIT_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -39,14 +41,26 @@ E = TypeVar("E", bound=_Identified)
 class Change:
     """Set once, when something new may be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, over: Callable[[], None]) -> None:
+        """``over`` has to set it: called when somebody has waited long enough."""
         self._event = asyncio.Event()
+        self._over = over
+        self._timer: asyncio.TimerHandle | None = None
 
     def set(self) -> None:
         self._event.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def wait(self, seconds: float) -> None:
-        """Until the change, or until the time is up."""
+        """Until the change, or until the time of the first who waits is up: one timer for all."""
+        if self._timer is None and not self._event.is_set():
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._over)
+        await self._event.wait()
+
+    async def wait_alone(self, seconds: float) -> None:
+        """The same for one whose time being up is no news to the others."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()
@@ -58,7 +72,7 @@ class Topic(Generic[E]):
     def __init__(self) -> None:
         self.readers = 0
         self.follower: asyncio.Task[None] | None = None
-        self.changed = Change()
+        self.changed = Change(self.wake)
         self.tail = ""
         self.written = float("-inf")
         self._batches: OrderedDict[str, Sequence[E]] = OrderedDict()
@@ -89,7 +103,7 @@ class Topic(Generic[E]):
         self.wake()
 
     def wake(self) -> None:
-        changed, self.changed = self.changed, Change()
+        changed, self.changed = self.changed, Change(self.wake)
         changed.set()
 
 
@@ -100,6 +114,7 @@ class Fanout(Generic[E]):
         self._redis = redis
         self._decode = decode
         self._topics: dict[str, Topic[E]] = {}
+        self._wrote = float("-inf")
 
     def __len__(self) -> int:
         return len(self._topics)
@@ -109,6 +124,8 @@ class Fanout(Generic[E]):
 
         After its ``last`` batch another process may well be the next to write.
         """
+        if not last:
+            self._wrote = time.monotonic()
         if topic := self._topics.get(key):
             # Its readers leave mostly, so that nothing more has to be read.
             local = LAST_SECONDS - LOCAL_SECONDS if last else 0.0
@@ -134,23 +151,29 @@ class Fanout(Generic[E]):
             topic.readers -= 1
             if topic.readers == 0:
                 del self._topics[key]
+                topic.wake()
                 if topic.follower is not None:
                     topic.follower.cancel()
 
     async def _follow(self, key: str, topic: Topic[E]) -> None:
         """Notice what other processes write."""
+        awaited = False
         # Before Python 3.12 `wait_for`, which the Redis client uses, may lose a cancel.
         while topic.readers:
             changed, tail = topic.changed, topic.tail
             quiet = topic.written + LOCAL_SECONDS - time.monotonic()
             if not tail or quiet > 0:
-                await changed.wait(min(quiet, BLOCK_MS / 1000) if tail else BLOCK_MS / 1000)
+                await changed.wait_alone(min(quiet, BLOCK_MS / 1000) if tail else BLOCK_MS / 1000)
+                continue
+            if not awaited and time.monotonic() < self._wrote + LOCAL_SECONDS:
+                awaited = True
+                await changed.wait_alone(AWAIT_SECONDS)
                 continue
             try:
                 reply: Any = await self._redis.xread({key: tail}, block=BLOCK_MS)
             except (RedisError, OSError) as error:
                 _log.warning("cannot follow %s: %s", key, error)
-                await changed.wait(BLOCK_MS / 1000)
+                await changed.wait_alone(BLOCK_MS / 1000)
                 continue
             for _, entries in reply:
                 batch = [self._decode(entry_id, fields) for entry_id, fields in entries]
