@@ -55,7 +55,6 @@ class _Beating(Response):
         del self.headers["content-length"]
         self._heartbeat = heartbeat
         self._gone = gone
-        self._sending = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         pump = asyncio.create_task(self._pump(send), name="event stream")
@@ -74,8 +73,7 @@ class _Beating(Response):
                 "headers": self.raw_headers,
             }
         )
-        heart = asyncio.create_task(self._beat(send), name="heartbeat")
-        outbox = _Outbox(lambda body: self._send(send, body))
+        outbox = _Outbox(send, beat=self.beat, seconds=self._heartbeat)
         try:
             async with aclosing(self._pieces()) as pieces:
                 async for piece in pieces:
@@ -85,38 +83,35 @@ class _Beating(Response):
                         await outbox.sent()
             await outbox.sent()
         finally:
-            await _end(heart, outbox.task)
+            await outbox.close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return True
-
-    async def _beat(self, send: Send) -> None:
-        clock = asyncio.get_running_loop().time
-        due = clock()
-        while True:
-            due = max(due + self._heartbeat, clock())
-            await asyncio.sleep(due - clock())
-            await self._send(send, self.beat)
-
-    async def _send(self, send: Send, body: bytes) -> None:
-        async with self._sending:
-            await send({"type": "http.response.body", "body": body, "more_body": True})
 
     def _pieces(self) -> Frames:
         raise NotImplementedError
 
 
 class _Outbox:
-    """Sends what is put in one turn of the loop as one piece: each costs a system call."""
+    """Sends what is put in one turn of the loop as one piece: each costs a system call.
 
-    def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+    Every so many ``seconds`` it says ``beat``, whatever else it says; one that is not gone yet
+    when the next is due says as much.
+    """
+
+    def __init__(self, send: Send, *, beat: bytes, seconds: float) -> None:
         self.size = 0
         self._send = send
+        self._beat = beat
+        self._seconds = seconds
         self._waiting: list[bytes] = []
         self._more = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
-        self.task = asyncio.create_task(self._run(), name="event stream outbox")
-        self.task.add_done_callback(lambda _: self._empty.set())
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._due, self._tick)
+        self._task = asyncio.create_task(self._run(), name="event stream outbox")
+        self._task.add_done_callback(lambda _: self._empty.set())
 
     def put(self, piece: bytes) -> None:
         self._waiting.append(piece)
@@ -127,15 +122,27 @@ class _Outbox:
     async def sent(self) -> None:
         """Wait until all is sent. Raises what sending raises."""
         await self._empty.wait()
-        if self.task.done():
-            self.task.result()
+        if self._task.done():
+            self._task.result()
+
+    async def close(self) -> None:
+        """Say nothing more."""
+        self._timer.cancel()
+        await _end(self._task)
+
+    def _tick(self) -> None:
+        if self._beat not in self._waiting:
+            self.put(self._beat)
+        self._due = max(self._due + self._seconds, self._loop.time())
+        self._timer = self._loop.call_at(self._due, self._tick)
 
     async def _run(self) -> None:
         while True:
             await self._more.wait()
             self._more.clear()
             pieces, self._waiting, self.size = self._waiting, [], 0
-            await self._send(b"".join(pieces))
+            body = b"".join(pieces)
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
             if not self._waiting:
                 self._empty.set()
 

@@ -104,6 +104,32 @@ async def test_what_is_there_at_once_is_sent_at_once_and_in_order() -> None:
     assert [body for body in sent if body and body != sse.HEARTBEAT] == [together]
 
 
+async def test_beats_do_not_pile_up_for_a_client_that_does_not_read() -> None:
+    reads, sent = asyncio.Event(), Client()
+
+    async def frames() -> AsyncGenerator[bytes, None]:
+        yield b"first"
+        await asyncio.sleep(SECONDS * 2)
+
+    async def send(message: Message) -> None:
+        await sent.send(message)
+        if message.get("body") == b"first":
+            # Many beats long nothing goes out.
+            await asyncio.sleep(0.1)
+            reads.set()
+
+    stream = sse.EventStream(frames(), heartbeat=0.001)
+    answering = asyncio.create_task(stream(SCOPE, sent.receive, send))
+    async with asyncio.timeout(SECONDS):
+        await reads.wait()
+    await sent.has(1, sse.HEARTBEAT)
+    bodies = [message["body"] for message in sent.sent[2:]]
+    assert bodies[0] == sse.HEARTBEAT
+    sent.left.set()
+    async with asyncio.timeout(SECONDS):
+        await answering
+
+
 async def test_a_send_that_fails_ends_the_stream() -> None:
     async def frames() -> AsyncGenerator[bytes, None]:
         while True:
