@@ -53,7 +53,7 @@ async def together(
 
 @asynccontextmanager
 async def apart(folder: Path, *, model_url: str, concurrency: int) -> AsyncIterator[Installation]:
-    """`counterpoint api` and `counterpoint worker` over a Redis of the bench's own.
+    """`counterpoint api` and `counterpoint worker` over a Redis as we advise it.
 
     The API owns the document engine, the worker asks it.
     """
@@ -139,7 +139,8 @@ async def _redis(folder: Path) -> AsyncIterator[tuple[int, str]]:
     binary = await find_server()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    options = {"port": port, "dir": folder, "appendonly": "yes", "appendfsync": "everysec"}
+    # As docs/deployment.md and deploy/redis/valkey.conf have it.
+    options = {"port": port, "dir": folder, "appendonly": "yes", "appendfsync": "always"}
     words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     process = await asyncio.create_subprocess_exec(
         str(binary.path), *words, "--save", "", stdout=asyncio.subprocess.DEVNULL

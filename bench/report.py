@@ -54,8 +54,9 @@ depend on what else the cores do; the load average is said above.
 
 ## What the figures hold
 
-- A run is answered when it is on disk. Our own Redis syncs at once for that; a Redis that was given
-  by URL and syncs every second makes each first event wait up to a second.
+- A run is answered when it is on disk. Our own Redis syncs at once for that. The Redis of the second
+  table syncs each write (`appendfsync always`), as [deployment.md](deployment.md) advises; one that
+  syncs every second makes each first event wait up to a second.
 - All runs of the table ask the same, so that the vectors of their four searches are remembered;
   the line about new questions has the embedding too, which is done in the server's process.
 - The endpoint is faster than any model, so tokens arrive together; what arrives together is told
