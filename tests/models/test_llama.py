@@ -13,10 +13,14 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from langchain_core.messages import HumanMessage
+from pydantic import SecretStr
 
 from models import llama
 from models.artifacts import WeightsError
+from models.chat import build
 from models.llama import LlamaServer, usable_cores
+from models.registry import ModelSpec, ToolMode
 
 STEP = {
     "type": "object",
@@ -200,6 +204,44 @@ async def test_a_process_that_dies_is_started_again_at_the_same_address(
     finally:
         await server.close()
     assert _port_is_free(url)
+
+
+@pytest.mark.local_model
+@pytest.mark.timeout(300)
+async def test_a_call_that_loses_the_process_in_mid_answer_is_answered_by_the_next_one(
+    small_chat_model: Path,
+) -> None:
+    server = LlamaServer(small_chat_model, context=1024, slots=1)
+    await server.start()
+    spec = ModelSpec(
+        name=server.name,
+        model=server.name,
+        url=server.base_url,
+        key=SecretStr(server.api_key),
+        tools=ToolMode.NATIVE,
+        input_price=0.0,
+        output_price=0.0,
+    )
+    model = build(spec)
+    begun = asyncio.Event()
+    question = [HumanMessage("Tell a long story about a lighthouse.")]
+    try:
+        # Only who has answered before is waited for.
+        await model.call(question, max_tokens=4)
+        asking = asyncio.create_task(
+            model.call(question, max_tokens=60, heard=lambda _: begun.set())
+        )
+        async with asyncio.timeout(60):
+            await begun.wait()
+        (child,) = await asyncio.to_thread(_children)
+        os.kill(child, signal.SIGKILL)
+        reply = await asking
+        assert reply.attempts > 1
+        assert reply.message.text
+        assert server.alive
+    finally:
+        await model.aclose()
+        await server.close()
 
 
 def _children() -> list[int]:
