@@ -11,7 +11,6 @@ from typing import Any
 from langgraph.errors import EmptyInputError
 from langgraph.graph import END
 from langgraph.types import Command
-from pydantic import BaseModel
 
 from agents import roster
 from agents.agent import Agent
@@ -21,12 +20,13 @@ from graphs.effects import Effects, MemoryEffects
 from graphs.permits import NoPermits, Permits
 from guardrails import limits, policy
 from guardrails.hosts import HostPattern
-from guardrails.redaction import Kind, Redactor
+from guardrails.redaction import Kind
 from models.chat import ChatModel
 from models.errors import ModelError
 from models.registry import Role
 from server import graph_stream, limit_asking, model_routing, starting
 from server.executor import Begun, begin, fence_of, head_of, options_of, outcome_of, overtaken
+from server.redacted_telling import Telling
 from server.registry import GraphRegistry
 from server.runs.ledger import RunLedgers
 from server.runs.record import RunRecord
@@ -45,7 +45,6 @@ _TOLD = (
     starting.BadCommandError,
     graph_messages.BadMessageError,
 )
-_NO_TEXT = frozenset({int, float, bool, type(None)})
 
 PermitsOf = Callable[[RunRecord], Permits]
 EffectsOf = Callable[[RunRecord], Effects]
@@ -128,6 +127,7 @@ class TeamExecutor:
                 clock=time.monotonic,
                 spent=_before(begun, record),
             )
+            telling = Telling(emit, kinds=self._redacted)
             context = TeamContext(
                 run_id=record.run_id,
                 thread_id=record.thread_id,
@@ -140,7 +140,7 @@ class TeamExecutor:
                 files=self._files,
                 rules=self._rules,
                 ledger=ledger,
-                tell=_without_secrets(emit, Redactor(kinds=self._redacted)),
+                tell=telling,
                 max_rounds=self._max_rounds,
                 durable=durable,
                 overheard=bool(graph_stream.MESSAGES & set(asked.stream_modes)),
@@ -155,19 +155,21 @@ class TeamExecutor:
             if isinstance(begun.start, starting.Begin):
                 state = None
                 try:
-                    await self._run(record, emit, graph=graph, start=begun.start, context=context)
+                    await self._run(record, graph=graph, start=begun.start, context=context)
                 except _TOLD as error:
+                    telling.flush()
                     await durable.flush(spent=ledger.spent, over=True)
                     return events.RunFailed(
                         error=type(error).__name__,
                         message=str(error),
                         usage=usage_of(ledger.spent),
                     )
+            telling.flush()
             state = state or await graph.aget_state(head_of(record))
         outcome = outcome_of(state, record=record)
         usage = usage_of(ledger.spent)
         if isinstance(outcome, events.RunFinished):
-            finished = _finished(outcome, state.values, usage=usage)
+            finished = telling.ending(_finished(outcome, state.values, usage=usage))
             stays = told is not None and isinstance(begun.start, starting.Finished)
             if self._limit_terms is not None and not stays:
                 waits = limit_asking.paused(finished, record, terms=self._limit_terms)
@@ -177,7 +179,7 @@ class TeamExecutor:
             await durable.flush(spent=ledger.spent, over=True)
             return finished
         await durable.flush(spent=ledger.spent, over=False)
-        return outcome.model_copy(update={"usage": usage})
+        return telling.ending(outcome).model_copy(update={"usage": usage})
 
     async def _told(
         self, record: RunRecord, told: limit_asking.Answered, *, graph: Any, permits: Permits
@@ -210,7 +212,6 @@ class TeamExecutor:
     async def _run(
         self,
         record: RunRecord,
-        emit: Emit,
         *,
         graph: Any,
         start: starting.Begin,
@@ -235,50 +236,7 @@ class TeamExecutor:
             subgraphs=asked.stream_subgraphs,
             **options_of(record, context=context),
         ):
-            emit(chunks.chunk(mode, namespace, data))
-
-
-def _without_secrets(emit: Emit, redactor: Redactor) -> Emit:
-    """Events go on without what is redacted."""
-
-    def tell(event: events.RunEvent) -> None:
-        if isinstance(event, events.ModelDelta):
-            # What a delta holds besides its text are names of ours.
-            parts = {"text": event.text, "reasoning": event.reasoning}
-            if redactor.leaves(parts.values()):
-                emit(event)
-                return
-            told = {name: redactor.redact(part) for name, part in parts.items()}
-            emit(event if told == parts else event.model_copy(update=told))
-            return
-        texts: list[str] = []
-        if _collected(event, texts) and redactor.leaves(texts):
-            emit(event)
-            return
-        stored = event.model_dump(mode="json")
-        told = redactor.redact_all(stored)
-        emit(event if told == stored else events.EVENT.validate_python(told))
-
-    return tell
-
-
-def _collected(value: Any, texts: list[str]) -> bool:
-    """Adds each text in an event to ``texts``, names of our own fields left out; False where
-    something is none yet that may be one when it is stored."""
-    kind = type(value)
-    if kind is str:
-        texts.append(value)
-        return True
-    if kind is dict:
-        texts += value
-        return all(type(key) is str for key in value) and all(
-            _collected(one, texts) for one in value.values()
-        )
-    if kind is list:
-        return all(_collected(one, texts) for one in value)
-    if isinstance(value, BaseModel):
-        return all(_collected(one, texts) for one in value.__dict__.values())
-    return kind in _NO_TEXT
+            context.tell(chunks.chunk(mode, namespace, data))
 
 
 def _ends(given: Any) -> bool:

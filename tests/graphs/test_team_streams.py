@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ from redis.asyncio import Redis
 
 from graphs import events
 from graphs.keys import Keys
+from guardrails.redaction import SECRET
 from models.scripted import Scripted, ScriptedModel
 from server.runs.asked import Asked
 from server.runs.ledger import RedisRunLedgers
 from server.runs.record import RunRecord
-from tests.graphs.team_house import SUPPORTED, House
+from tests.graphs.team_house import SUPPORTED, House, passage
 
 QUESTION = "How long can I return a plan?"
 
@@ -59,6 +61,41 @@ async def test_what_models_write_is_told_where_messages_are_asked_for() -> None:
     assert "".join(one.text for one in deltas if one.agent == "researcher") == "Within 45 days."
     assert {one.agent for one in deltas} == {"researcher"}, "a typed answer is not for reading"
     assert all(one.task_id and one.message_id for one in deltas)
+
+
+async def test_a_secret_that_was_found_is_in_no_mode_and_the_answer_is_the_askers() -> None:
+    key = "ghp_" + "a1B2" * 9
+    said = [
+        Scripted(agent="coordinator", answer={"move": "research", "text": "", "tasks": []}),
+        Scripted(agent="researcher", answer=f"The deploy token is {key} [1]."),
+        Scripted(agent="critic", answer=SUPPORTED),
+    ]
+    found = {"": [passage(f"The deploy token is {key}.", chunk_id="c")]}
+    modes = ["values", "updates", "messages", "tasks", "checkpoints", "debug", "events"]
+    with ScriptedModel(steps=said) as model:
+        house = House(model, found=found)
+        house.executor._redacted = SECRET
+        end = await run(house, SAID, stream_modes=modes, temporary=True)
+    assert isinstance(end, events.RunFinished)
+    chunks = [event for event in house.events if isinstance(event, events.GraphChunk)]
+    assert {chunk.mode for chunk in chunks} == {*modes}
+    (answer,) = {
+        json.dumps(message)
+        for chunk in chunks
+        if chunk.mode == "values"
+        for message in chunk.data["messages"]
+        if message["type"] == "ai"
+    }
+    assert key in answer
+    told = [json.dumps(event.model_dump(mode="json")) for event in house.events]
+    assert not any(key in one.replace(answer, "") for one in told)
+    deltas = [event.text for event in house.events if isinstance(event, events.ModelDelta)]
+    assert "".join(deltas) == "The deploy token is [token 1] [1]."
+    # How it ended: the answer, and nothing else that has it.
+    assert key in end.answer
+    rest = end.model_dump(mode="json") | {"answer": ""}
+    rest["values"]["messages"] = []
+    assert key not in json.dumps(rest)
 
 
 async def test_nobody_is_told_of_what_nobody_reads() -> None:
