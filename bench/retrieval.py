@@ -1,305 +1,292 @@
-"""How fast the documents are searched: ``python -m bench.retrieval --sizes 1000,10000``.
+"""How fast the documents are searched: ``python -m bench.retrieval``.
 
-End to end: the question is embedded by MiniLM in every search, and no question comes twice.
-Beside ours, in one run: the same passages in qdrant-client's local mode, and in LangChain's
-``QdrantVectorStore`` in hybrid mode on it. Passages have real words and drawn vectors: what a
-search costs does not depend on what they mean.
+End to end: the question is embedded by MiniLM in every search, and no question comes twice. Ours
+is measured alone and while files are ingested: read by the parser in its process, embedded,
+written. Beside it, in one run: the same passages in qdrant-client's local mode, and in LangChain's
+``QdrantVectorStore`` in hybrid mode on it. Passages have drawn words and vectors: what a search
+costs does not depend on what they mean.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
+import os
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
+from bench.drawn_passages import COLLECTION, TENANT, Words, documents
 from models import catalogue
-from models.embedder import Vectors
 from models.minilm import MiniLM
 from server import settings
-from tools.retrieval.documents import Chunk, DocumentVersion, Passage
+from server.adding import AT_ONCE
+from server.building import SWITCH_SECONDS
 from tools.retrieval.edge_store import EdgeStore
 from tools.retrieval.feature_reranker import FeatureReranker
 from tools.retrieval.local_knowledge import LocalKnowledge
-from tools.retrieval.parse import InlineParser
-from tools.retrieval.sparse import Bm25Encoder
+from tools.retrieval.options import Found, SearchOptions
+from tools.retrieval.sandboxed_parse import SandboxedParser
 
-TENANT, COLLECTION = "bench", "bench"
-WORDS = 20_000
-PASSAGE_WORDS = 130
-DOCUMENT_PASSAGES = 50
 LIMIT = 8
+FILE_PARAGRAPHS = 40
+WARM_UP = 5
 
 Search = Callable[[str], Awaitable[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Milliseconds of searches, and MB that the process grew by since before it was filled."""
+    """Milliseconds of searches by the clock and of CPU, and the most MB the process grew by.
+
+    ``cpu`` is None where others used the process's CPU meanwhile.
+    """
 
     name: str
+    searches: int
     p50: float
     p99: float
+    cpu: float | None
     memory: float
+    load: float
 
 
-class Words:
-    """Texts of words that are as unevenly frequent as a language's."""
+@dataclass(kw_only=True)
+class Ingested:
+    """What was ingested while it was searched."""
 
-    def __init__(self, seed: int = 1) -> None:
-        self._chance = random.Random(seed)
-        self._words = ["".join(self._chance.choices("abcdeilmnorstu", k=7)) for _ in range(WORDS)]
-        self._weights = [1 / (rank + 3) for rank in range(WORDS)]
+    documents: int = 0
+    passages: int = 0
+    seconds: float = 0.0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def text(self, words: int) -> str:
-        return " ".join(self._chance.choices(self._words, self._weights, k=words))
-
-
-def passages(words: Words, *, count: int, dimension: int) -> list[Passage]:
-    """Passages of one document."""
-    encoder, chance = Bm25Encoder(), np.random.default_rng(count)
-    made = []
-    for index in range(count):
-        text = words.text(PASSAGE_WORDS)
-        vector = chance.standard_normal(dimension)
-        vector /= np.linalg.norm(vector)
-        chunk = Chunk(
-            document_id="",
-            chunk_id=f"#{index}",
-            index=index,
-            text=text,
-            heading=(),
-            page=None,
-            span=(0, len(text)),
+    def line(self) -> str:
+        return (
+            f"meanwhile {self.documents} files, {self.passages} passages were ingested: "
+            f"{self.documents / self.seconds:.1f} documents/s, "
+            f"{self.passages / self.seconds:.1f} passages/s"
         )
-        dense = tuple(float(value) for value in vector)
-        made.append(Passage(chunk=chunk, dense=dense, sparse=encoder.document(text)))
-    return made
 
 
-def document(number: int, chunks: int) -> DocumentVersion:
-    """What a document is known by."""
-    return DocumentVersion(
-        tenant=TENANT,
-        collection=COLLECTION,
-        document_id=f"d{number}",
-        sha256=str(number),
-        title=f"d{number}",
-        source=f"d{number}",
-        media_type="text/plain",
-        pages=None,
-        chunks=chunks,
-        ingested_at=float(number),
-    )
+@dataclass(kw_only=True)
+class Stages:
+    """Milliseconds of each stage of each search."""
+
+    taken: dict[str, list[float]] = field(default_factory=dict)
+
+    def note(self, found: Found) -> None:
+        for stage in found.stages:
+            self.taken.setdefault(stage.name, []).append(stage.ms)
+
+    def line(self) -> str:
+        told = []
+        for name, taken in self.taken.items():
+            p50, p99 = np.percentile(taken, (50, 99))
+            told.append(f"{name} {p50:.1f} / {p99:.1f}")
+        return "stages, p50 / p99 in ms: " + ", ".join(told)
 
 
-async def timed(name: str, search: Search, questions: Sequence[str], *, before: float) -> Figures:
-    """Each question once, after three that warm it up."""
-    for question in questions[:3]:
+async def timed(
+    name: str, search: Search, questions: Sequence[str], *, before: float, alone: bool = True
+) -> Figures:
+    """Each question once, one after the other, after some that warm it up."""
+    for question in questions[:WARM_UP]:
         await search(question)
     taken = []
-    for question in questions[3:]:
+    cpu = time.process_time()
+    for question in questions[WARM_UP:]:
         since = time.perf_counter()
         await search(question)
         taken.append((time.perf_counter() - since) * 1_000)
+    cpu = (time.process_time() - cpu) * 1_000
     p50, p99 = (float(value) for value in np.percentile(taken, (50, 99)))
-    return Figures(name=name, p50=p50, p99=p99, memory=resident() - before)
+    return Figures(
+        name=name,
+        searches=len(taken),
+        p50=p50,
+        p99=p99,
+        cpu=cpu / len(taken) if alone else None,
+        memory=peak() - before,
+        load=os.getloadavg()[0],
+    )
 
 
-def resident() -> float:
-    """MB of this process in memory."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * 4096 / 1e6
+def peak() -> float:
+    """The most MB of this process in memory since ``forget_peak``."""
+    for line in Path("/proc/self/status").read_text("ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def forget_peak() -> float:
+    """Count the peak anew; MB in memory now."""
+    Path("/proc/self/clear_refs").write_text("5", "ascii")
+    return peak()
+
+
+def tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @asynccontextmanager
-async def ingesting(knowledge: LocalKnowledge, words: Words) -> AsyncIterator[None]:
-    """Documents go in, one after the other, as long as this is open."""
+async def ingesting(knowledge: LocalKnowledge, words: Words) -> AsyncIterator[Ingested]:
+    """Files go in, some at a time as in the server, as long as this is open."""
+    done, begun = Ingested(), time.perf_counter()
+    numbers = iter(range(sys.maxsize))
 
     async def ingest() -> None:
-        number = 0
-        while True:
-            number += 1
-            await knowledge.ingest_text(
-                "\n\n".join(words.text(60) for _ in range(40)),
-                name=f"new {number}",
-                tenant=TENANT,
-                collection=COLLECTION,
-            )
+        try:
+            for number in numbers:
+                paragraphs = (words.text(60) for _ in range(FILE_PARAGRAPHS))
+                ingested = await knowledge.ingest(
+                    "\n\n".join(paragraphs).encode(),
+                    name=f"new {number}.md",
+                    tenant=TENANT,
+                    collection=COLLECTION,
+                )
+                done.documents += 1
+                done.passages += ingested.chunks
+                done.begun.set()
+        finally:
+            done.begun.set()
 
-    task = asyncio.create_task(ingest())
+    tasks = [asyncio.create_task(ingest()) for _ in range(AT_ONCE)]
     try:
-        yield
+        yield done
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        done.seconds = time.perf_counter() - begun
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
 
 
 async def ours(minilm: MiniLM, *, size: int, questions: Sequence[str]) -> list[Figures]:
-    """Alone, and while documents are ingested."""
-    words, before = Words(), resident()
+    """Alone, and while files are ingested."""
+    before, since = forget_peak(), time.perf_counter()
+    parser = SandboxedParser()
     with tempfile.TemporaryDirectory() as folder:
         store = await EdgeStore.open(Path(folder), embedder=minilm.name, dimension=minilm.dimension)
         try:
-            for number in range(size // DOCUMENT_PASSAGES):
-                made = passages(words, count=DOCUMENT_PASSAGES, dimension=minilm.dimension)
-                await store.upsert_document(document(number, len(made)), made)
+            for version, passages in documents(count=size, dimension=minilm.dimension):
+                await store.upsert_document(version, passages)
+            tell(f"  Counterpoint filled in {time.perf_counter() - since:.0f} s")
             knowledge = LocalKnowledge(
-                store, embedder=minilm, parser=InlineParser(), reranker=FeatureReranker.load()
+                store, embedder=minilm, parser=parser, reranker=FeatureReranker.load()
             )
+            stages = Stages()
 
-            async def search(question: str) -> object:
-                return await knowledge.search(
-                    question, tenant=TENANT, collection=COLLECTION, limit=LIMIT
+            async def search(question: str) -> None:
+                stages.note(
+                    await knowledge.find(
+                        question, tenant=TENANT, collection=COLLECTION, limit=LIMIT
+                    )
                 )
 
             half = len(questions) // 2
             found = [await timed("Counterpoint", search, questions[:half], before=before)]
-            async with ingesting(knowledge, words):
-                name = "Counterpoint, ingesting"
-                found.append(await timed(name, search, questions[half:], before=before))
+            tell(f"  alone: {stages.line()}")
+            stages.taken.clear()
+            async with ingesting(knowledge, Words(seed=2)) as ingested:
+                # The parser's start is over.
+                await ingested.begun.wait()
+                found.append(
+                    await timed(
+                        "Counterpoint, ingesting",
+                        search,
+                        questions[half:],
+                        before=before,
+                        alone=False,
+                    )
+                )
+            tell(f"  ingesting: {stages.line()}")
+            tell(f"  {ingested.line()}")
             return found
         finally:
+            await parser.close()
             await store.close()
 
 
 async def theirs(minilm: MiniLM, *, size: int, questions: Sequence[str]) -> list[Figures]:
     """qdrant-client's local mode, by itself and through LangChain."""
-    from langchain_core.embeddings import Embeddings
-    from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
-    from langchain_qdrant import SparseVector as LangChainSparse
-    from qdrant_client import QdrantClient, models
+    # Late: what only this needs takes long to import.
+    from bench.local_mode import LocalMode
 
-    words, encoder, before = Words(), Bm25Encoder(), resident()
+    before, since = forget_peak(), time.perf_counter()
+    told = since
+
+    def progress(done: int) -> None:
+        nonlocal told
+        if time.perf_counter() - told > 20:
+            told = time.perf_counter()
+            tell(f"  local mode: {done:,} passages after {told - since:.0f} s")
+
     loop = asyncio.get_running_loop()
+    candidates = SearchOptions().candidates
+    with LocalMode(minilm, loop=loop, limit=LIMIT, candidates=candidates) as local:
+        await asyncio.to_thread(local.fill, count=size, told=progress)
+        tell(f"  local mode filled in {time.perf_counter() - since:.0f} s")
+        half = len(questions) // 2
+        found = []
+        for name, search, asked in (
+            ("qdrant-client, local mode", local.search, questions[:half]),
+            ("LangChain QdrantVectorStore, hybrid", local.langchain(), questions[half:]),
+        ):
 
-    def embedded(question: str) -> Vectors:
-        return asyncio.run_coroutine_threadsafe(minilm.embed_query(question), loop).result()
+            async def in_thread(question: str, search: Callable[[str], object] = search) -> object:
+                return await asyncio.to_thread(search, question)
 
-    class Dense(Embeddings):
-        def embed_documents(self, texts: list[str]) -> list[list[float]]:
-            return [self.embed_query(text) for text in texts]
+            found.append(await timed(name, in_thread, asked, before=before))
+        return found
 
-        def embed_query(self, text: str) -> list[float]:
-            return [float(value) for value in embedded(text)]
 
-    class Sparse(SparseEmbeddings):
-        def embed_documents(self, texts: list[str]) -> list[Any]:
-            return [self.embed_query(text) for text in texts]
+HEAD = (
+    "| passages | what | searches | p50, ms | p99, ms | CPU, ms | p50 against ours | "
+    "peak memory, MB | load |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+)
 
-        def embed_query(self, text: str) -> Any:
-            vector = encoder.query(text)
-            return LangChainSparse(indices=list(vector.indices), values=list(vector.values))
 
-    client = QdrantClient(location=":memory:")
-    client.create_collection(
-        COLLECTION,
-        vectors_config={
-            "dense": models.VectorParams(size=minilm.dimension, distance=models.Distance.COSINE)
-        },
-        sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)},
-    )
-    for number in range(size // DOCUMENT_PASSAGES):
-        made = passages(words, count=DOCUMENT_PASSAGES, dimension=minilm.dimension)
-        points = [
-            models.PointStruct(
-                id=number * DOCUMENT_PASSAGES + passage.chunk.index,
-                vector={
-                    "dense": list(passage.dense),
-                    "bm25": models.SparseVector(
-                        indices=list(passage.sparse.indices), values=list(passage.sparse.values)
-                    ),
-                },
-                payload={"page_content": passage.chunk.text, "metadata": {"tenant": TENANT}},
-            )
-            for passage in made
-        ]
-        client.upsert(COLLECTION, points)
-    mine = models.Filter(
-        must=[models.FieldCondition(key="metadata.tenant", match=models.MatchValue(value=TENANT))]
+def row(size: int, one: Figures, *, base: float) -> str:
+    cpu = "" if one.cpu is None else f"{one.cpu:.1f}"
+    # The 99th percentile of few searches is the slowest of them.
+    p99 = f"{one.p99:.1f}" if one.searches >= 100 else f"at most {one.p99:.1f}"
+    return (
+        f"| {size:,} | {one.name} | {one.searches} | {one.p50:.1f} | {p99} | {cpu} | "
+        f"{one.p50 / base:.1f} | {one.memory:.0f} | {one.load:.1f} |"
     )
 
-    def plain(question: str) -> object:
-        vector = encoder.query(question)
-        sparse = models.SparseVector(indices=list(vector.indices), values=list(vector.values))
-        return client.query_points(
-            COLLECTION,
-            prefetch=[
-                models.Prefetch(
-                    query=[float(value) for value in embedded(question)],
-                    using="dense",
-                    limit=100,
-                    filter=mine,
-                ),
-                models.Prefetch(query=sparse, using="bm25", limit=100, filter=mine),
-            ],
-            query=models.FusionQuery(fusion=models.Fusion.RRF),
-            limit=LIMIT,
-        )
 
-    chain = QdrantVectorStore(
-        client,
-        COLLECTION,
-        embedding=Dense(),
-        retrieval_mode=RetrievalMode.HYBRID,
-        vector_name="dense",
-        sparse_embedding=Sparse(),
-        sparse_vector_name="bm25",
-        validate_collection_config=False,
-    )
-
-    def langchain(question: str) -> object:
-        return chain.similarity_search_with_score(question, k=LIMIT, filter=mine)
-
-    half = len(questions) // 2
-    found = []
-    for name, search, asked in (
-        ("qdrant-client, local mode", plain, questions[:half]),
-        ("LangChain QdrantVectorStore, hybrid", langchain, questions[half:]),
-    ):
-
-        async def in_thread(question: str, search: Callable[[str], object] = search) -> object:
-            return await asyncio.to_thread(search, question)
-
-        found.append(await timed(name, in_thread, asked, before=before))
-    client.close()
-    return found
-
-
-async def measured(sizes: Sequence[int], *, searches: int, local_most: int) -> list[str]:
+async def measured(
+    sizes: Sequence[int], *, searches: int, local_most: int, local_searches: int
+) -> list[str]:
     """The figures as lines of Markdown."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     folder = settings.load().models_dir
     minilm = await MiniLM.open(
         folder / catalogue.EMBEDDER_MODEL.filename,
         tokenizer=folder / catalogue.EMBEDDER_TOKENIZER.filename,
     )
-    lines = [
-        "| passages | what | p50, ms | p99, ms | p50 against ours | memory, MB |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = [HEAD]
     try:
         for size in sizes:
+            tell(f"{size:,} passages")
             words = Words(seed=size)
-            questions = [words.text(9) for _ in range(2 * searches + 6)]
+            questions = [words.text(9) for _ in range(2 * (searches + WARM_UP))]
             found = await ours(minilm, size=size, questions=questions)
-            base = found[0].p50
             if size <= local_most:
-                few = questions[: 2 * min(searches, 30) + 6]
+                few = questions[: 2 * (min(searches, local_searches) + WARM_UP)]
                 found += await theirs(minilm, size=size, questions=few)
-            lines += [
-                f"| {size:,} | {one.name} | {one.p50:.1f} | {one.p99:.1f} | "
-                f"{one.p50 / base:.1f} | {one.memory:.0f} |"
-                for one in found
-            ]
-            click.echo("\n".join(lines[-len(found) :]), err=True)
+            lines += [row(size, one, base=found[0].p50) for one in found]
+            tell("\n".join(lines[-len(found) :]))
     finally:
         await minilm.close()
     return lines
@@ -307,17 +294,30 @@ async def measured(sizes: Sequence[int], *, searches: int, local_most: int) -> l
 
 @click.command()
 @click.option("--sizes", default="1000,10000,100000", show_default=True, help="Passages.")
-@click.option("--searches", default=200, show_default=True, type=click.IntRange(10, 10_000))
+@click.option("--searches", default=300, show_default=True, type=click.IntRange(10, 10_000))
 @click.option(
     "--local-most",
-    default=10_000,
+    default=100_000,
     show_default=True,
-    help="The most passages that the local mode is asked to hold: it takes seconds a search.",
+    help="The most passages that the local mode is asked to hold: it takes minutes to fill.",
 )
-def main(*, sizes: str, searches: int, local_most: int) -> None:
+@click.option(
+    "--local-searches",
+    default=10,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Searches of the local mode and of LangChain each: they take seconds.",
+)
+def main(*, sizes: str, searches: int, local_most: int, local_searches: int) -> None:
     """Measure searches, ours beside qdrant-client's local mode and LangChain's store."""
-    wanted = [int(size) for size in sizes.split(",")]
-    lines = asyncio.run(measured(wanted, searches=searches, local_most=local_most))
+    lines = asyncio.run(
+        measured(
+            [int(size) for size in sizes.split(",")],
+            searches=searches,
+            local_most=local_most,
+            local_searches=local_searches,
+        )
+    )
     click.echo("\n".join(lines))
 
 

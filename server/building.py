@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -45,6 +46,12 @@ from tools.tool import Tool
 _REVIVE_SECONDS = 1.0
 # As long as a keeper of documents takes to be started again on a busy machine.
 _KEEPER_SECONDS = 20.0
+
+# Documents are cut on a thread: a search asks for the interpreter ten times, and a thread that
+# computes gives it up after so long (Python's own: 5 ms).
+SWITCH_SECONDS = 0.0005
+# A scan, which takes minutes, does not hold up all others.
+_PARSERS = 2
 
 _log = logging.getLogger(__name__)
 
@@ -136,8 +143,10 @@ class Building:
         store = await self._store(embedder)
         self._stack.push_async_callback(store.close)
         limits = self._settings.parse_limits(max_bytes=self._settings.max_document_bytes)
-        parser = SandboxedParser(limits=limits, ocr=self._settings.scans())
+        parser = SandboxedParser(limits=limits, ocr=self._settings.scans(), workers=_PARSERS)
         self._stack.push_async_callback(parser.close)
+        self._stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(SWITCH_SECONDS)
         url = self._settings.qdrant_url
         where = f"at {urlsplit(url).netloc}" if url is not None else "in this process"
         self._told("Documents", f"Qdrant {where}, {embedder.name}", since=since)

@@ -96,7 +96,14 @@ def _create(shard_path: Path, *, dimension: int) -> None:
         str(fresh),
         qdrant.EdgeConfig(
             vectors={
-                DENSE: qdrant.EdgeVectorParams(size=dimension, distance=qdrant.Distance.Cosine)
+                DENSE: qdrant.EdgeVectorParams(
+                    size=dimension,
+                    distance=qdrant.Distance.Cosine,
+                    # Of the kinds of the engine, only this and binary work without an index.
+                    quantization_config=qdrant.TurboQuantQuantizationConfig(
+                        bits=qdrant.TurboQuantBitSize.Bits4, memory=qdrant.Memory.Pinned
+                    ),
+                )
             },
             sparse_vectors={SPARSE: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
         ),

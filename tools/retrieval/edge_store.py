@@ -30,6 +30,10 @@ T = TypeVar("T")
 _FLUSH_SECONDS = 30.0
 # The engine maps its files: a write to a full disk kills the process instead of failing.
 SPARE_BYTES = 128_000_000
+# Searches wait for the engine while it writes: it is given a few passages at a time.
+WRITTEN_AT_ONCE = 16
+# Compressed vectors find so many times as many, of which the vectors themselves choose.
+_OVERSAMPLING = 4.0
 
 
 class EdgeStore:
@@ -91,30 +95,17 @@ class EdgeStore:
 
     async def write_passages(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
         """Write some of a version's passages, which nobody sees yet."""
-        for start in range(0, len(passages), store.WRITE_BATCH):
-            points = [
-                qdrant.Point(
-                    id=store.point_id(version, index=passage.chunk.index),
-                    vector={
-                        DENSE: list(passage.dense),
-                        SPARSE: qdrant.SparseVector(
-                            indices=list(passage.sparse.indices),
-                            values=list(passage.sparse.values),
-                        ),
-                    },
-                    payload=store.to_payload(version, passage.chunk),
-                )
-                for passage in passages[start : start + store.WRITE_BATCH]
-            ]
-            await self._run(functools.partial(self._write, points))
+        for start in range(0, len(passages), WRITTEN_AT_ONCE):
+            some = passages[start : start + WRITTEN_AT_ONCE]
+            await self._run(functools.partial(self._write, version, some))
 
     async def show_document(self, version: DocumentVersion) -> None:
         """Make a version visible and remove the older ones."""
         await self._run(functools.partial(self._show, version))
 
-    def _write(self, points: list[qdrant.Point]) -> None:
+    def _write(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
         edge_folder.check_disk(self._path, spare_bytes=self._spare_bytes)
-        self._shard.update(_ops.upsert_points(points))
+        self._shard.update(_ops.upsert_points([_point(version, one) for one in passages]))
 
     def _show(self, version: DocumentVersion) -> None:
         scope = Scope(tenant=version.tenant, collection=version.collection)
@@ -235,7 +226,16 @@ class EdgeStore:
         if sparse is not None and sparse.indices:
             vector = qdrant.SparseVector(list(sparse.indices), list(sparse.values))
             queries[SPARSE] = qdrant.Query.Nearest(vector, using=SPARSE)
-        idf = qdrant.IdfParams(corpus=qdrant.Filter(must=_visible(scope)))
+        params = {
+            DENSE: qdrant.SearchParams(
+                quantization=qdrant.QuantizationSearchParams(
+                    rescore=True, oversampling=_OVERSAMPLING
+                )
+            ),
+            SPARSE: qdrant.SearchParams(
+                idf=qdrant.IdfParams(corpus=qdrant.Filter(must=_visible(scope)))
+            ),
+        }
 
         def scored(
             name: str, within: qdrant.Filter, *, most: int, payload: bool
@@ -246,7 +246,7 @@ class EdgeStore:
                     query=queries[name],
                     filter=within,
                     with_payload=payload,
-                    params=qdrant.SearchParams(idf=idf) if name == SPARSE else None,
+                    params=params[name],
                 )
             )
 
@@ -307,6 +307,18 @@ class EdgeStore:
 
 
 _ops = qdrant.UpdateOperation
+
+
+def _point(version: DocumentVersion, passage: Passage) -> qdrant.Point:
+    sparse = passage.sparse
+    return qdrant.Point(
+        id=store.point_id(version, index=passage.chunk.index),
+        vector={
+            DENSE: list(passage.dense),
+            SPARSE: qdrant.SparseVector(indices=list(sparse.indices), values=list(sparse.values)),
+        },
+        payload=store.to_payload(version, passage.chunk),
+    )
 
 
 def _equal(key: str, value: str | int) -> qdrant.FieldCondition:

@@ -33,6 +33,7 @@ from tools.retrieval.store import WRITE_BATCH, PassageStore, Scope
 # Raised whenever parsing or chunking gives other passages for the same bytes.
 PASSAGES_VERSION = 2
 SITUATED_AT_ONCE = 4
+MADE_AT_ONCE = 16
 
 Progress = Callable[[int, int], None]
 
@@ -183,18 +184,17 @@ class Ingestion:
         passages = await self._store.stored_passages(scope, document_id=document_id)
         for start in range(0, len(passages), WRITE_BATCH):
             moved = [
-                self._passage(
+                (
                     replace(
                         one.chunk,
                         document_id=new_id,
                         chunk_id=new_id + one.chunk.chunk_id[len(document_id) :],
                     ),
-                    title=version.title,
-                    dense=one.dense,
+                    one.dense,
                 )
                 for one in passages[start : start + WRITE_BATCH]
             ]
-            await self._store.write_passages(version, moved)
+            await self._store.write_passages(version, await self._passages(moved, version))
         await self._store.show_document(version)
         await self._store.delete_document(scope, document_id=document_id)
         return _ingested(version, status=Status.MOVED)
@@ -218,15 +218,9 @@ class Ingestion:
             texts = [chunking.embedded_text(one, title=version.title) for one in batch]
             new = [text for text in dict.fromkeys(texts) if text not in known.vectors]
             fresh = dict(zip(new, await self._embedding.embed(new), strict=True))
-            passages = [
-                self._passage(
-                    one,
-                    title=version.title,
-                    dense=fresh[text] if text in fresh else known.vectors[text],
-                )
-                for one, text in zip(batch, texts, strict=True)
-            ]
-            await self._store.write_passages(version, passages)
+            vectors = [fresh[text] if text in fresh else known.vectors[text] for text in texts]
+            made = await self._passages(list(zip(batch, vectors, strict=True)), version)
+            await self._store.write_passages(version, made)
             done += len(batch)
             if progress is not None:
                 progress(done, len(chunks))
@@ -253,9 +247,22 @@ class Ingestion:
             tasks = [group.create_task(situated(one)) for one in chunks]
         return [task.result() for task in tasks]
 
-    def _passage(self, chunk: Chunk, *, title: str, dense: tuple[float, ...]) -> Passage:
-        text = chunking.embedded_text(chunk, title=title)
-        return Passage(chunk=chunk, dense=dense, sparse=self._bm25.document(text))
+    async def _passages(
+        self, chunks: Sequence[tuple[Chunk, tuple[float, ...]]], version: DocumentVersion
+    ) -> list[Passage]:
+        """A few at a time, so that a search gets its turn at the interpreter in between."""
+
+        def made(some: Sequence[tuple[Chunk, tuple[float, ...]]]) -> list[Passage]:
+            texts = [chunking.embedded_text(chunk, title=version.title) for chunk, _ in some]
+            return [
+                Passage(chunk=chunk, dense=dense, sparse=self._bm25.document(text))
+                for (chunk, dense), text in zip(some, texts, strict=True)
+            ]
+
+        found: list[Passage] = []
+        for start in range(0, len(chunks), MADE_AT_ONCE):
+            found += await asyncio.to_thread(made, chunks[start : start + MADE_AT_ONCE])
+        return found
 
 
 def _is_there(stored: StoredDocument, wanted: str) -> bool:

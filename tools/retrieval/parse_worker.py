@@ -7,6 +7,7 @@ Before it may come lines ``{"more_seconds"}``: a scan is being read, which takes
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import math
@@ -15,6 +16,7 @@ import resource
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from tools.retrieval.documents import Kind, Parsed, Section
@@ -25,6 +27,7 @@ from tools.retrieval.sniff import Format
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 5
+_NICE = 10
 
 
 def main() -> None:
@@ -128,6 +131,10 @@ def from_json(data: dict[str, Any]) -> Parsed:
 def _confine(limits: Limits) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Searches go first, also where the kernel weighs whole sessions against each other.
+        os.nice(_NICE)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(_NICE), "ascii")
     for kind, limit in (
         (resource.RLIMIT_AS, limits.max_memory),
         (resource.RLIMIT_FSIZE, 0),

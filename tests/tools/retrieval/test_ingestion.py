@@ -30,6 +30,7 @@ class CountingEmbedder(HashedEmbedder):
         self.asked: list[str] = []
         self.batches: list[int] = []
         self.fails_after: int | None = None
+        self.begun = asyncio.Event()
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
         await asyncio.sleep(0)
@@ -37,6 +38,7 @@ class CountingEmbedder(HashedEmbedder):
             raise RuntimeError("the embedder is gone")
         self.asked += texts
         self.batches.append(len(texts))
+        self.begun.set()
         return await super().embed_documents(texts)
 
     def taken(self) -> list[str]:
@@ -186,24 +188,32 @@ async def test_the_folder_is_kept_and_may_come_later(
     assert len(version.content) == 64
 
 
-async def test_documents_that_come_together_share_batches_of_like_length() -> None:
+async def test_who_wants_little_waits_for_the_batch_in_hand_and_its_own_alone() -> None:
     embedder = CountingEmbedder()
-    shared = SharedEmbedding(embedder, window=8, batch=4)
-    groups = [["a" * length, "b" * (30 - length)] for length in range(1, 9)]
-    results = await asyncio.gather(*(shared.embed(group) for group in groups))
-    for group, vectors in zip(groups, results, strict=True):
-        for text, vector in zip(group, vectors, strict=True):
+    shared = SharedEmbedding(embedder, batch=8)
+    order: list[str] = []
+    before: dict[str, int] = {}
+
+    async def embed(name: str, count: int) -> None:
+        texts = [f"{name} {number}" for number in range(count)]
+        before[name] = len(embedder.asked)
+        for text, vector in zip(texts, await shared.embed(texts), strict=True):
             assert vector == pytest.approx((await EMBEDDER.embed_query(text)).tolist())
-    # The first does not wait for others.
-    assert embedder.batches == [2, 4, 4, 4, 2]
-    for window in (embedder.asked[2:10], embedder.asked[10:]):
-        lengths = [len(text) for text in window]
-        assert lengths == sorted(lengths, reverse=True)
+        order.append(name)
+
+    large = [asyncio.create_task(embed(f"large {number}", 64)) for number in range(3)]
+    await embedder.begun.wait()
+    await asyncio.gather(embed("small", 2), *large)
+    # One batch may have been in hand.
+    assert embedder.asked.index("small 1") < before["small"] + 2 * 8
+    assert order[0] == "small"
+    assert len(embedder.asked) == len(set(embedder.asked)) == 3 * 64 + 2
+    assert len(embedder.batches) == 25
 
 
 async def test_a_caller_that_is_cancelled_or_fails_leaves_the_others_theirs() -> None:
     embedder = CountingEmbedder()
-    shared = SharedEmbedding(embedder, window=2, batch=2)
+    shared = SharedEmbedding(embedder, batch=2)
     tasks = [asyncio.create_task(shared.embed([f"text {number}"] * 2)) for number in range(4)]
     await asyncio.sleep(0)
     tasks[0].cancel()
