@@ -17,9 +17,10 @@ from server import console
 PATH = "/console"
 FILES = f"{PATH}/static"
 
-# Only files of ours may run; text becomes markup nowhere but in lit-html's own templates.
+# Only files of ours may run; text becomes markup nowhere but in lit-html's own templates. Images of
+# runs need a key, so the page fetches them and shows what it has (`blob:`).
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types lit-html"
 )

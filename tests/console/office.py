@@ -12,8 +12,11 @@ from typing import Any, cast
 
 import uvicorn
 
+from graphs.event_log import EventLog
+from graphs.saver import RedisSaver
 from server.app import build
 from server.approvals.record import Approval
+from server.artifacts.store import RedisThreadFiles
 from server.auth import Caller
 from server.sections import CallerRole
 from server.serving import Serving
@@ -22,6 +25,7 @@ from server.telemetry.kept import MemoryTraces
 from server.telemetry.metrics import Metrics
 from server.telemetry.scrape import Scrape
 from server.telemetry.tracing import Tracing
+from server.threads.records import RedisThreads
 from tests.console.requests import Asked
 from tests.server.approvals.desk import Desk, asking
 
@@ -41,6 +45,16 @@ class Office:
     _server: uvicorn.Server | None = None
     _serving: asyncio.Task[None] | None = None
     _sockets: list[socket.socket] = field(default_factory=list)
+
+    @property
+    def files(self) -> RedisThreadFiles:
+        return RedisThreadFiles(self.desk.redis, self.desk.keys)
+
+    @property
+    def threads(self) -> RedisThreads:
+        redis, keys = self.desk.redis, self.desk.keys
+        log, saver = EventLog(redis, keys), RedisSaver(redis, keys)
+        return RedisThreads(redis, keys, saver=saver, log=log, files=self.files)
 
     @property
     def url(self) -> str:
@@ -94,6 +108,8 @@ class Office:
             approvals=self.desk.approvals,
             audit=self.desk.audit,
             tracing=self.tracing,
+            threads=self.threads,
+            files=self.files,
             scrape=Scrape(Metrics(process=False)),
         )
         return cast("Serving", house)

@@ -50,6 +50,19 @@ export class Api {
     return answered(answer, text);
   }
 
+  /** The bytes of a file. Throws Refused or Unreachable. */
+  async content(path, query = {}) {
+    const init = { headers: this.#headers({}), signal: AbortSignal.timeout(60_000), cache: "no-store" };
+    let answer;
+    try {
+      answer = await fetch(address(path, query), init);
+      if (answer.ok) return await answer.arrayBuffer();
+    } catch (error) {
+      throw new Unreachable(error.message);
+    }
+    return answered(answer, await answer.text());
+  }
+
   /**
    * Reads an event stream until `signal` aborts, through every break.
    * `onState` hears "connecting", "live" or "broken"; `onEvent({event, id, data})` each event.

@@ -4,17 +4,20 @@ import { html, nothing, render, svg } from "../vendor/lit-html/lit-html.js";
 import { repeat } from "../vendor/lit-html/directives/repeat.js";
 import { Api, Refused } from "./api.js";
 import { stringify } from "./exact.js";
+import { RunFiles } from "./files.js";
 import { safe } from "./value.js";
 import { bar, extent, rows, seconds, time } from "./waterfall.js";
 
 const AGAIN_MS = 2_000;
 const WORKING = new Set(["pending", "running"]);
 const CHECKPOINT = "checkpoint";
+const CONVERSATION = "gen_ai.conversation.id";
 const DEEPEST = 7;
 
 const root = document.getElementById("app");
 const api = new Api();
 const state = { run: "", trace: null, problem: "", signin: null, folded: new Set(), at: "", full: false };
+const files = new RunFiles(api, () => draw());
 let timer;
 
 function draw({ focus = false } = {}) {
@@ -33,6 +36,8 @@ async function load() {
     Object.assign(state, { trace, problem: "", signin: null });
     if (!trace.spans.some((one) => one.id === state.at)) state.at = trace.spans[0]?.id ?? "";
     if (WORKING.has(trace.status)) timer = setTimeout(load, AGAIN_MS);
+    // They come when they are there: the trace does not wait for them.
+    files.load(run, trace.spans[0]?.attributes[CONVERSATION] ?? "");
   } catch (error) {
     const away = error instanceof Refused && [401, 403].includes(error.status);
     state.signin = away ? { message: api.key ? `${error.detail}.` : "" } : null;
@@ -73,6 +78,7 @@ function body() {
   return html`
     <h1 class="sr-only">Trace of run ${trace.run_id}</h1>
     ${facts(trace, within)}
+    ${files.view()}
     <div class="options">
       <label><input type="checkbox" .checked=${state.full} @change=${checkpoints} />Checkpoints</label>
       <span>Arrow keys move, fold and unfold.</span>
@@ -220,11 +226,13 @@ function signIn() {
 
 function signOut() {
   api.key = "";
+  files.clear();
   Object.assign(state, { trace: null, problem: "" });
   load();
 }
 
 addEventListener("hashchange", () => {
+  files.clear();
   Object.assign(state, { trace: null, problem: "", at: "", folded: new Set() });
   load();
 });
