@@ -293,7 +293,7 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
     cited = [one.model_dump(mode="json") for one in answers.citations_of(text, composed.sources)]
     message = AIMessage(
         text,
-        id=f"answer-{context.run_id}",
+        id=answer_id(context.run_id),
         name=TEAM if context.agent == TEAM else context.agent,
         additional_kwargs={
             "sources": sources,
@@ -313,6 +313,11 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
             "citations": cited,
         }
     )
+
+
+def answer_id(run_id: str) -> str:
+    """Which message is a run's answer: with it the run has ended."""
+    return f"answer-{run_id}"
 
 
 async def _send(

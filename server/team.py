@@ -26,6 +26,7 @@ from models.errors import ModelError
 from models.registry import Role
 from server import graph_stream, limit_asking, model_routing, starting
 from server.executor import Begun, begin, fence_of, head_of, options_of, outcome_of, overtaken
+from server.heard_head import HeardHead
 from server.redacted_telling import Telling
 from server.registry import GraphRegistry
 from server.runs.ledger import RunLedgers
@@ -108,12 +109,13 @@ class TeamExecutor:
         asked = record.asked
         permits = self._permits(record)
         told = limit_asking.answered(record)
+        head = HeardHead(hear=partial(self._listeners.hear, record))
         async with self._registry.open(
             team.TEAM,
             tenant=record.tenant,
             thread_id=record.thread_id,
             fence=fence_of(record),
-            saved=partial(self._listeners.hear, record),
+            saved=head.saved,
         ) as graph:
             if told is None:
                 begun = await begin(record, graph, ledgers=self._ledgers)
@@ -155,7 +157,9 @@ class TeamExecutor:
             if isinstance(begun.start, starting.Begin):
                 state = None
                 try:
-                    await self._run(record, graph=graph, start=begun.start, context=context)
+                    await self._run(
+                        record, graph=graph, start=begun.start, context=context, head=head
+                    )
                 except _TOLD as error:
                     telling.flush()
                     await durable.flush(spent=ledger.spent, over=True)
@@ -164,6 +168,7 @@ class TeamExecutor:
                         message=str(error),
                         usage=usage_of(ledger.spent),
                     )
+                state = head.ended(record)
             telling.flush()
             state = state or await graph.aget_state(head_of(record))
         outcome = outcome_of(state, record=record)
@@ -216,6 +221,7 @@ class TeamExecutor:
         graph: Any,
         start: starting.Begin,
         context: TeamContext,
+        head: HeardHead,
     ) -> None:
         asked = record.asked
         config = starting.config_of(record, forks=start.forks)
@@ -226,17 +232,23 @@ class TeamExecutor:
         config["recursion_limit"] = _RECURSION
         # Its own events, which every surface knows, stand for `custom`.
         modes = graph_stream.modes_of([mode for mode in asked.stream_modes if mode != "custom"])
+        with_events = graph_stream.EVENTS in asked.stream_modes
+        # With LangChain's events, what is streamed is told among them.
+        heard = modes if with_events or "values" in modes else [*modes, "values"]
         chunks = graph_stream.Chunks()
         async for mode, namespace, data in graph_stream.stream(
             graph,
             _given(start.given, record),
             config,
-            modes=modes,
-            with_events=graph_stream.EVENTS in asked.stream_modes,
+            modes=heard,
+            with_events=with_events,
             subgraphs=asked.stream_subgraphs,
             **options_of(record, context=context),
         ):
-            context.tell(chunks.chunk(mode, namespace, data))
+            if mode == "values" and not namespace:
+                head.values = data
+            if mode != "values" or mode in modes:
+                context.tell(chunks.chunk(mode, namespace, data))
 
 
 def _ends(given: Any) -> bool:
