@@ -54,7 +54,7 @@ depend on what else the cores do; the load average is said above.
 
 ## What the figures hold
 
-- A run is answered when it is on disk. Our own Redis syncs at once for that. The Redis of the second
+- A run is answered when it is on disk. Our own Redis syncs at once for that. That of the second
   table syncs each write (`appendfsync always`), as [deployment.md](deployment.md) advises; one that
   syncs every second makes each first event wait up to a second.
 - All runs of the table ask the same, so that the vectors of their four searches are remembered;
