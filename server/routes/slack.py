@@ -10,8 +10,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from server.auth import CallerDep
-from server.errors import NotFound, Unauthorized
+from server.errors import Invalid, NotFound, Unauthorized
 from server.serving import House
+from server.slack.refusals import UnreadableError, UnsignedError
 from server.wire import shapes
 from server.wire.shapes import told
 
@@ -32,10 +33,15 @@ async def events(request: Request, house: House) -> Response:
     stamp = request.headers.get("x-slack-request-timestamp", "")
     signature = request.headers.get("x-slack-signature", "")
     body = await request.body()
-    # What the verifier would stumble over; whether it is Slack's, it says.
-    if not _STAMP.fullmatch(stamp) or not signature.isascii() or not _is_text(body):
-        raise Unauthorized(f"{PATH}: this request is not signed by Slack")
-    return await slack.handle(request)
+    try:
+        # What the verifier would stumble over; whether it is Slack's, it says.
+        if not _STAMP.fullmatch(stamp) or not signature.isascii() or not _is_text(body):
+            raise UnsignedError
+        return await slack.handle(request)
+    except UnsignedError:
+        raise Unauthorized(f"{PATH}: this request is not signed by Slack") from None
+    except UnreadableError as error:
+        raise Invalid(f"body: it has no shape of Slack's ({error})", param="body") from None
 
 
 @router.get("/runs/{run_id}/feedback", responses=told(answer=shapes.Feedbacks))

@@ -53,6 +53,20 @@ async def test_unsigned_forged_old_and_tampered_requests_do_nothing(desk: Desk) 
     assert await desk.runs() == []
 
 
+@pytest.mark.parametrize(
+    "body",
+    ["{", '{"authorizations": [[1]]}', '{"event": ' + "[" * 60_000 + "]" * 60_000 + "}"],
+    ids=["half", "list", "deep"],
+)
+async def test_what_is_not_signed_is_refused_before_it_is_read_and_what_no_shape_has_behind_that(
+    desk: Desk, body: str
+) -> None:
+    assert (await desk.send(body, secret="another secret")).status_code == 401
+    reply = await desk.send(body)
+    assert reply.status_code == 422
+    assert reply.json()["detail"].startswith("body: ")
+
+
 async def test_an_event_is_acknowledged_before_anything_is_asked_of_slack(desk: Desk) -> None:
     with desk.double.held("auth.test"):
         reply = await desk.send(events.mention())
