@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from models.artifacts import WeightsError
 from models.embedder import Embedder, HashedEmbedder
-from models.minilm import MiniLM
+from models.minilm import NICE, MiniLM
 
 CAT = "a cat sits on the mat"
 KITTEN = "a kitten is sitting on a rug"
@@ -83,6 +86,17 @@ async def test_minilm_reads_the_first_256_tokens(minilm: MiniLM) -> None:
     head = "travel " * 254
     plain, tailed = await minilm.embed_documents([head, head + "elephants " * 50])
     np.testing.assert_allclose(plain, tailed, atol=1e-5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a priority belongs to a thread on Linux alone")
+async def test_documents_are_embedded_at_a_lower_priority_than_questions(minilm: MiniLM) -> None:
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    documents = minilm._executor.submit(priority).result()
+    questions = minilm._asking.submit(priority).result()
+    assert documents == NICE
+    assert questions == priority()
 
 
 async def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:

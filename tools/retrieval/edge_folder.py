@@ -14,6 +14,12 @@ from tools.retrieval import store
 from tools.retrieval.errors import StoreBusy, StoreDamaged, StoreError
 from tools.retrieval.store import DENSE, SPARSE
 
+# Vectors of four bits a number, looked through instead of the whole ones, which then decide among
+# the first. Of the engine's kinds only this and binary work without an index.
+COMPRESSION: qdrant.TurboQuantQuantizationConfig | None = qdrant.TurboQuantQuantizationConfig(
+    bits=qdrant.TurboQuantBitSize.Bits4, memory=qdrant.Memory.Pinned
+)
+
 _ops = qdrant.UpdateOperation
 
 
@@ -49,6 +55,20 @@ def check_disk(path: Path, *, spare_bytes: int) -> None:
             f"{path}: the disk is full ({free // 1_000_000} MB left, {spare_bytes // 1_000_000}"
             " MB needed); free some space and try again"
         )
+
+
+def sync_log(path: Path) -> None:
+    """Wait until the disk has the engine's log, to which it writes through memory."""
+    for file in (path / "shard" / "wal").iterdir():
+        try:
+            log = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            # The engine has renamed it.
+            continue
+        try:
+            os.fsync(log)
+        finally:
+            os.close(log)
 
 
 def _lock(lock_path: Path, *, path: Path) -> int:
@@ -99,10 +119,7 @@ def _create(shard_path: Path, *, dimension: int) -> None:
                 DENSE: qdrant.EdgeVectorParams(
                     size=dimension,
                     distance=qdrant.Distance.Cosine,
-                    # Of the kinds of the engine, only this and binary work without an index.
-                    quantization_config=qdrant.TurboQuantQuantizationConfig(
-                        bits=qdrant.TurboQuantBitSize.Bits4, memory=qdrant.Memory.Pinned
-                    ),
+                    quantization_config=COMPRESSION,
                 )
             },
             sparse_vectors={SPARSE: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},

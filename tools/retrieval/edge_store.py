@@ -27,7 +27,10 @@ from tools.retrieval.filters import AnyOf, Between, Condition, Within
 from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
 
 T = TypeVar("T")
-_FLUSH_SECONDS = 30.0
+# The engine's own flush stops the whole process for a third of a second. What is to be repeated after
+# a kill grows meanwhile; the engine's log alone goes to the disk without stopping anything.
+_FLUSH_SECONDS = 300.0
+_SYNC_SECONDS = 30.0
 # The engine maps its files: a write to a full disk kills the process instead of failing.
 SPARE_BYTES = 128_000_000
 # Searches wait for the engine while it writes: it is given a few passages at a time.
@@ -58,7 +61,7 @@ class EdgeStore:
         self._path = path
         self._spare_bytes = spare_bytes
         self._closed = False
-        self._flushed = time.monotonic()
+        self._flushed = self._synced = time.monotonic()
 
     @classmethod
     async def open(
@@ -286,10 +289,15 @@ class EdgeStore:
         self._shard.close()
 
     def _flush_if_due(self) -> None:
-        # Writes survive a killed process in the engine's log; a flush costs a third of a second.
-        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+        # Writes survive a killed process in the engine's log; once that is on the disk, they survive
+        # a machine's loss of power too.
+        now = time.monotonic()
+        if now - self._flushed > _FLUSH_SECONDS:
             self._shard.flush()
-            self._flushed = time.monotonic()
+            self._flushed = self._synced = now
+        elif now - self._synced > _SYNC_SECONDS:
+            edge_folder.sync_log(self._path)
+            self._synced = now
 
     async def _run(self, call: Callable[[], T], *, thread: ThreadPoolExecutor | None = None) -> T:
         if self._closed:

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.tools.retrieval.conftest import EMBEDDER, OPENERS, open_edge
+from tools.retrieval import edge_folder
 from tools.retrieval.documents import Chunk, DocumentVersion, Passage
 from tools.retrieval.edge_store import EdgeStore
 from tools.retrieval.errors import StoreBusy, StoreDamaged, StoreError, StoreMismatch
@@ -287,6 +289,42 @@ async def test_the_edge_store_keeps_its_documents_over_a_restart(folder: Path) -
     await store.close()
     store = await open_edge(folder)
     assert list(await find(store, "holiday")) == ["Holiday is 30 days."]
+    await store.close()
+
+
+async def test_the_nearest_are_those_of_the_vectors_themselves(store: PassageStore) -> None:
+    chance = np.random.default_rng(7)
+    vectors = chance.standard_normal((400, EMBEDDER.dimension))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    version = version_of("numbers", chunks=len(vectors))
+    made = await passages_of(version, *(f"number {number}" for number in range(len(vectors))))
+    drawn = [
+        replace(one, dense=tuple(vector.tolist()))
+        for one, vector in zip(made, vectors, strict=True)
+    ]
+    await store.upsert_document(version, drawn)
+    for asked in vectors[:20] + 0.5 * vectors[20:40]:
+        asked /= np.linalg.norm(asked)
+        found = await store.candidates(SCOPE, dense=asked.tolist(), sparse=None, limit=10)
+        expected = np.argsort(-(vectors @ asked))[:10]
+        assert {one.chunk.index for one in found} == set(expected.tolist())
+        for one in found:
+            assert one.dense == pytest.approx(float(vectors[one.chunk.index] @ asked), abs=1e-4)
+
+
+async def test_a_store_made_before_vectors_were_compressed_is_searched_as_ever(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(edge_folder, "COMPRESSION", None)
+        await (await open_edge(folder)).close()
+    store = await open_edge(folder)
+    await put(store, "leave", "holiday is booked in the portal", "sick leave is told by phone")
+    [found] = await store.candidates(
+        SCOPE, dense=(await EMBEDDER.embed_query("holiday")).tolist(), sparse=None, limit=1
+    )
+    assert found.chunk.text == "holiday is booked in the portal"
+    edge_folder.sync_log(folder)
     await store.close()
 
 
