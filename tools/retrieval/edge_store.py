@@ -27,8 +27,8 @@ from tools.retrieval.filters import AnyOf, Between, Condition, Within
 from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
 
 T = TypeVar("T")
-# The engine's own flush stops the whole process for a third of a second. What is to be repeated after
-# a kill grows meanwhile; the engine's log alone goes to the disk without stopping anything.
+# The engine's own flush stops the whole process for a third of a second, while its log alone goes
+# to the disk without stopping anything. After a kill what was not flushed is read from the log.
 _FLUSH_SECONDS = 300.0
 _SYNC_SECONDS = 30.0
 # The engine maps its files: a write to a full disk kills the process instead of failing.
@@ -289,8 +289,8 @@ class EdgeStore:
         self._shard.close()
 
     def _flush_if_due(self) -> None:
-        # Writes survive a killed process in the engine's log; once that is on the disk, they survive
-        # a machine's loss of power too.
+        # Writes survive a killed process in the engine's log, and once that is on the disk, a loss
+        # of power too.
         now = time.monotonic()
         if now - self._flushed > _FLUSH_SECONDS:
             self._shard.flush()
