@@ -54,7 +54,7 @@ class Native:
             if name == ANSWER and step.answer is not None:
                 problem = problem or problem_with_answer(args, step)
                 answer = args
-            elif name not in step.parameters:
+            elif name not in step.names:
                 problem = problem or f"there is no tool named {name or '(nothing)'}"
             if problem:
                 return Malformed(problem=problem, text=f"{name}({written})", cut=raw.was_cut)

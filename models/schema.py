@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -40,7 +40,7 @@ class Step:
     answer: Answer | None = None
     must_call: bool = False
     thought: bool = False
-    parameters: Mapping[str, Schema] = field(init=False)
+    names: frozenset[str] = field(init=False)
     answer_schema: Schema | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,12 +49,16 @@ class Step:
             raise ValueError(f"tool names must differ from each other and from '{ANSWER}': {names}")
         if self.must_call and not names:
             raise ValueError("a step that must call a tool needs one")
-        parameters = {t["function"]["name"]: inlined(_parameters(t)) for t in self.tools}
-        object.__setattr__(self, "parameters", parameters)
-        schema = None if self.answer is None else inlined(_json_schema(self.answer))
+        object.__setattr__(self, "names", frozenset(names))
+        schema = None if self.answer is None else _answer_schema(self.answer)
         if schema is not None and {"action", "thought"} & set(schema.get("properties", ())):
             raise ValueError("an answer schema has no field named 'action' or 'thought'")
         object.__setattr__(self, "answer_schema", schema)
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Schema]:
+        """The arguments of each tool; raises ValueError on a recursive schema."""
+        return {t["function"]["name"]: inlined(_parameters(t)) for t in self.tools}
 
     @property
     def plain(self) -> bool:
@@ -105,7 +109,11 @@ def _object(
 
 def problem_with(value: Any, schema: Schema) -> str | None:
     """What is wrong with a value, in one short line for the model, or None."""
-    error = best_match(Draft202012Validator(schema).iter_errors(value))
+    return _problem(value, Draft202012Validator(schema))
+
+
+def _problem(value: Any, validator: Draft202012Validator) -> str | None:
+    error = best_match(validator.iter_errors(value))
     if error is None:
         return None
     where = ".".join(str(part) for part in error.absolute_path)
@@ -114,8 +122,10 @@ def problem_with(value: Any, schema: Schema) -> str | None:
 
 def problem_with_answer(value: Any, step: Step) -> str | None:
     """As ``problem_with``, and by the pydantic model's own validators where there is one."""
-    problem = problem_with(value, step.answer_schema or {})
-    if problem is None and isinstance(step.answer, type):
+    if not isinstance(step.answer, type):
+        return problem_with(value, step.answer_schema or {})
+    problem = _problem(value, _validator_of(step.answer))
+    if problem is None:
         try:
             step.answer.model_validate(value)
         except ValidationError as error:
@@ -183,10 +193,20 @@ def _parameters(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": "object", "properties": {}, **parameters}
 
 
-def _json_schema(answer: Answer) -> Mapping[str, Any]:
+def _answer_schema(answer: Answer) -> Schema:
     if isinstance(answer, Mapping):
-        return {"type": "object", "properties": {}, **answer}
-    return schema_of(answer)
+        return inlined({"type": "object", "properties": {}, **answer})
+    return _inlined_of(answer)
+
+
+@lru_cache(maxsize=64)
+def _inlined_of(model: type[BaseModel]) -> Schema:
+    return inlined(schema_of(model))
+
+
+@lru_cache(maxsize=64)
+def _validator_of(model: type[BaseModel]) -> Draft202012Validator:
+    return Draft202012Validator(_inlined_of(model))
 
 
 @lru_cache(maxsize=64)

@@ -97,6 +97,14 @@ def test_a_schema_that_holds_itself_is_refused() -> None:
         Step(answer=Tree)
 
 
+def test_a_tool_whose_arguments_hold_themselves_is_refused() -> None:
+    tree = {"tree": {"$ref": "#/$defs/Tree"}}
+    parameters = {"properties": tree, "$defs": Tree.model_json_schema()["$defs"]}
+    tool = {"type": "function", "function": {"name": "a", "parameters": parameters}}
+    with pytest.raises(ValueError, match="refers to itself"):
+        wire_schema(Step(tools=(tool,)))
+
+
 def test_a_tool_named_answer_is_refused() -> None:
     tool = {"type": "function", "function": {"name": "answer", "parameters": {}}}
     with pytest.raises(ValueError, match="answer"):
