@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import uuid
@@ -10,13 +11,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
 from server.redis_client import open_redis
 from server.redis_server import RedisServer
+from tests import examples
 from tests.doubles import redis_kinds
 from tests.doubles.openai_endpoint import OpenAIEndpoint
 
@@ -44,20 +46,48 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--leaks",
+        action="store_true",
+        help="Look after each test, not each file, for what was left open.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Whoever has a key of E2B's does not have the tests run code there.
 
-    Generated examples are the same each time, and no example is too slow.
+    Generated examples are the same each time, and others where slow tests are asked for too.
     """
     for name in ("E2B_API_KEY", "E2B_DOMAIN"):
         os.environ.pop(name, None)
-    settings.register_profile(
-        "suite",
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
-    settings.load_profile("suite")
+    examples.register()
+    chosen = config.getoption("hypothesis_profile", default=None)
+    settings.load_profile(chosen or (examples.SUITE if config.option.markexpr else examples.WIDE))
+    # What is imported stays: to look through it for garbage takes a third of the start.
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on only what the tests make is looked through."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """What a file leaves open is told there, and not wherever the garbage is next collected."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open_by_one(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The same after each test, where it is asked for: it says which."""
+    yield
+    if request.config.getoption("leaks"):
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

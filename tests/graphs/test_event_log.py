@@ -16,6 +16,7 @@ from graphs.event_log import Entry, EventLog, ThreadLog, position
 from graphs.event_log_memory import MemoryEventLog
 from graphs.fence import IDLE, FencedError, stamp
 from graphs.keys import Keys, thread_name
+from tests import examples
 from tests.doubles.redis_kinds import KINDS, Server
 
 SMALL = 20
@@ -336,7 +337,9 @@ async def test_many_readers_and_writers_agree(log: ThreadLog) -> None:
     assert len({entry.id for entry in found[0]}) == 17
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=examples.times(30), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(batches=st.lists(st.integers(1, 12), max_size=12), cut=st.integers(0, 200))
 async def test_whatever_is_trimmed_a_reader_gets_the_rest_or_is_told(
     batches: list[int], cut: int

@@ -18,9 +18,12 @@ from graphs.retention import (
     parse,
     superfluous,
 )
+from tests import examples
 
 # A history is drawn checkpoint by checkpoint: slow only where the machine is busy.
-whole = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+whole = settings(
+    max_examples=examples.times(60), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 SPACES = ("", "lasting", "call:1", "call:2|inner:3")
 

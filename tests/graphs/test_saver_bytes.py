@@ -24,6 +24,7 @@ from graphs.keys import Keys
 from graphs.retention import KeepLast, KeepLatestAtEnd
 from graphs.saver import RedisSaver
 from graphs.saver_codec import Pieces, fields_of, framed, plain_serializer, unframed
+from tests import examples
 from tests.doubles.redis_kinds import Server
 
 
@@ -73,7 +74,9 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=examples.times(60), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(st.lists(anything, max_size=8) | st.lists(st.text(max_size=3000), max_size=4))
 def test_any_list_is_put_together_as_it_was_taken_apart(value: list[Any]) -> None:
     serde = plain_serializer()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from guardrails import hosts, links
+from tests import examples
 
 ALLOWED = (hosts.pattern("ok.example"), hosts.pattern("*.docs.example"))
 
@@ -176,13 +177,13 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=14).map("".join))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples.times(200), deadline=None)
 def test_whatever_is_put_together_nothing_leads_outside(text: str) -> None:
     assert not leads_to_evil(disarmed(text))
 
 
 @given(st.lists(PIECES, max_size=10).map("".join))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples.times(100), deadline=None)
 def test_what_is_disarmed_stays_as_it_is(text: str) -> None:
     once = disarmed(text)
     assert disarmed(once) == once

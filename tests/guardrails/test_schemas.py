@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from guardrails import schemas
 from guardrails.truth import Truth
+from tests import examples
 from tests.guardrails.test_arguments import VALUES
 
 YES, NO, UNKNOWN = Truth.YES, Truth.NO, Truth.UNKNOWN
@@ -91,7 +92,7 @@ INSTANCES = VALUES | st.dictionaries(
 
 
 @given(SCHEMAS, INSTANCES)
-@settings(max_examples=300)
+@settings(max_examples=examples.times(300))
 def test_a_sure_answer_is_that_of_json_schema(schema: dict[str, Any], value: Any) -> None:
     schemas.check(schema)
     found = schemas.judge(schema, value)

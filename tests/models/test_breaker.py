@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from models import errors
 from models.breaker import Breaker, FailureKind, Pass, Rules, State, kind_of
+from tests import examples
 
 RULES = Rules()
 
@@ -219,5 +220,5 @@ class AnyOrder(RuleBasedStateMachine):
             self.breaker.clock = clock
 
 
-AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
+AnyOrder.TestCase.settings = settings(max_examples=examples.times(40), stateful_step_count=30)
 TestAnyOrder = AnyOrder.TestCase

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.assistants.records import built_in_id
+from tests import examples
 from tests.server.surface import Parts, in_process
 from tests.server.threads.by_hand import put_status
 
@@ -172,7 +173,9 @@ FIELDS = (
 
 
 @settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples.times(50),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     at=st.sampled_from(["", "/search", "/count", "/team", "/team/versions", "/team/latest"]),

@@ -16,6 +16,7 @@ from redis import exceptions as redis_errors
 
 from server.app import build
 from server.auth import is_loopback, is_same
+from tests import examples
 from tests.server.surface import (
     Parts,
     Team,
@@ -297,7 +298,7 @@ async def test_half_a_character_is_no_fault_of_the_server(
 
 @pytest.mark.usefixtures("team")
 @settings(
-    max_examples=40,
+    max_examples=examples.times(40),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

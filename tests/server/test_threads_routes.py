@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from server.wire.extracting import found, path
 from server.wire.queries import names
+from tests import examples
 from tests.server.surface import Parts, in_process
 
 THREAD = "0f0d6b6e-3f43-4d0b-9a53-0a6f4c1f9a10"
@@ -276,7 +277,9 @@ BODIES = ANY | st.dictionaries(st.sampled_from(" ".join(FIELDS).split()), ANY, m
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples.times(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     at=st.sampled_from(

@@ -33,6 +33,7 @@ from server.approvals.record import (
 from server.redis_client import open_redis
 from server.runs.queue import RunQueue
 from server.runs.transitions import RunStatus
+from tests import examples
 from tests.server.approvals.desk import ARGS, Desk, asking, desk_of
 
 PEOPLE = ("olga", "omar", "oda", "ruth")
@@ -255,7 +256,7 @@ def test_an_approval_does_what_its_model_says(redis_url: str, keys: Keys) -> Non
             run_state_machine_as_test(
                 type("Bound", (Machine,), {"shared": shared}),
                 settings=settings(
-                    max_examples=12,
+                    max_examples=examples.times(12),
                     stateful_step_count=12,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),

@@ -21,6 +21,7 @@ from server.audit.chain import Head, check
 from server.audit.entry import FIRST, Entry, Kind, Line, canonical, link, read
 from server.audit.log import Audit
 from server.clock import moment
+from tests import examples
 
 Stored = list[tuple[bytes, dict[bytes, bytes]]]
 
@@ -220,7 +221,7 @@ async def test_what_is_read_out_of_an_export_can_be_checked(audit: Audit) -> Non
     how=st.sampled_from(["change", "remove", "swap", "repeat", "tenant"]),
     to=st.integers(0, 9),
 )
-@settings(max_examples=200)
+@settings(max_examples=examples.times(200))
 def test_no_tampering_in_the_middle_goes_unnoticed(where: int, how: str, to: int) -> None:
     chain: list[Entry] = []
     for number in range(10):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.crons.schedule import NAMES, ScheduleError, next_fire, zone
+from tests import examples
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = (
@@ -50,7 +51,7 @@ moments = st.integers(0, 40 * 366 * 86400 * 10).map(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples.times(150), deadline=None)
 @given(fields, part(0, 59) | st.none(), st.sampled_from(ZONES), moments)
 def test_the_next_time_is_strictly_later_and_nothing_is_in_between(
     five: tuple[str, ...], second: str | None, tz: str, after: datetime
@@ -66,7 +67,7 @@ def test_the_next_time_is_strictly_later_and_nothing_is_in_between(
     assert next_fire(schedule, zone(tz), found - timedelta(microseconds=1)) == found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples.times(150), deadline=None)
 @given(part(0, 59), part(0, 23), moments)
 def test_in_utc_each_time_is_what_the_fields_say(minute: str, hour: str, after: datetime) -> None:
     found = next_fire(f"{minute} {hour} * * *", UTC, after)
@@ -79,7 +80,7 @@ def test_in_utc_each_time_is_what_the_fields_say(minute: str, hour: str, after: 
             assert is_ in {int(word) for word in given_.split(",")}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples.times(100), deadline=None)
 @given(st.integers(0, 23), st.integers(0, 59), st.sampled_from(ZONES), st.integers(2001, 2035))
 def test_a_fixed_time_comes_once_a_day_all_year(hour: int, minute: int, tz: str, year: int) -> None:
     # Samoa skipped a whole day in 2011, so it is left out for that year.

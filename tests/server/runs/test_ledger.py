@@ -22,6 +22,7 @@ from models.attempts import TokenUsage
 from server.redis_client import open_redis
 from server.runs.ledger import MemoryRunLedgers, RedisRunLedgers, RunLedgers
 from server.runs.record import RunRecord
+from tests import examples
 
 ONE = Attempt(input_tokens=10, output_tokens=5, cost=0.01)
 RUN = RunRecord(run_id="r", thread_id="t")
@@ -178,7 +179,7 @@ LIVES = st.lists(
 
 @settings(
     deadline=None,
-    max_examples=40,
+    max_examples=examples.times(40),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(lives=LIVES)

@@ -26,6 +26,7 @@ from server.runs.record import (
     ThreadBusyError,
 )
 from server.runs.transitions import RunStatus
+from tests import examples
 from tests.server.runs.model import ATTEMPTS, END, LIVE, PAUSE, TENANTS, THREADS, WINDOW, Model, Run
 
 
@@ -189,8 +190,9 @@ class Machine(Model):
         gone = {"gone": 1, **dict.fromkeys(list(held)[:1], 99)}
         pulses, _ = self.do(self.leases.beat("w", slots=WINDOW, held=held))
         for run_id, pulse in pulses.items():
-            wanted = self.runs[run_id].cancel is None
-            assert pulse is (Pulse.RENEWED if wanted else Pulse.UNWANTED)
+            run = self.runs[run_id]
+            kept = Pulse.RENEWED if run.lease_over else Pulse.GOOD
+            assert pulse is (kept if run.cancel is None else Pulse.UNWANTED)
             self.runs[run_id].lease_over = False
         lost, _ = self.do(self.leases.beat("v", slots=0, held=gone))
         assert set(lost.values()) == {Pulse.LOST}
@@ -236,7 +238,7 @@ def test_any_order_of_moves_keeps_what_is_promised(redis_url: str, keys: Keys) -
     run_state_machine_as_test(
         cast("Any", lambda: Machine(redis_url, keys)),
         settings=settings(
-            max_examples=20,
+            max_examples=examples.times(20),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

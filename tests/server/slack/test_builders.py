@@ -16,6 +16,7 @@ from server.approvals.record import Approval, ApprovalStatus, Decided, Kind
 from server.slack import answers, cards, filling, forms, home, modals, text
 from server.slack.cards import Reference
 from server.slack.modals import Opened
+from tests import examples
 from tests.server.slack import block_kit, scenes
 from tests.server.slack.block_kit import BrokenError
 from tests.server.slack.office import untouched
@@ -148,7 +149,7 @@ def approvals(draw: st.DrawFn) -> Approval:
 
 
 slow = settings(
-    max_examples=30,
+    max_examples=examples.times(30),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

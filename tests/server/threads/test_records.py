@@ -28,6 +28,7 @@ from server.threads.thread import (
     ThreadStatus,
     TimeToLive,
 )
+from tests import examples
 from tests.server.threads.by_hand import checkpointed, put_status
 
 
@@ -115,7 +116,9 @@ METADATA = st.fixed_dictionaries(
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples.times(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     stored=st.lists(METADATA, max_size=6),

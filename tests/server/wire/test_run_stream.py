@@ -15,6 +15,7 @@ from server.runs.asked import TEAM
 from server.wire.rendering import Rendering, Wish
 from server.wire.rendering_ids import FRAMES
 from server.wire.run_stream import Screens
+from tests import examples
 from tests.server.surface import Sent, sent
 from tests.server.wire.telling import (
     FAILED,
@@ -269,7 +270,7 @@ STORIES = st.lists(
 ENDS = st.sampled_from([[FINISHED], [FAILED], [PAUSED]])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples.times(60), deadline=None)
 @given(
     story=STORIES,
     end=ENDS,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import examples
 from tests.tools.retrieval.making import (
     PAGE,
     archive_with,
@@ -61,7 +62,7 @@ def test_a_damaged_document_is_read_or_refused_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("format", list(Format))
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples.times(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.one_of(st.binary(max_size=300), st.text(max_size=300).map(str.encode)))
 def test_any_bytes_in_any_format_are_read_or_refused_by_name(format: Format, data: bytes) -> None:  # noqa: A002
     check(data, "any", repr(data), format=format)
