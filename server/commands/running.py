@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import shlex
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from server import lock, progress, serve, settings
+from server import lock, loop, progress, serve, settings
 from server.exits import CommandFailed, Exit
 from server.importing import uncollected
 from server.part import Part
@@ -134,9 +133,7 @@ def _warm(opened: House) -> asyncio.Task[None]:
             with suppress(ModelError):
                 model = opened.models[Role.COORDINATOR]
                 await model.call([HumanMessage("Say yes.")], max_tokens=8)
-        # What is there now stays: no collection has to look at it again.
-        gc.collect()
-        gc.freeze()
+        loop.settle()
 
     return asyncio.create_task(warm(), name="warm up")
 
