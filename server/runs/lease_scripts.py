@@ -24,7 +24,8 @@ end
 """
 
 # ARGV[3..]: worker, lease in microseconds, its slots (0: it takes no more), then its runs, each
-# with the token that it holds. Replies for each 1 (renewed), 0 (lost), 2 (renewed, and unwanted).
+# with the token that it holds. Replies for each 1 (renewed), 3 (still good for three quarters), 0
+# (lost), 2 (unwanted).
 BEAT = (
     ENDS
     + ADMISSION
@@ -48,14 +49,17 @@ for i = 6, #ARGV, 2 do
   if run[1] ~= 'running' or run[2] ~= ARGV[i + 1] then
     found[#found + 1] = 0
   else
+    local pulse = 3
     if tonumber(run[3] or 0) - now < lease * 0.75 then
       redis.call('HSET', key, 'lease', until_)
       redis.call('ZADD', LEASES, until_, ARGV[i])
+      pulse = 1
     end
     if run[4] then
       redis.call('ZREM', CANCELS, ARGV[i])
+      pulse = 2
     end
-    found[#found + 1] = run[4] and 2 or 1
+    found[#found + 1] = pulse
   end
 end
 return {found, unpack(queued())}

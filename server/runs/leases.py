@@ -22,6 +22,8 @@ class Pulse(Enum):
     LOST = 0
     RENEWED = 1
     UNWANTED = 2
+    GOOD = 3
+    """Its lease was not renewed: most of it is left."""
 
 
 @dataclass(frozen=True, kw_only=True)

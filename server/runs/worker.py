@@ -248,7 +248,6 @@ class RunWorker:
                 case Pulse.LOST:
                     held[run_id].interrupt(Why.LOST)
                 case Pulse.UNWANTED:
-                    held[run_id].renewed = asked
                     held[run_id].interrupt(Why.CANCELLED)
                 case Pulse.RENEWED:
                     held[run_id].renewed = asked

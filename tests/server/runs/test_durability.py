@@ -129,7 +129,7 @@ async def test_a_redis_out_of_memory_begins_nothing_and_ends_what_is_under_way(
         with pytest.raises(OutOfMemoryError):
             await refused
     pulses, _ = await Leases(records).beat("w", slots=1, held={"r": claim.token})
-    assert pulses == {"r": Pulse.RENEWED}
+    assert pulses == {"r": Pulse.GOOD}
     await records.move(
         "r",
         expected=frozenset({RunStatus.RUNNING}),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -131,6 +132,28 @@ async def test_an_end_that_redis_did_not_take_is_stored_when_it_is_back(
     async with house.worker(answer_at_once):
         record = await house.ended((await house.ask()).run_id)
     assert (record.status, record.attempts) == (RunStatus.SUCCESS, 1)
+
+
+async def test_a_worker_believes_in_no_lease_that_is_longer_than_the_one_it_has(
+    house: House,
+) -> None:
+    house.records.lease_seconds = lease = 3600
+    work = Held()
+    async with house.worker(work) as worker:
+        run = await house.ask()
+        await work.begun.wait()
+        # A fifth of it is over: Redis leaves it as it is.
+        name, held = house.records.keys.run(run.run_id), worker._held[run.run_id]
+        held.renewed = before = time.monotonic() - lease / 5
+        until = int(cast("bytes", await house.records.redis.hget(name, "lease")))
+        await house.records.redis.hset(name, "lease", until - round(lease / 5 * 1_000_000))
+        await worker._beat()
+        assert held.renewed == before
+        await house.records.redis.hset(name, "lease", until - round(lease / 3 * 1_000_000))
+        await worker._beat()
+        assert held.renewed > before
+        work.let_go.set()
+        await house.ended(run.run_id)
 
 
 @pytest.mark.parametrize("action", list(CancelAction))
