@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.retrieval import fusion
 from tools.retrieval.documents import Hit
 from tools.retrieval.sparse import with_bigrams
 
@@ -66,8 +67,8 @@ def of(query: str, hits: Sequence[Hit]) -> Matrix:
         for text, title in zip(texts, titles, strict=True)
     ]
     rarity = _rarity(stems, present)
-    by_bm25 = _shares([hit.scores.bm25 for hit in hits])
-    by_dense = _shares([hit.scores.dense for hit in hits])
+    by_bm25 = fusion.shares([hit.scores.bm25 for hit in hits])
+    by_dense = fusion.shares([hit.scores.dense for hit in hits], least=fusion.UNRELATED)
     bm25_rank, dense_rank = _reciprocal_ranks(by_bm25), _reciprocal_ranks(by_dense)
     best, rest = _by_document(hits, [a + b for a, b in zip(by_bm25, by_dense, strict=True)])
     phrase_stems = [stem[word] for word in words]
@@ -130,13 +131,6 @@ def _rarity(stems: Collection[str], present: Sequence[Collection[str]]) -> dict[
     weights = {stem: math.log((len(present) + 1) / (counts[stem] + 0.5)) for stem in stems}
     total = sum(weights.values())
     return {stem: weight / total if total > 0 else 0.0 for stem, weight in weights.items()}
-
-
-def _shares(scores: Sequence[float | None]) -> list[float]:
-    best = max((score for score in scores if score is not None), default=0.0)
-    if best <= 0.0:
-        return [0.0] * len(scores)
-    return [max(0.0, score or 0.0) / best for score in scores]
 
 
 def _reciprocal_ranks(shares: Sequence[float]) -> list[float]:

@@ -13,6 +13,10 @@ from enum import StrEnum
 from statistics import fmean, pstdev
 from typing import assert_never
 
+# MiniLM's cosine of a question and a passage that have nothing in common: 95 of 100 are below.
+# Where the nearest passage is no nearer, being the nearest says nothing.
+UNRELATED = 0.3
+
 
 class Fusion(StrEnum):
     """How the two lists become one."""
@@ -44,14 +48,15 @@ def fuse(
 ) -> list[Fused]:
     """The pairs from best to worst; ties by BM25 rank, then by id.
 
-    ``weight`` is BM25's share under ``SCORES``, flat between 0.4 and 0.6. ``k`` is RRF's
-    constant. DBSF normalises each list by its mean and three standard deviations.
+    ``weight`` is BM25's share under ``SCORES``, flat between 0.4 and 0.6; a cosine counts there
+    against the best one, or against ``UNRELATED`` where that is more. ``k`` is RRF's constant.
+    DBSF normalises each list by its mean and three standard deviations.
     """
     bm25 = {pair.id: pair.bm25 for pair in pairs if pair.bm25 is not None}
     dense = {pair.id: pair.dense for pair in pairs if pair.dense is not None}
     match method:
         case Fusion.SCORES:
-            left, right = _by_best(bm25), _by_best(dense)
+            left, right = _by_best(bm25), _by_best(dense, least=UNRELATED)
         case Fusion.RRF:
             left, right, weight = _by_rank(bm25, k=k), _by_rank(dense, k=k), 0.5
         case Fusion.DBSF:
@@ -73,11 +78,17 @@ def _ordered(scores: Mapping[str, float]) -> list[str]:
     return sorted(scores, key=lambda found: (-scores[found], found))
 
 
-def _by_best(scores: Mapping[str, float]) -> dict[str, float]:
-    best = max(scores.values(), default=0.0)
+def _by_best(scores: Mapping[str, float], *, least: float = 0.0) -> dict[str, float]:
+    return dict(zip(scores, shares(list(scores.values()), least=least), strict=True))
+
+
+def shares(scores: Sequence[float | None], *, least: float = 0.0) -> list[float]:
+    """Each score's part of the best of them, or of ``least`` where that is more; 0 for None."""
+    best = max((score for score in scores if score is not None), default=0.0)
+    best = max(best, least)
     if best <= 0.0:
-        return {}
-    return {found: max(0.0, score / best) for found, score in scores.items()}
+        return [0.0] * len(scores)
+    return [max(0.0, score or 0.0) / best for score in scores]
 
 
 def _by_rank(scores: Mapping[str, float], *, k: int) -> dict[str, float]:

@@ -84,3 +84,12 @@ def test_ties_go_by_bm25_rank_and_then_by_id() -> None:
         Pair(id="a", dense=0.5),
     ]
     assert [one.id for one in fuse(pairs)] == ["z", "a", "b"]
+
+
+def test_a_lone_cosine_counts_by_how_near_it_is() -> None:
+    words = Pair(id="words", bm25=5.0, dense=0.0)
+    for cosine, first in ((0.05, "words"), (0.2, "words"), (0.8, "near")):
+        near = Pair(id="near", bm25=1.0, dense=cosine)
+        assert fuse([words, near])[0].id == first
+    weak = fuse([Pair(id="weak", bm25=None, dense=0.03)])
+    assert weak[0].score == pytest.approx(0.05)

@@ -201,8 +201,8 @@ async def test_japanese_is_found_by_parts_of_its_words(store: PassageStore) -> N
     for query in ("休暇", "三十日の休暇"):
         found = await find(knowledge, query, options=SearchOptions(mode=Mode.BM25))
         assert [hit.title for hit in found.hits] == ["日本"]
-        # Vectors by hash say nothing of Japanese, and have a place of their own.
-        assert "日本" in [hit.title for hit in (await find(knowledge, query)).hits[:2]]
+        # Vectors by hash say nothing of Japanese, and being the nearest of them counts little.
+        assert (await find(knowledge, query)).hits[0].title == "日本"
 
 
 def test_options_tell_what_differs_from_the_defaults() -> None:
