@@ -6,7 +6,8 @@ traces kept, and with traces kept and sent to a collector, in short rounds that 
 and backwards, so that what else the machine does falls on all of them. A block is one such pair of
 turns; the ratio to untraced is taken within blocks, and its interval is that of a bootstrap over
 them. CPU is that of the process with all its threads and of Redis; model, collector and client are
-others and not counted.
+others and not counted. Beside that difference stands what tracing's own code takes, by the clocks
+of its threads: without Redis and what it costs the others' caches, but steady on a busy machine.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from bench.installation import ROOT
 from bench.sse_client import Connection
 from bench.switched import MODES, OFF
 
-BLOCKS, RUNS, AT_ONCE = 40, 12, 6
+# With ten runs a round what is sent comes to about one batch of OpenTelemetry's.
+BLOCKS, RUNS, AT_ONCE = 40, 10, 5
 RESAMPLES = 10_000
 COLLECTOR = """
 import http.server
@@ -55,6 +57,7 @@ class Blocks:
     """CPU milliseconds of a run by mode, one figure a block."""
 
     spent: dict[str, list[float]] = field(default_factory=lambda: {mode: [] for mode in MODES})
+    own: dict[str, list[float]] = field(default_factory=lambda: {mode: [] for mode in MODES})
     sent: int = 0
     lost: int = 0
 
@@ -62,6 +65,11 @@ class Blocks:
         """What a mode adds to a run, as a share of the untraced one."""
         pairs = zip(self.spent[mode], self.spent[OFF], strict=True)
         return interval([one / off - 1 for one, off in pairs])
+
+    def itself(self, mode: str) -> Interval:
+        """What tracing's own code takes, as a share of the untraced run."""
+        pairs = zip(self.own[mode], self.spent[OFF], strict=True)
+        return interval([one / off for one, off in pairs])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +111,7 @@ class Program:
         found: dict[str, Any] = json.loads(line)
         return found
 
-    async def switch(self, mode: str) -> tuple[float, float, Mapping[str, int]]:
+    async def switch(self, mode: str) -> tuple[float, float, Mapping[str, float]]:
         """CPU milliseconds up to the end of the mode before, and from where ``mode`` begins."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{mode}\n".encode())
@@ -132,15 +140,17 @@ async def measure(program: Program, url: str, *, blocks: int, runs: int) -> Bloc
     await a_round(url, 4 * runs)
     for number in range(blocks):
         order = list(MODES[number % 3 :] + MODES[: number % 3])
-        spent = dict.fromkeys(MODES, 0.0)
+        spent, own = dict.fromkeys(MODES, 0.0), dict.fromkeys(MODES, 0.0)
         for mode in order + order[::-1]:
-            _, before, _ = await program.switch(mode)
+            _, before, began = await program.switch(mode)
             await a_round(url, runs)
             after, _, told = await program.switch(OFF)
             spent[mode] += (after - before) / (2 * runs)
-            found.sent, found.lost = told["sent"], told["lost"]
+            own[mode] += (told["own"] - began["own"]) / (2 * runs)
+            found.sent, found.lost = int(told["sent"]), int(told["lost"])
         for mode in MODES:
             found.spent[mode].append(spent[mode])
+            found.own[mode].append(own[mode])
     return found
 
 
@@ -197,12 +207,16 @@ async def main(blocks: int, runs: int) -> None:
             opened(Path(folder), model.url) as (program, url),
         ):
             found = await measure(program, url, blocks=blocks, runs=runs)
-    print("traces        | CPU ms a run (median) | against off, and its 95 % interval")
+    print(
+        "traces        | CPU ms a run | against off (95 % interval)  | its own code (95 % interval)"
+    )
     for mode in MODES:
-        line = f"{mode:13} | {statistics.median(found.spent[mode]):21.2f} |"
+        line = f"{mode:13} | {statistics.median(found.spent[mode]):12.2f} |"
         if mode != OFF:
-            added = found.added(mode)
-            line += f" {added.middle:+.1%} ({added.low:+.1%} to {added.high:+.1%})"
+            for one in (found.added(mode), found.itself(mode)):
+                told = f"{one.middle:+.2%} ({one.low:+.2%} to {one.high:+.2%})"
+                line += f" {told:27} |"
+            line += f" {statistics.median(found.own[mode]):.2f} ms"
         print(line)
     print(f"{blocks} blocks of {2 * runs} runs of each; ", end="")
     print(f"{found.sent} spans sent, {found.lost} lost")

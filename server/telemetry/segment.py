@@ -72,7 +72,7 @@ class Segment:
 
     def hear(self, event: Heard, *, at: float) -> bool:
         """Take note of an event, ``at`` in seconds since the epoch; whether there was any need."""
-        note = _NOTES.get(type(event))
+        note = NOTES.get(type(event))
         if note is None or self.over:
             return False
         note(self, event, at)
@@ -359,7 +359,7 @@ class Segment:
         self.over = True
 
 
-_NOTES: dict[type[Any], Callable[[Segment, Any, float], None]] = {
+NOTES: dict[type[Any], Callable[[Segment, Any, float], None]] = {
     events.RunStarted: Segment._started,
     events.AgentStarted: Segment._agent_started,
     events.AgentFinished: Segment._agent_finished,
@@ -385,3 +385,6 @@ _NOTES: dict[type[Any], Callable[[Segment, Any, float], None]] = {
     Left: Segment._left,
 }
 """What is not here leaves no span: pieces of text and of streams, above all."""
+
+ENDS = frozenset({events.RunFinished, events.RunFailed, events.RunInterrupted, Left})
+"""After these there is nothing more to hear of a segment."""

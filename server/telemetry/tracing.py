@@ -19,12 +19,13 @@ from server.telemetry.inner import Began, Ended
 from server.telemetry.kept import Batch, Trace, Traces
 from server.telemetry.otlp import Exporting
 from server.telemetry.plain_names import plain_id
-from server.telemetry.segment import Segment
+from server.telemetry.segment import ENDS, NOTES, Segment
 from server.telemetry.span import Link, Span
 
 FLUSH_SECONDS = 1.0
 """How old what a running segment has to tell may get before it is written."""
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.25
+"""Runs that end within it are written together."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ class Tracing:
     """A listener that keeps traces (``kept``) and sends them (``exporting``). Open it with
     ``async with``; what is heard before costs nothing and is written then.
 
-    One trip to Redis writes what all runs of the process had to tell since the last one.
+    What is heard is only noted. Spans are made of it at the next flush, for all runs of the process
+    at once: one by one, between other work, each costs the caches. One trip to Redis writes them.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Tracing:
         self._exporting = exporting
         self._tools = frozenset(tools)
         self._content = content
+        self._heard: list[tuple[RunRecord, Heard, float]] = []
+        self._failed: set[type[Exception]] = set()
         self._segments: dict[tuple[str, int], Segment] = {}
         self._touched: dict[tuple[str, int], None] = {}
         self._numbers: dict[tuple[str, int], int] = {}
@@ -59,17 +63,10 @@ class Tracing:
 
     def hear(self, record: RunRecord, event: Heard, /, *, at: float) -> None:
         """See ``server.telemetry.hearing.Listener``."""
-        key = (record.run_id, record.token)
-        segment = self._segments.get(key)
-        if segment is None:
-            if isinstance(event, Left | Began | Ended):
-                return
-            segment = self._segments[key] = Segment(
-                record, at=at, tools=self._tools, content=Writer(self._content)
-            )
-        if segment.hear(event, at=at):
-            self._touched[key] = None
-            if segment.over:
+        kind = type(event)
+        if kind in NOTES:
+            self._heard.append((record, event, at))
+            if kind in ENDS:
                 self._urgent.set()
 
     def created(self, record: RunRecord, *, since: float) -> None:
@@ -136,7 +133,32 @@ class Tracing:
             except Exception:  # noqa: BLE001 - the edge of a loop that has to go on
                 _log.exception("traces could not be written")
 
+    def _take_in(self) -> None:
+        """Make spans of what was heard."""
+        heard, self._heard = self._heard, []
+        for record, event, at in heard:
+            try:
+                self._note(record, event, at)
+            except Exception as error:  # noqa: BLE001 - one event must not cost all others
+                self.dropped += 1
+                if type(error) not in self._failed:
+                    self._failed.add(type(error))
+                    _log.exception("no span can be made of %s", type(event).__name__)
+
+    def _note(self, record: RunRecord, event: Heard, at: float) -> None:
+        key = (record.run_id, record.token)
+        segment = self._segments.get(key)
+        if segment is None:
+            if isinstance(event, Left | Began | Ended):
+                return
+            segment = self._segments[key] = Segment(
+                record, at=at, tools=self._tools, content=Writer(self._content)
+            )
+        if segment.hear(event, at=at):
+            self._touched[key] = None
+
     def _batches(self) -> list[Batch]:
+        self._take_in()
         touched, self._touched = self._touched, {}
         batches = []
         for key in touched:

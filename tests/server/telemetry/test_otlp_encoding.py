@@ -21,6 +21,15 @@ from server.telemetry.span import Link, Span
 TRACE = bytes.fromhex("8b3f7c3e6c1b4b9f9a550c8f4a7b2d10")
 RUN = "8b3f7c3e-6c1b-4b9f-9a55-0c8f4a7b2d10"
 SPANS = [
+    Span(
+        span_id="0bf067aa0ba902b7",
+        parent="00f067aa0ba902b7",
+        name="execute_tool x",
+        start=1_763_000_000.25,
+        end=1_763_000_000.5,
+        # Long enough that its length takes two bytes.
+        attributes={"gen_ai.tool.name": "x" * 300},
+    ),
     Span(span_id="00f067aa0ba902b7", parent="", name="create_run team", start=1.5, kind="producer"),
     Span(
         span_id="0af067aa0ba902b7",
@@ -90,8 +99,9 @@ async def test_a_collector_gets_a_body_with_the_headers_of_the_standards_variabl
             server.shutdown()
             thread.join()
     [(path, tenant, told)] = taken
-    assert (path, tenant, exporting.sent, exporting.lost) == ("/v1/traces", "acme", 2, 0)
+    assert (path, tenant, exporting.sent, exporting.lost) == ("/v1/traces", "acme", 3, 0)
     [resource] = told.resource_spans
     named = {one.key: one.value.string_value for one in resource.resource.attributes}
     assert named["service.name"] == "mine"
-    assert [one.name for one in resource.scope_spans[0].spans] == ["create_run team", "chat é"]
+    sent = [one.name for one in resource.scope_spans[0].spans]
+    assert sent == ["execute_tool x", "create_run team", "chat é"]
