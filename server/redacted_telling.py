@@ -7,7 +7,7 @@ these are theirs, and the thread's state has them too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -21,6 +21,7 @@ Ended = TypeVar("Ended", bound=events.Outcome)
 Model = TypeVar("Model", bound=BaseModel)
 
 _NO_TEXT = frozenset({int, float, bool, type(None)})
+_TEXT = frozenset({str})
 _MOST_CLEAN = 5_000
 _CONVERSATION, _INTERRUPTS = "messages", "__interrupt__"
 _KEPT = frozenset({_CONVERSATION, _INTERRUPTS})
@@ -216,13 +217,22 @@ def _collected(value: Any, texts: list[str]) -> bool:
     if kind is str:
         texts.append(value)
         return True
+    if kind in _NO_TEXT:
+        return True
+    inner: Iterable[Any]
     if kind is dict:
+        # A key that is no text becomes one where it is stored.
+        if set(map(type, value)) - _TEXT:
+            return False
         texts += value
-        return all(type(key) is str for key in value) and all(
-            _collected(one, texts) for one in value.values()
-        )
-    if kind is list:
-        return all(_collected(one, texts) for one in value)
-    if isinstance(value, BaseModel):
-        return all(_collected(one, texts) for one in value.__dict__.values())
-    return kind in _NO_TEXT
+        inner = value.values()
+    elif kind is list:
+        inner = value
+    elif isinstance(value, BaseModel):
+        inner = value.__dict__.values()
+    else:
+        return False
+    for one in inner:  # noqa: SIM110 - a generator would cost as much as what it looks through
+        if not _collected(one, texts):
+            return False
+    return True
