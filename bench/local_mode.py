@@ -13,7 +13,7 @@ from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
 from langchain_qdrant import SparseVector as LangChainSparse
 from qdrant_client import QdrantClient, models
 
-from bench.drawn_passages import COLLECTION, TENANT, documents
+from bench.drawn_passages import COLLECTION, TENANT, Words, documents
 from models.minilm import MiniLM
 from tools.retrieval.sparse import Bm25Encoder
 
@@ -40,9 +40,9 @@ class LocalMode(AbstractContextManager["LocalMode"]):
         mine = models.MatchValue(value=TENANT)
         self._mine = models.Filter(must=[models.FieldCondition(key="metadata.tenant", match=mine)])
 
-    def fill(self, *, count: int, told: Callable[[int], None]) -> None:
+    def fill(self, words: Words, *, count: int, told: Callable[[int], None]) -> None:
         done = 0
-        for _, passages in documents(count=count, dimension=self._minilm.dimension):
+        for _, passages in documents(words, count=count, dimension=self._minilm.dimension):
             points = [
                 models.PointStruct(
                     id=done + place,

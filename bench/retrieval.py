@@ -24,10 +24,10 @@ import numpy as np
 
 from bench.drawn_passages import COLLECTION, TENANT, Words, documents
 from models import catalogue
-from models.minilm import MiniLM
+from models.minilm import MiniLM, batches_at_once
 from server import settings
 from server.adding import AT_ONCE
-from server.building import SWITCH_SECONDS
+from server.building import PARSERS, SWITCH_SECONDS
 from tools.retrieval.edge_store import EdgeStore
 from tools.retrieval.feature_reranker import FeatureReranker
 from tools.retrieval.local_knowledge import LocalKnowledge
@@ -170,14 +170,18 @@ async def ingesting(knowledge: LocalKnowledge, words: Words) -> AsyncIterator[In
                 raise error
 
 
-async def ours(minilm: MiniLM, *, size: int, questions: Sequence[str]) -> list[Figures]:
+async def ours(
+    minilm: MiniLM, *, tokenizer: Path, size: int, questions: Sequence[str]
+) -> list[Figures]:
     """Alone, and while files are ingested."""
     before, since = forget_peak(), time.perf_counter()
-    parser = SandboxedParser()
+    parser = SandboxedParser(workers=PARSERS)
     with tempfile.TemporaryDirectory() as folder:
         store = await EdgeStore.open(Path(folder), embedder=minilm.name, dimension=minilm.dimension)
         try:
-            for version, passages in documents(count=size, dimension=minilm.dimension):
+            for version, passages in documents(
+                Words(tokenizer), count=size, dimension=minilm.dimension
+            ):
                 await store.upsert_document(version, passages)
             tell(f"  Counterpoint filled in {time.perf_counter() - since:.0f} s")
             knowledge = LocalKnowledge(
@@ -196,7 +200,7 @@ async def ours(minilm: MiniLM, *, size: int, questions: Sequence[str]) -> list[F
             found = [await timed("Counterpoint", search, questions[:half], before=before)]
             tell(f"  alone: {stages.line()}")
             stages.taken.clear()
-            async with ingesting(knowledge, Words(seed=2)) as ingested:
+            async with ingesting(knowledge, Words(tokenizer, seed=2)) as ingested:
                 # The parser's start is over.
                 await ingested.begun.wait()
                 found.append(
@@ -216,7 +220,9 @@ async def ours(minilm: MiniLM, *, size: int, questions: Sequence[str]) -> list[F
             await store.close()
 
 
-async def theirs(minilm: MiniLM, *, size: int, questions: Sequence[str]) -> list[Figures]:
+async def theirs(
+    minilm: MiniLM, *, tokenizer: Path, size: int, questions: Sequence[str]
+) -> list[Figures]:
     """qdrant-client's local mode, by itself and through LangChain."""
     # Late: what only this needs takes long to import.
     from bench.local_mode import LocalMode
@@ -233,7 +239,7 @@ async def theirs(minilm: MiniLM, *, size: int, questions: Sequence[str]) -> list
     loop = asyncio.get_running_loop()
     candidates = SearchOptions().candidates
     with LocalMode(minilm, loop=loop, limit=LIMIT, candidates=candidates) as local:
-        await asyncio.to_thread(local.fill, count=size, told=progress)
+        await asyncio.to_thread(local.fill, Words(tokenizer), count=size, told=progress)
         tell(f"  local mode filled in {time.perf_counter() - since:.0f} s")
         half = len(questions) // 2
         found = []
@@ -266,25 +272,25 @@ def row(size: int, one: Figures, *, base: float) -> str:
 
 
 async def measured(
-    sizes: Sequence[int], *, searches: int, local_most: int, local_searches: int
+    sizes: Sequence[int], *, searches: int, local_most: int, local_searches: int, batches: int
 ) -> list[str]:
     """The figures as lines of Markdown."""
     sys.setswitchinterval(SWITCH_SECONDS)
     folder = settings.load().models_dir
+    tokenizer = folder / catalogue.EMBEDDER_TOKENIZER.filename
     minilm = await MiniLM.open(
-        folder / catalogue.EMBEDDER_MODEL.filename,
-        tokenizer=folder / catalogue.EMBEDDER_TOKENIZER.filename,
+        folder / catalogue.EMBEDDER_MODEL.filename, tokenizer=tokenizer, batches=batches
     )
     lines = [HEAD]
     try:
         for size in sizes:
             tell(f"{size:,} passages")
-            words = Words(seed=size)
+            words = Words(tokenizer, seed=size)
             questions = [words.text(9) for _ in range(2 * (searches + WARM_UP))]
-            found = await ours(minilm, size=size, questions=questions)
+            found = await ours(minilm, tokenizer=tokenizer, size=size, questions=questions)
             if size <= local_most:
                 few = questions[: 2 * (min(searches, local_searches) + WARM_UP)]
-                found += await theirs(minilm, size=size, questions=few)
+                found += await theirs(minilm, tokenizer=tokenizer, size=size, questions=few)
             lines += [row(size, one, base=found[0].p50) for one in found]
             tell("\n".join(lines[-len(found) :]))
     finally:
@@ -308,7 +314,14 @@ async def measured(
     type=click.IntRange(1, 10_000),
     help="Searches of the local mode and of LangChain each: they take seconds.",
 )
-def main(*, sizes: str, searches: int, local_most: int, local_searches: int) -> None:
+@click.option(
+    "--batches",
+    default=batches_at_once(),
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Texts are embedded on these threads while they are ingested.",
+)
+def main(*, sizes: str, searches: int, local_most: int, local_searches: int, batches: int) -> None:
     """Measure searches, ours beside qdrant-client's local mode and LangChain's store."""
     lines = asyncio.run(
         measured(
@@ -316,6 +329,7 @@ def main(*, sizes: str, searches: int, local_most: int, local_searches: int) -> 
             searches=searches,
             local_most=local_most,
             local_searches=local_searches,
+            batches=batches,
         )
     )
     click.echo("\n".join(lines))

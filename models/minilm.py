@@ -51,7 +51,7 @@ class MiniLM:
         """Load the weights; raises ``WeightsError`` where a file is missing or damaged.
 
         ``batches`` of documents are embedded at the same time, each on ``threads`` threads; by
-        default as many as there are cores, but one, ``MOST_BATCHES`` at most.
+        default ``batches_at_once``.
         """
         for path in (model, tokenizer):
             if not path.is_file():
@@ -138,8 +138,12 @@ def _give_way() -> None:
 
 
 def batches_at_once() -> int:
-    """How many batches suit this machine: one core is left to whatever else goes on."""
-    return min(MOST_BATCHES, max(1, usable_cores() - 1))
+    """How many batches suit this machine, ``MOST_BATCHES`` at most: one a core.
+
+    Where they cannot be given a lower priority, one core is left to whatever else goes on.
+    """
+    cores = usable_cores() if sys.platform == "linux" else usable_cores() - 1
+    return min(MOST_BATCHES, max(1, cores))
 
 
 def _load(model: Path, tokenizer: Path, threads: int) -> tuple[Any, Any]:

@@ -51,7 +51,7 @@ _KEEPER_SECONDS = 20.0
 # computes gives it up after so long (Python's own: 5 ms).
 SWITCH_SECONDS = 0.0005
 # A scan, which takes minutes, does not hold up all others.
-_PARSERS = 2
+PARSERS = 2
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Building:
         store = await self._store(embedder)
         self._stack.push_async_callback(store.close)
         limits = self._settings.parse_limits(max_bytes=self._settings.max_document_bytes)
-        parser = SandboxedParser(limits=limits, ocr=self._settings.scans(), workers=_PARSERS)
+        parser = SandboxedParser(limits=limits, ocr=self._settings.scans(), workers=PARSERS)
         self._stack.push_async_callback(parser.close)
         self._stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(SWITCH_SECONDS)
