@@ -20,8 +20,8 @@ class FrontendSettings(BaseModel):
         default=7.0,
         ge=0,
         le=3650,
-        description="Days for which the thread of a chat completion is kept after its last change; "
-        "one that waits for a person stays. 0: for ever",
+        description="Days for which the thread of a chat completion or a response is kept after "
+        "its last change; one that waits for a person stays. 0: for ever",
     )
 
     def chat_thread(self) -> NewThread:

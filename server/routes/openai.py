@@ -67,7 +67,7 @@ async def models(request: Request, house: House) -> dict[str, Any]:
 @router.get("/models/{name}", responses=told(answer=shapes.Model))
 async def model(name: str, request: Request, house: House) -> dict[str, Any]:
     """One of the models."""
-    _agent(name, house)
+    agent_of(name, house)
     return model_object(name, created=request.app.state.started)
 
 
@@ -88,7 +88,7 @@ async def chat_completions(
     if refused := asked.unsupported():
         param, why = refused
         raise Invalid(f"{param}: {why}", param=param, code="unsupported_parameter")
-    agent = _agent(asked.model, house)
+    agent = agent_of(asked.model, house)
     found = attachments.taken(asked.messages, limit=house.settings.file_limits().file_bytes)
     # Checked before anything is kept.
     said = plain(found.messages())
@@ -123,11 +123,11 @@ async def chat_completions(
         created=int(record.created_at.timestamp()) if record.created_at else 0,
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
         quiet=task is not None,
-        url=await _address(request, house, tenant=caller.tenant),
+        url=await address_of(request, house, tenant=caller.tenant),
     )
 
     async def cancel() -> None:
-        await _cancel(house, record)
+        await leave(house, record)
 
     headers = {"x-request-id": record.run_id}
     if asked.stream:
@@ -147,7 +147,7 @@ async def chat_completions(
     return JSONResponse(completion.body(end), headers=headers)
 
 
-async def _address(request: Request, house: Serving, *, tenant: str) -> Callable[[str], str]:
+async def address_of(request: Request, house: Serving, *, tenant: str) -> Callable[[str], str]:
     """Where a reader of an answer fetches its files: in full, and where keys are needed signed."""
     base = str(request.base_url).rstrip("/")
     if not house.settings.has_keys:
@@ -161,7 +161,7 @@ def model_names(house: Serving) -> list[str]:
     return [TEAM_MODEL, *(f"{TEAM_MODEL}-{name}" for name in house.agents)]
 
 
-def _agent(model: str, house: Serving) -> str:
+def agent_of(model: str, house: Serving) -> str:
     """The agent behind a model's name. Raises NotFound."""
     names = model_names(house)
     if model not in names:
@@ -181,9 +181,9 @@ async def _frames(house: Serving, record: RunRecord, completion: Completion) -> 
             async for entry in entries:
                 for chunk in completion.progress(entry.event):
                     yield sse.frame(chunk)
-        end = await _end(house, record)
+        end = await ended(house, record)
     except (RedisError, OSError, RunNotFoundError) as error:
-        end = _lost(record.run_id, error)
+        end = lost(record.run_id, error)
     if isinstance(end, events.RunFailed):
         yield sse.frame(completion.failure(end))
         return
@@ -196,10 +196,10 @@ async def _finish(house: Serving, record: RunRecord, completion: Completion) -> 
     async with aclosing(cast("Any", house.runs.events(record.run_id))) as entries:
         async for entry in entries:
             completion.progress(entry.event)
-    return await _end(house, record)
+    return await ended(house, record)
 
 
-async def _end(house: Serving, record: RunRecord) -> End:
+async def ended(house: Serving, record: RunRecord) -> End:
     """A run's end; it is stored before it is told, and the log may have been trimmed."""
     record = await house.runs.get(record.run_id, tenant=record.tenant)
     end = events.EVENT.validate_python(record.result)
@@ -215,7 +215,7 @@ async def _end(house: Serving, record: RunRecord) -> End:
     return end
 
 
-def _lost(run_id: str, error: Exception) -> events.RunFailed:
+def lost(run_id: str, error: Exception) -> events.RunFailed:
     _log.warning("run %s cannot be followed: %s", run_id, error)
     return events.RunFailed(
         error="unavailable",
@@ -223,7 +223,7 @@ def _lost(run_id: str, error: Exception) -> events.RunFailed:
     )
 
 
-async def _cancel(house: Serving, record: RunRecord) -> None:
+async def leave(house: Serving, record: RunRecord) -> None:
     """End a run that nobody can take up again. Best effort: its limits end it otherwise."""
     try:
         async with asyncio.timeout(CANCEL_SECONDS):

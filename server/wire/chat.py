@@ -142,12 +142,7 @@ class Completion:
         }
 
     def _text(self, finished: events.RunFinished) -> str:
-        """The answer, and what people are shown under it."""
-        answer = finished.answer
-        if not finished.citations:
-            # Else they would count other characters than those that are sent.
-            answer = sections.absolute(answer, finished.artifacts, url=self.url)
-        return answer + sections.under(finished, url=self.url) + source_list(finished)
+        return answer_text(finished, url=self.url)
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
@@ -162,19 +157,31 @@ class Completion:
         return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
     def _more(self, finished: events.RunFinished) -> dict[str, Any]:
-        return {
-            "run_id": self.run_id,
-            "thread_id": self.thread_id,
-            "stop_reason": finished.stop_reason,
-            "sources": [source.model_dump(mode="json") for source in finished.sources],
-            "citations": [one.model_dump(mode="json") for one in finished.citations],
-            "artifacts": [
-                {**one.model_dump(mode="json"), "url": self.url(one.id)}
-                for one in finished.artifacts
-            ],
-            "cells": [one.model_dump(mode="json") for one in finished.cells],
-            "usage": finished.usage.model_dump(mode="json"),
-        }
+        known = {"run_id": self.run_id, "thread_id": self.thread_id}
+        return {**known, **as_data(finished, url=self.url)}
+
+
+def answer_text(finished: events.RunFinished, *, url: sections.Url) -> str:
+    """The answer, and what people are shown under it."""
+    answer = finished.answer
+    if not finished.citations:
+        # Else they would count other characters than those that are sent.
+        answer = sections.absolute(answer, finished.artifacts, url=url)
+    return answer + sections.under(finished, url=url) + source_list(finished)
+
+
+def as_data(finished: events.RunFinished, *, url: sections.Url) -> dict[str, Any]:
+    """What OpenAI's wires have no field for."""
+    return {
+        "stop_reason": finished.stop_reason,
+        "sources": [source.model_dump(mode="json") for source in finished.sources],
+        "citations": [one.model_dump(mode="json") for one in finished.citations],
+        "artifacts": [
+            {**one.model_dump(mode="json"), "url": url(one.id)} for one in finished.artifacts
+        ],
+        "cells": [one.model_dump(mode="json") for one in finished.cells],
+        "usage": finished.usage.model_dump(mode="json"),
+    }
 
 
 def pieces(text: str) -> list[str]:

@@ -223,3 +223,8 @@ def asked_of(task: Recognised) -> Asked:
         config={"configurable": {KIND: template.task.value, PRIORITY: template.priority.value}},
         temporary=True,
     )
+
+
+def is_one(asked: Asked) -> bool:
+    """Whether a run is one of a frontend's tasks."""
+    return asked.graph == FRONTEND

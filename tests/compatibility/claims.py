@@ -20,6 +20,8 @@ _SDK = "tests/server/test_runs_sdk.py::"
 _STATES = "tests/server/threads/test_state_routes.py::"
 _THREADS = "tests/server/test_threads_routes.py::"
 _OPENAI = "tests/server/test_openai_wire.py::"
+_RESPONSES = "tests/server/test_responses.py::"
+_FRONTENDS = "tests/server/frontends/test_frontend_tasks.py::"
 _GATES = "tests/server/test_gates.py::"
 _CALLERS = "tests/server/test_callers.py::"
 _STREAM = "tests/server/wire/test_run_stream.py::"
@@ -86,6 +88,23 @@ _TOLD: dict[str, dict[str, str]] = {
         ),
         "errors, also within a stream, in their own shape": (
             _OPENAI + "test_a_failure_in_the_stream_is_raised_by_the_client"
+        ),
+        "responses, streamed": (
+            _RESPONSES + "test_events_come_in_the_protocols_order_and_add_up_to_the_response"
+        ),
+        "responses at once": (
+            _RESPONSES + "test_a_response_comes_whole_with_its_sources_as_annotations"
+        ),
+        "`previous_response_id`, also twice from the same": (
+            _RESPONSES + "test_a_conversation_branches_where_a_response_is_gone_on_from_twice"
+        ),
+        "a stream of a response that was cut goes on": (
+            _RESPONSES + "test_a_stream_that_was_cut_goes_on_behind_the_last_number"
+        ),
+    },
+    "Open WebUI, LibreChat": {
+        "titles, tags, follow-up questions, queries, each for one model call": (
+            _FRONTENDS + "test_each_task_is_one_call_whose_answer_the_client_can_parse"
         ),
     },
 }
