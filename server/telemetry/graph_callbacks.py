@@ -91,8 +91,9 @@ class GraphCallbacks(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        del serialized, messages
-        self._model(names.CHAT, "chat", run_id, parent_run_id, metadata or {}, kwargs)
+        del messages
+        told = {**kwargs, "serialized": serialized}
+        self._model(names.CHAT, "chat", run_id, parent_run_id, metadata or {}, told)
 
     def on_llm_start(
         self,
@@ -104,9 +105,9 @@ class GraphCallbacks(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        del serialized, prompts
-        of = "text_completion"
-        self._model(names.COMPLETION, of, run_id, parent_run_id, metadata or {}, kwargs)
+        del prompts
+        of, told = "text_completion", {**kwargs, "serialized": serialized}
+        self._model(names.COMPLETION, of, run_id, parent_run_id, metadata or {}, told)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         tokens_in, tokens_out = tokens_of(response)
@@ -135,7 +136,7 @@ class GraphCallbacks(BaseCallbackHandler):
         asked = told.get("invocation_params") or {}
         model = metadata.get("ls_model_name") or asked.get("model") or asked.get("model_name")
         # A model that says no name, such as a fake one, has its class's.
-        of = _model_name(model or told.get("name") or names.UNKNOWN)
+        of = _model_name(model or (told.get("serialized") or {}).get("name") or names.UNKNOWN)
         attributes: dict[str, Value] = {names.OPERATION: operation, names.MODEL: of}
         if provider := metadata.get("ls_provider"):
             attributes[names.PROVIDER] = plain_id(str(provider))

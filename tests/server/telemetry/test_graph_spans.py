@@ -193,6 +193,10 @@ async def test_an_error_is_that_of_the_tool_and_of_the_node_and_a_pause_is_none(
         await fail.ainvoke({"text": CANARY})
         return {}
 
+    async def nameless(state: State) -> State:
+        await GenericFakeChatModel(messages=iter(["hi"])).ainvoke("hi")
+        return {}
+
     async def asks(state: State) -> State:
         interrupt("May I?")
         return {}
@@ -209,6 +213,8 @@ async def test_an_error_is_that_of_the_tool_and_of_the_node_and_a_pause_is_none(
     assert isinstance(outcome, events.RunInterrupted)
     assert shape(spans) == ["invoke_agent mine", "  node work"]
     assert named(spans, "node work")["attributes"][names.STOP_REASON] == "interrupted"
+    _, spans = await traced(redis, Keys(prefix=f"{keys.prefix}3:"), one(nameless))
+    assert shape(spans)[2] == "    chat GenericFakeChatModel"
 
 
 @pytest.mark.parametrize("content", list(Content))
