@@ -316,7 +316,7 @@ async def test_a_run_outlives_the_death_of_redis(tmp_path: Path) -> None:
             run = await house.ask()
             waiting = await house.ask(thread_id=run.thread_id)
             await held.begun.wait()
-            await redis.waitaof(1, 0, 2000)
+            assert (await redis.waitaof(1, 0, 30_000))[0] == 1
             reader = asyncio.create_task(house.told(run.run_id))
             assert server.pid is not None
             os.kill(server.pid, signal.SIGKILL)
