@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -24,11 +25,19 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
     Raises CommandFailed with ``Exit.INTERRUPTED`` when a signal ended it.
     """
+    _fill_standard_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(_watched(main))
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise CommandFailed("stopped", code=Exit.INTERRUPTED) from None
+
+
+def _fill_standard_descriptors() -> None:
+    """Whoever starts us without stdin would have a socket there, and libuv aborts on closing it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def settle() -> None:

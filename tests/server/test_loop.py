@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
 import sys
+from pathlib import Path
 
 import uvloop
 
 from server import loop
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_a_command_runs_on_uvloop_whoever_runs_it() -> None:
@@ -16,6 +20,24 @@ def test_a_command_runs_on_uvloop_whoever_runs_it() -> None:
         return type(asyncio.get_running_loop())
 
     assert loop.run(main()) is uvloop.Loop
+
+
+def test_a_command_that_is_started_without_stdin_ends_well() -> None:
+    code = """
+import asyncio
+from server import loop
+
+async def main():
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    server.close()
+    await server.wait_closed()
+    print(open("/proc/self/fd/0", "rb").read())
+
+loop.run(main())
+"""
+    words = ["sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, code]
+    ended = subprocess.run(words, capture_output=True, check=False, cwd=ROOT)
+    assert (ended.returncode, ended.stdout) == (0, b"b''\n"), ended.stderr.decode()
 
 
 def test_what_is_there_once_a_server_is_up_is_not_looked_at_again() -> None:
