@@ -37,6 +37,7 @@ from tools.retrieval.sandboxed_parse import SandboxedParser
 LIMIT = 8
 FILE_PARAGRAPHS = 40
 WARM_UP = 5
+LOCAL_WARM_UP = 2
 
 Search = Callable[[str], Awaitable[object]]
 
@@ -93,14 +94,20 @@ class Stages:
 
 
 async def timed(
-    name: str, search: Search, questions: Sequence[str], *, before: float, alone: bool = True
+    name: str,
+    search: Search,
+    questions: Sequence[str],
+    *,
+    before: float,
+    warm_up: int = WARM_UP,
+    alone: bool = True,
 ) -> Figures:
     """Each question once, one after the other, after some that warm it up."""
-    for question in questions[:WARM_UP]:
+    for question in questions[:warm_up]:
         await search(question)
     taken = []
     cpu = time.process_time()
-    for question in questions[WARM_UP:]:
+    for question in questions[warm_up:]:
         since = time.perf_counter()
         await search(question)
         taken.append((time.perf_counter() - since) * 1_000)
@@ -251,7 +258,8 @@ async def theirs(
             async def in_thread(question: str, search: Callable[[str], object] = search) -> object:
                 return await asyncio.to_thread(search, question)
 
-            found.append(await timed(name, in_thread, asked, before=before))
+            taken = await timed(name, in_thread, asked, before=before, warm_up=LOCAL_WARM_UP)
+            found.append(taken)
         return found
 
 
@@ -289,7 +297,7 @@ async def measured(
             questions = [words.text(9) for _ in range(2 * (searches + WARM_UP))]
             found = await ours(minilm, tokenizer=tokenizer, size=size, questions=questions)
             if size <= local_most:
-                few = questions[: 2 * (min(searches, local_searches) + WARM_UP)]
+                few = questions[: 2 * (min(searches, local_searches) + LOCAL_WARM_UP)]
                 found += await theirs(minilm, tokenizer=tokenizer, size=size, questions=few)
             lines += [row(size, one, base=found[0].p50) for one in found]
             tell("\n".join(lines[-len(found) :]))

@@ -30,6 +30,7 @@ T = TypeVar("T")
 # The engine's own flush stops the whole process for a third of a second, while its log alone goes
 # to the disk without stopping anything. After a kill what was not flushed is read from the log.
 _FLUSH_SECONDS = 300.0
+_FLUSH_PASSAGES = 20_000
 _SYNC_SECONDS = 30.0
 # The engine maps its files: a write to a full disk kills the process instead of failing.
 SPARE_BYTES = 128_000_000
@@ -62,6 +63,7 @@ class EdgeStore:
         self._spare_bytes = spare_bytes
         self._closed = False
         self._flushed = self._synced = time.monotonic()
+        self._unflushed = 0
 
     @classmethod
     async def open(
@@ -109,6 +111,7 @@ class EdgeStore:
     def _write(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
         edge_folder.check_disk(self._path, spare_bytes=self._spare_bytes)
         self._shard.update(_ops.upsert_points([_point(version, one) for one in passages]))
+        self._unflushed += len(passages)
 
     def _show(self, version: DocumentVersion) -> None:
         scope = Scope(tenant=version.tenant, collection=version.collection)
@@ -292,9 +295,10 @@ class EdgeStore:
         # Writes survive a killed process in the engine's log, and once that is on the disk, a loss
         # of power too.
         now = time.monotonic()
-        if now - self._flushed > _FLUSH_SECONDS:
+        if now - self._flushed > _FLUSH_SECONDS or self._unflushed > _FLUSH_PASSAGES:
             self._shard.flush()
             self._flushed = self._synced = now
+            self._unflushed = 0
         elif now - self._synced > _SYNC_SECONDS:
             edge_folder.sync_log(self._path)
             self._synced = now
