@@ -113,7 +113,7 @@ TEMPLATES: Sequence[Template] = (
         schema=_texts(5, longest=250),
         max_tokens=300,
     ),
-    # Whoever asked waits for these two.
+    # Whoever asked waits for these.
     _open_webui(
         FrontendTask.QUERIES,
         r"Analyze the chat history to determine the necessity of generating search queries\b",
