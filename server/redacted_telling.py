@@ -39,6 +39,7 @@ _BEGUN = re.compile(
     r")$",
     re.IGNORECASE | re.ASCII,
 )
+_SIGNS = ("pass", "pwd", "secret", "token", "key", "bearer", "basic", "authorization", "aws", "://")
 # Numbers of people and accounts are written in groups.
 _GROUPS = re.compile(r"(?<!\S)(?:(?:\S{0,30}\d\S{0,30}|[A-Z]{4}) ){1,12}\S*$", re.ASCII)
 _KEY_BEGINS, _KEY_ENDS = "-----BEGIN", re.compile(r"-----END [^-\n]{1,60}-----")
@@ -132,7 +133,10 @@ class Telling:
     def _ready(self, text: str) -> tuple[str, str]:
         """What can be told, and what waits."""
         at = len(text)
-        if begun := _BEGUN.search(text):
+        if _is_plain(text):
+            if text and not text[-1].isspace():
+                at -= len(text.rsplit(None, 1)[-1])
+        elif begun := _BEGUN.search(text):
             at = begun.start()
         if self._grouped and (groups := _GROUPS.search(text)):
             at = min(at, groups.start())
@@ -199,6 +203,15 @@ class Telling:
     def _leaves(self, value: Any) -> bool:
         texts: list[str] = []
         return _collected(value, texts) and self._redactor.leaves(texts)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether nothing makes a secret of what comes behind it: only its last word may be one."""
+    small = text.lower()
+    for sign in _SIGNS:  # noqa: SIM110 - a generator would cost more than what it looks through
+        if sign in small:
+            return False
+    return True
 
 
 @dataclass(kw_only=True)
