@@ -52,8 +52,8 @@ class Switched(Tracing):
         super().created(record, since=since)
         self._own += time.thread_time_ns() - began
 
-    async def flush(self) -> None:
-        await self._timed(super().flush())
+    async def flush(self, *, running: bool = True) -> None:
+        await self._timed(super().flush(running=running))
 
     @property
     def own(self) -> float:

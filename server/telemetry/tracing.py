@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection
+from itertools import chain
 from typing import Self
 
 from redis.exceptions import RedisError
@@ -34,8 +35,9 @@ class Tracing:
     """A listener that keeps traces (``kept``) and sends them (``exporting``). Open it with
     ``async with``; what is heard before costs nothing and is written then.
 
-    What is heard is only noted. Spans are made of it at the next flush, for all runs of the process
-    at once: one by one, between other work, each costs the caches. One trip to Redis writes them.
+    What is heard is only noted. Spans are made of it when a run is over, and of running ones once a
+    second, for all runs of the process at once: one by one, between other work, each costs the
+    caches. One trip to Redis writes them.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Tracing:
         self._exporting = exporting
         self._tools = frozenset(tools)
         self._content = content
-        self._heard: list[tuple[RunRecord, Heard, float]] = []
+        self._heard: dict[tuple[str, int], list[tuple[RunRecord, Heard, float]]] = {}
+        self._over: set[tuple[str, int]] = set()
+        self._looked = time.monotonic()
         self._failed: set[type[Exception]] = set()
         self._segments: dict[tuple[str, int], Segment] = {}
         self._touched: dict[tuple[str, int], None] = {}
@@ -64,10 +68,16 @@ class Tracing:
     def hear(self, record: RunRecord, event: Heard, /, *, at: float) -> None:
         """See ``server.telemetry.hearing.Listener``."""
         kind = type(event)
-        if kind in NOTES:
-            self._heard.append((record, event, at))
-            if kind in ENDS:
-                self._urgent.set()
+        if kind not in NOTES:
+            return
+        key = (record.run_id, record.token)
+        heard = self._heard.get(key)
+        if heard is None:
+            heard = self._heard[key] = []
+        heard.append((record, event, at))
+        if kind in ENDS:
+            self._over.add(key)
+            self._urgent.set()
 
     def created(self, record: RunRecord, *, since: float) -> None:
         """A run was accepted; ``since`` is when it was asked for, in seconds since the epoch."""
@@ -87,10 +97,13 @@ class Tracing:
         await self.flush()
         return await self._kept.get(run_id)
 
-    async def flush(self) -> None:
-        """Write and send what was heard so far. A store that is away costs spans."""
+    async def flush(self, *, running: bool = True) -> None:
+        """Write and send what was heard so far, without ``running`` only of runs that are over.
+
+        A store that is away costs spans.
+        """
         async with self._writing:
-            batches = self._batches()
+            batches = self._batches(running=running)
             if self._exporting is not None:
                 for batch in batches:
                     self._exporting.export(batch.run_id, batch.ended)
@@ -120,23 +133,28 @@ class Tracing:
 
     async def _run(self) -> None:
         while True:
+            ends = True
             try:
                 async with asyncio.timeout(FLUSH_SECONDS):
                     await self._urgent.wait()
                 # Others that end at the same time go together.
                 await asyncio.sleep(GATHER_SECONDS)
             except TimeoutError:
-                pass
+                ends = False
             self._urgent.clear()
+            running = not ends or time.monotonic() - self._looked >= FLUSH_SECONDS
+            if running:
+                self._looked = time.monotonic()
             try:
-                await self.flush()
+                await self.flush(running=running)
             except Exception:  # noqa: BLE001 - the edge of a loop that has to go on
                 _log.exception("traces could not be written")
 
-    def _take_in(self) -> None:
+    def _take_in(self, *, running: bool) -> None:
         """Make spans of what was heard."""
-        heard, self._heard = self._heard, []
-        for record, event, at in heard:
+        over, self._over = self._over, set()
+        keys = list(self._heard) if running else [key for key in self._heard if key in over]
+        for record, event, at in chain.from_iterable(map(self._heard.pop, keys)):
             try:
                 self._note(record, event, at)
             except Exception as error:  # noqa: BLE001 - one event must not cost all others
@@ -157,8 +175,8 @@ class Tracing:
         if segment.hear(event, at=at):
             self._touched[key] = None
 
-    def _batches(self) -> list[Batch]:
-        self._take_in()
+    def _batches(self, *, running: bool) -> list[Batch]:
+        self._take_in(running=running)
         touched, self._touched = self._touched, {}
         batches = []
         for key in touched:
