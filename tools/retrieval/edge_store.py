@@ -243,30 +243,39 @@ class EdgeStore:
             ),
         }
 
-        def scored(
-            name: str, within: qdrant.Filter, *, most: int, payload: bool
-        ) -> list[qdrant.ScoredPoint]:
-            return self._shard.query(
-                qdrant.QueryRequest(
-                    limit=most,
-                    query=queries[name],
-                    filter=within,
-                    with_payload=payload,
-                    params=params[name],
-                )
+        def request(
+            name: str, within: qdrant.Filter, *, most: int, payload: bool = False
+        ) -> qdrant.QueryRequest:
+            return qdrant.QueryRequest(
+                limit=most,
+                query=queries[name],
+                filter=within,
+                with_payload=payload,
+                params=params[name],
             )
 
         def search() -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-            found = {name: scored(name, where, most=limit, payload=True) for name in queries}
+            found: dict[str, list[qdrant.ScoredPoint]] = {}
+            filled: list[list[qdrant.ScoredPoint]] = []
+            if DENSE in queries:
+                found[DENSE] = self._shard.query(request(DENSE, where, most=limit, payload=True))
+            if SPARSE in queries:
+                requests = [request(SPARSE, where, most=limit, payload=True)]
+                if complete and found.get(DENSE):
+                    ids = {point.id for point in found[DENSE]}
+                    requests.append(request(SPARSE, _these(ids), most=len(ids)))
+                # In one batch, since the tenant's words are counted once for all of it.
+                found[SPARSE], *filled = self._shard.query_batch(qdrant.QueryBatchRequest(requests))
             payloads = {str(p.id): p.payload for points in found.values() for p in points}
             scores = {name: {str(p.id): p.score for p in points} for name, points in found.items()}
             if complete and len(queries) == 2:
-                for name, points in store.lacking(scores[DENSE], scores[SPARSE]).items():
-                    if points:
-                        these = qdrant.Filter(must=[qdrant.HasIdCondition(set(points))])
-                        more = scored(name, these, most=len(points), payload=False)
-                        scores[name] |= dict.fromkeys(points, 0.0)
-                        scores[name] |= {str(p.id): p.score for p in more}
+                lacking = store.lacking(scores[DENSE], scores[SPARSE])
+                if lacking[DENSE]:
+                    these = request(DENSE, _these(lacking[DENSE]), most=len(lacking[DENSE]))
+                    scores[DENSE] |= dict.fromkeys(lacking[DENSE], 0.0)
+                    scores[DENSE] |= {str(p.id): p.score for p in self._shard.query(these)}
+                scores[SPARSE] |= dict.fromkeys(lacking[SPARSE], 0.0)
+                scores[SPARSE] |= {str(p.id): p.score for points in filled for p in points}
             return scores, payloads
 
         scores, payloads = await self._run(search, thread=self._reads)
@@ -339,6 +348,10 @@ def _equal(key: str, value: str | int) -> qdrant.FieldCondition:
 
 def _scope(scope: Scope) -> list[Any]:
     return [_equal("tenant", scope.tenant), _equal("collection", scope.collection)]
+
+
+def _these(points: set[Any]) -> qdrant.Filter:
+    return qdrant.Filter(must=[qdrant.HasIdCondition(points)])
 
 
 def _visible(scope: Scope) -> list[Any]:
