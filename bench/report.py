@@ -47,9 +47,10 @@ passage is held against the patterns of an order only where it has a word of the
 time; the schema of an answer is inlined once; which files a thread has is asked by a script, on the
 line that all scripts share, a third of the time; and a run that has heard itself answer does not
 read its state back from Redis. Together these are 22 % of the function calls of the graph's own
-process (39,600 a run to 30,900), and 11 to 18 % of its CPU, old and new measured in turns on a very
-busy machine. Tried and left out: calling a script without redis-py's own object for it (a tenth of
-a call, half a percent of a run).
+process (39,600 a run to 30,900) and 15 % of its CPU (11 to 23 %, five times in turns on a very busy
+machine), and of a whole server's 24 %, 38 ms a run to 29, where LangGraph's chunks are searched for
+secrets too. Tried and left out: calling a script without redis-py's own object for it (a tenth of a
+call, half a percent of a run).
 
 What is left is flat. As py-spy saw `up`'s process at 8 at once on a busy machine, the largest part
 is the system call that writes to a socket (10 to 20 %: to readers, to Redis, to the models, in this
