@@ -52,13 +52,14 @@ machine), and of a whole server's 24 %, 38 ms a run to 29, where LangGraph's chu
 secrets too. Tried and left out: calling a script without redis-py's own object for it (a tenth of a
 call, half a percent of a run).
 
-Around the graph: the event loop is uvloop for root too (a tenth of a run; the sandbox's child, which
-changes its user, is started past the loop). Garbage is looked for less often once the server is up:
-that was 2.3 ms a run, every 40 runs one pause of tens of milliseconds among them, and is 1.0 ms.
-What a route depends on is found without a thread (four a request before). Short reads and writes
-share the line to Redis that scripts take, so that a run makes 22 writes to Redis instead of 33 and
-2 tasks for them instead of 13; a process that writes a thread does not read it back; readers wait by
-one timer, a stream's heartbeat is a timer too. Events within 10 ms go into the log together.
+Around the graph: the event loop is uvloop for root too, where it was asyncio's (33.0 ms a run to
+30.1, measured by itself; the sandbox's child, which changes its user, is started past the loop).
+Garbage is looked for less often once the server is up: 2.3 ms a run became 1.0, each over some 100
+runs on a busy machine, and the pauses of tens of milliseconds, one in 40 runs, are rare. What a
+route depends on is found without a thread (four a request before). Short reads and writes share
+the line to Redis that scripts take: 22 writes to Redis a run where there were 33, 2 tasks for them
+where there were 13. A process that writes a thread does not read it back; its readers wait by one
+timer, and a stream's heartbeat is a timer too. Events within 10 ms go into the log together.
 
 What is left is flat. As py-spy saw `up`'s process at 8 at once on a busy machine, the largest part
 is the system call that writes to a socket (10 to 20 %: to readers, to Redis, to the models, in this
