@@ -86,12 +86,14 @@ class ThreadLog(Protocol):
         *,
         tenant: str = DEFAULT_TENANT,
         fence: str = "",
+        status: str = "",
         retention_seconds: int | None = None,
     ) -> str:
         """Write a run's terminal event, once: a second call gives back the first one's id.
 
         The thread's log is kept for ``retention_seconds`` from then on (the log's own measure
-        where not given), longer as long as any of its runs has begun and not ended.
+        where not given), longer as long as any of its runs has begun and not ended. Raises
+        FencedError where the run's record is in another state than ``status``.
         """
         ...
 
@@ -104,11 +106,13 @@ class ThreadLog(Protocol):
         number: int = 0,
         tenant: str = DEFAULT_TENANT,
         fence: str = "",
+        status: str = "",
     ) -> str:
         """Write that a run waits for a person, once. Keeps the log for good.
 
         ``number``: how many pauses it had before. One that is over is not told any more; then, as
-        for a run that is over, the id of what stands in its place is given, or ''.
+        for a run that is over, the id of what stands in its place is given, or ''. Raises
+        FencedError where the run's record is in another state than ``status``.
         """
         ...
 
@@ -236,12 +240,13 @@ class EventLog:
         *,
         tenant: str = DEFAULT_TENANT,
         fence: str = "",
+        status: str = "",
         retention_seconds: int | None = None,
     ) -> str:
         kept = self._retention if retention_seconds is None else retention_seconds
-        names = self._names(tenant, thread_id)
+        names = [*self._names(tenant, thread_id), self._keys.run(run_id)]
         # No time at all would delete the log before its readers have seen the end.
-        return await self._last(self._close, names, [fence, run_id, event, max(1, kept)])
+        return await self._last(self._close, names, [fence, run_id, event, max(1, kept), status])
 
     async def pause(
         self,
@@ -252,9 +257,10 @@ class EventLog:
         number: int = 0,
         tenant: str = DEFAULT_TENANT,
         fence: str = "",
+        status: str = "",
     ) -> str:
-        names = self._names(tenant, thread_id)
-        return await self._last(self._pause, names, [fence, run_id, event, number])
+        names = [*self._names(tenant, thread_id), self._keys.run(run_id)]
+        return await self._last(self._pause, names, [fence, run_id, event, number, status])
 
     async def proceed(
         self, thread_id: str, run_id: str, *, number: int = 0, tenant: str = DEFAULT_TENANT

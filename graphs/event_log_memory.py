@@ -27,10 +27,12 @@ class _Thread:
 
 
 class MemoryEventLog:
-    """The twin of ``EventLog`` for tests. ``fences``: by tenant and thread, who holds it."""
+    """The twin of ``EventLog`` for tests. ``fences``: by tenant and thread, who holds it;
+    ``states``: what the records of runs say."""
 
     def __init__(self, *, max_events: int = MAX_EVENTS) -> None:
         self.fences: dict[tuple[str, str], str] = {}
+        self.states: dict[str, str] = {}
         self._max_events = max_events
         self._threads: dict[tuple[str, str], _Thread] = {}
         self._sequence = 0
@@ -68,10 +70,12 @@ class MemoryEventLog:
         *,
         tenant: str = DEFAULT_TENANT,
         fence: str = "",
+        status: str = "",
         retention_seconds: int | None = None,
     ) -> str:
         del retention_seconds
         self._check(tenant, thread_id, fence)
+        self._check_state(run_id, status)
         thread = self._threads.setdefault((tenant, thread_id), _Thread())
         if run_id not in thread.ends:
             (thread.ends[run_id],) = self._write(thread, run_id, [event])
@@ -88,8 +92,10 @@ class MemoryEventLog:
         number: int = 0,
         tenant: str = DEFAULT_TENANT,
         fence: str = "",
+        status: str = "",
     ) -> str:
         self._check(tenant, thread_id, fence)
+        self._check_state(run_id, status)
         thread = self._threads.setdefault((tenant, thread_id), _Thread())
         known = thread.ends.get(run_id) or thread.pauses.get(run_id)
         if known is not None or thread.paused.get(run_id, 0) > number:
@@ -163,6 +169,10 @@ class MemoryEventLog:
     async def delete(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
         self._threads.pop((tenant, thread_id), None)
         self._tell()
+
+    def _check_state(self, run_id: str, status: str) -> None:
+        if status and self.states.get(run_id, status) != status:
+            raise FencedError(f"the run is {self.states[run_id]}")
 
     def _check(self, tenant: str, thread_id: str, fence: str) -> None:
         holder = self.fences.get((tenant, thread_id))

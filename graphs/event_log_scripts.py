@@ -1,4 +1,5 @@
-"""The event log's moves in Redis, each atomic. KEYS: stream, meta hash, the thread's fence.
+"""The event log's moves in Redis, each atomic. KEYS: stream, meta hash, the thread's fence; where a
+run stops, its record.
 
 The meta hash holds ``born`` (which life of the log this is), ``open`` (how many runs have begun
 and not ended: while there is one, nothing expires), ``trimmed`` (the last id that was dropped),
@@ -16,6 +17,13 @@ SLOTS = 8
 _WRITE = (
     CHECK
     + r"""
+-- Where a run is in another state than the one that is told, as after a failover, it is not told.
+local function elsewhere(key, status)
+  local found = status ~= '' and redis.call('HGET', key, 'status')
+  if found and found ~= status then
+    return redis.error_reply('FENCED the run is ' .. found)
+  end
+end
 local function last_id()
   local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
   return last[1] and last[1][1] or redis.call('HGET', KEYS[2], 'trimmed') or '0-0'
@@ -82,11 +90,12 @@ return {before, first, count}
 """
 )
 
-# ARGV: fence, run, the event, seconds to keep the log from now. A second end changes nothing.
+# ARGV: fence, run, the event, seconds to keep the log from now, the state that the run has to be in
+# or ''. A second end changes nothing.
 CLOSE = (
     _WRITE
     + r"""
-local no = refused(KEYS[3], ARGV[1])
+local no = refused(KEYS[3], ARGV[1]) or elsewhere(KEYS[4], ARGV[5])
 if no then
   return no
 end
@@ -111,12 +120,13 @@ return {before, id}
 """.replace("SLOTS", str(SLOTS))
 )
 
-# ARGV: fence, run, the event, how many pauses the run had before. A run that is paused or over
-# stays as it is, and a pause that comes late, or again, is not told behind what came after it.
+# ARGV: fence, run, the event, how many pauses the run had before, the state that it has to be in
+# or ''. A run that is paused or over stays as it is, and a pause that comes late, or again, is not
+# told behind what came after it.
 PAUSE = (
     _WRITE
     + r"""
-local no = refused(KEYS[3], ARGV[1])
+local no = refused(KEYS[3], ARGV[1]) or elsewhere(KEYS[4], ARGV[5])
 if no then
   return no
 end

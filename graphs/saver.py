@@ -85,11 +85,11 @@ class RedisSaver(AsyncOnlySaver):
         reply = await self._get(
             keys=self._names(thread_id), args=[namespace, get_checkpoint_id(config) or ""]
         )
-        if not reply:
-            return None
-        found = self._tuple(thread_id, reply)
-        catch_up(found.checkpoint["id"])
-        self._steps.see(thread_id, namespace, stamp, found.checkpoint["id"])
+        found = self._tuple(thread_id, reply) if reply else None
+        here = found.checkpoint["id"] if found else ""
+        self._steps.find(thread_id, namespace, stamp, here, latest=not get_checkpoint_id(config))
+        if found:
+            catch_up(here)
         return found
 
     async def alist(

@@ -34,6 +34,16 @@ class KnownSteps:
         if len(self._seen) > self._places:
             self._seen.popitem(last=False)
 
+    def find(self, thread_id: str, namespace: str, stamp: str, found: str, *, latest: bool) -> None:
+        """A step was looked for, the latest or a certain one, and this one found, or none (``''``).
+
+        Raises StepsLostError where a later one has been seen.
+        """
+        if latest and found < self._seen.get((thread_id, namespace, stamp), ""):
+            raise StepsLostError(f"{thread_id}: Redis has lost the last steps of {stamp}")
+        if found:
+            self.see(thread_id, namespace, stamp, found)
+
     def has(self, thread_id: str, namespace: str, stamp: str, checkpoint_id: str) -> bool:
         """Whether this step was there when it was seen last."""
         return self._seen.get((thread_id, namespace, stamp)) == checkpoint_id

@@ -59,6 +59,7 @@ class Teller:
                     number=record.resumes,
                     tenant=record.tenant,
                     fence=fence,
+                    status=record.status.value,
                 )
             except FencedError:
                 return Queued()
@@ -75,6 +76,7 @@ class Teller:
             record.run_id,
             record.result,
             tenant=record.tenant,
+            status=record.status.value,
             retention_seconds=TEMPORARY_SECONDS if record.asked.temporary else None,
         )
         if record.undo or record.asked.temporary:

@@ -217,6 +217,24 @@ async def test_a_writer_that_is_no_run_is_heard_while_the_thread_is_idle(log: Th
     assert await log.size("t") > 0
 
 
+async def test_a_run_that_is_in_another_state_is_not_told_to_have_stopped(
+    log: ThreadLog, request: pytest.FixtureRequest
+) -> None:
+    await log.append("t", "r", said(1))
+    if isinstance(log, MemoryEventLog):
+        log.states["r"] = "running"
+    else:
+        keys = cast("Keys", request.getfixturevalue("keys"))
+        await request.getfixturevalue("redis").hset(keys.run("r"), "status", "running")
+    with pytest.raises(FencedError):
+        await log.pause("t", "r", PAUSE, status="interrupted")
+    with pytest.raises(FencedError):
+        await log.close("t", "r", END, status="success")
+    await log.close("t", "other", END, status="success")
+    await log.close("t", "r", END, status="running")
+    assert words(await all_of(log.read("t", run_id="r"))) == [1, "run.finished"]
+
+
 async def test_a_paused_run_is_read_up_to_its_pause(log: ThreadLog) -> None:
     await log.append("t", "r", said(1))
     at = await log.pause("t", "r", PAUSE)

@@ -106,6 +106,29 @@ async def test_a_run_whose_last_step_is_gone_writes_nothing_and_goes_on_from_wha
     assert (await saver.aget_tuple(first)) is not None
 
 
+async def test_a_run_that_looks_where_it_stands_hears_that_its_last_step_is_gone(
+    saver: RedisSaver, redis: Redis, keys: Keys, data: str
+) -> None:
+    await held_by(redis, keys, MINE)
+    first = by(MINE, await put(saver, by(MINE, generate_config("t")), 1))
+    second = by(MINE, await put(saver, first, 2))
+    head = by(MINE, generate_config("t"))
+    assert await saver.aget_tuple(head)
+    lost = "c\x1f\x1f" + second["configurable"]["checkpoint_id"]
+    await redis.hdel(data, lost)
+    await redis.zrem(keys.checkpoints("t") + "index", lost)
+    with pytest.raises(StepsLostError):
+        await saver.aget_tuple(head)
+    # Another attempt, and who is no run, see what is there.
+    for writer in (stamp("r", 2), IDLE):
+        found = await saver.aget_tuple(by(writer, generate_config("t")))
+        assert found is not None
+        assert (
+            found.config["configurable"]["checkpoint_id"] == first["configurable"]["checkpoint_id"]
+        )
+    assert await saver.aget_tuple(first)
+
+
 async def test_a_step_that_was_read_by_the_run_has_to_be_there_too(
     saver: RedisSaver, redis: Redis, keys: Keys, data: str
 ) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from graphs import events
+from graphs.fence import FencedError
 from server.runs.emitter import Emit
 from server.runs.record import RunRecord
 from server.runs.telling import Teller
@@ -52,6 +57,19 @@ async def test_a_pause_that_is_told_late_is_not_told_in_the_middle_of_what_came_
         "agent.started",
         "run.finished",
     ]
+
+
+async def test_an_end_that_redis_does_not_have_is_not_told(house: House) -> None:
+    records = house.records
+    await stored(records)
+    await records.claim("r")
+    # The old primary took it; the one that was promoted has the run still at work.
+    ended = replace(await records.get("r"), status=RunStatus.SUCCESS, result=END)
+    with pytest.raises(FencedError):
+        await Teller(records=records, log=house.log).tell(ended)
+    await records.move("r", expected=RUNNING, to=RunStatus.SUCCESS, told=END)
+    await Teller(records=records, log=house.log).tell(ended)
+    assert await house.told("r") == ["run.finished"]
 
 
 async def _never(record: RunRecord, emit: Emit) -> events.RunFinished:
