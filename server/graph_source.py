@@ -104,9 +104,7 @@ def _apart(folders: Sequence[Path]) -> Iterator[None]:
             if not (Path(folder) / "server" / "graph_source.py").is_file()
         )
     ]
-    ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in taken}
-    for name in ours:
-        del sys.modules[name]
+    ours = {name: sys.modules.pop(name) for name in _within(taken)}
     before = list(sys.path)
     sys.path[:0] = first
     finder = _Theirs(taken, folders=first)
@@ -116,11 +114,16 @@ def _apart(folders: Sequence[Path]) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if name.partition(".")[0] in taken]:
+        for name in _within(taken):
             del sys.modules[name]
         sys.modules.update(ours)
         # Behind everything else, for what is imported while a node runs.
         sys.path[:] = before + [folder for folder in first if folder not in before]
+
+
+def _within(rooms: Sequence[str]) -> list[str]:
+    """The loaded modules of these rooms."""
+    return [name for name in sys.modules if name.partition(".")[0] in rooms] if rooms else []
 
 
 class _Theirs:

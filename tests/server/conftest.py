@@ -29,7 +29,6 @@ from server.audit.log import Audit
 from server.crons.records import Crons
 from server.executor import Executor, GraphExecutor
 from server.house import limits_of
-from server.registry import GraphRegistry
 from server.runs.feedback import Feedbacks
 from server.runs.ledger import RedisRunLedgers
 from server.runs.queue import RunQueue
@@ -43,6 +42,7 @@ from server.threads.states import ThreadStates
 from server.webhooks.deliveries import Deliveries
 from server.webhooks.secret import Secrets
 from tests.server import served_graphs
+from tests.server.known_graphs import Known, KnownGraphs
 from tests.server.surface import Parts, Team
 from tests.server.threads import graphs
 from tools.retrieval.edge_store import EdgeStore
@@ -68,9 +68,20 @@ async def knowledge(folder: Path) -> AsyncIterator[LocalKnowledge]:
     await store.close()
 
 
+@pytest.fixture(scope="session")
+def known_graphs() -> Known:
+    """Graphs that some test has loaded."""
+    return {}
+
+
 @pytest.fixture
 async def parts(
-    redis: Redis, redis_url: str, keys: Keys, knowledge: LocalKnowledge, tmp_path: Path
+    redis: Redis,
+    redis_url: str,
+    keys: Keys,
+    knowledge: LocalKnowledge,
+    tmp_path: Path,
+    known_graphs: Known,
 ) -> AsyncIterator[Parts]:
     """Accepts runs; who wants them worked on asks for the team too."""
     records, log, saver = RunRecords(redis, keys), EventLog(redis, keys), RedisSaver(redis, keys)
@@ -79,7 +90,8 @@ async def parts(
     store = RedisStore(redis, keys)
     async with (
         RunQueue(redis_url, keys) as queue,
-        GraphRegistry(
+        KnownGraphs(
+            known_graphs,
             saver=saver,
             store=store,
             sources=[*graphs.sources(), *served_graphs.sources()],
