@@ -54,6 +54,7 @@ class Tracing:
         self._tools = frozenset(tools)
         self._content = content
         self._heard: dict[tuple[str, int], list[tuple[RunRecord, Heard, float]]] = {}
+        self._created: list[tuple[RunRecord, float, float]] = []
         self._over: set[tuple[str, int]] = set()
         self._looked = time.monotonic()
         self._failed: set[type[Exception]] = set()
@@ -82,8 +83,7 @@ class Tracing:
     def created(self, record: RunRecord, *, since: float) -> None:
         """A run was accepted; ``since`` is when it was asked for, in seconds since the epoch."""
         if self._exporting is not None:
-            made = created_span(record, since=since, until=time.time())
-            self._exporting.export(record.run_id, [made])
+            self._created.append((record, since, time.time()))
 
     @property
     def listens(self) -> bool:
@@ -103,6 +103,11 @@ class Tracing:
         A store that is away costs spans.
         """
         async with self._writing:
+            created, self._created = self._created, []
+            for record, since, until in created:
+                if self._exporting is not None:
+                    made = created_span(record, since=since, until=until)
+                    self._exporting.export(record.run_id, [made])
             batches = self._batches(running=running)
             if self._exporting is not None:
                 for batch in batches:
