@@ -207,9 +207,10 @@ def main() -> None:
                 signal.set_wakeup_fd(-1)
                 os.close(inbox)
                 os.close(outbox)
+                # Said by itself: on a starved machine it may be ready before its parent goes on.
+                say(now="born", id=asked["id"], pid=os.getpid())
                 _child(asked)
             living.add(pid)
-            say(now="born", id=asked["id"], pid=pid)
     for pid in living:
         os.kill(pid, signal.SIGKILL)
     while living:
