@@ -7,7 +7,7 @@ import gc
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future
 
 import pytest
@@ -64,15 +64,18 @@ def pytest_configure(config: pytest.Config) -> None:
     examples.register()
     chosen = config.getoption("hypothesis_profile", default=None)
     settings.load_profile(chosen or (examples.SUITE if config.option.markexpr else examples.WIDE))
-    # What is imported stays: to look through it for garbage takes a third of the start.
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported stays; to look through it for garbage would take a third of the start."""
     gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    """From here on only what the tests make is looked through."""
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
