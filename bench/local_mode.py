@@ -93,7 +93,7 @@ class LocalMode(AbstractContextManager["LocalMode"]):
             def embed_query(self, text: str) -> list[float]:
                 return embedded(text)
 
-        class Sparse(SparseEmbeddings):
+        class Sparse(SparseEmbeddings):  # type: ignore[misc,unused-ignore]
             def embed_documents(self, texts: list[str]) -> list[Any]:
                 return [self.embed_query(text) for text in texts]
 

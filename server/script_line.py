@@ -35,6 +35,7 @@ class ScriptLine:
         self._seconds = seconds
         self._opening = asyncio.Lock()
         self._open: _Open | None = None
+        self._is_closed = False
 
     async def call(self, *words: Any) -> Any:
         """Raises ResponseError for what Redis refuses, and redis' ConnectionError or TimeoutError
@@ -56,10 +57,12 @@ class ScriptLine:
         return replies
 
     async def close(self) -> None:
-        """Close the connection; what still waits for a reply is told that it is lost."""
-        line, self._open = self._open, None
-        if line is not None:
-            await line.close()
+        """Close the connection for good; what still waits for a reply is told that it is lost."""
+        self._is_closed = True
+        async with self._opening:
+            line, self._open = self._open, None
+            if line is not None:
+                await line.close()
 
     async def _living(self) -> _Open:
         line = self._open
@@ -67,6 +70,8 @@ class ScriptLine:
 
     async def _opened(self) -> _Open:
         async with self._opening:
+            if self._is_closed:
+                raise RedisConnectionError("the line was closed")
             if self._open is None or self._open.lost is not None:
                 former, self._open = self._open, None
                 if former is not None:

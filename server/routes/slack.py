@@ -12,6 +12,7 @@ from starlette.responses import Response
 from server.auth import CallerDep
 from server.errors import Invalid, NotFound, Unauthorized
 from server.serving import House
+from server.slack.opening import Slack
 from server.slack.refusals import UnreadableError, UnsignedError
 from server.wire import shapes
 from server.wire.shapes import told
@@ -30,6 +31,11 @@ async def events(request: Request, house: House) -> Response:
     slack = house.slack
     if slack is None or not slack.has_http:
         raise NotFound(f"{PATH}: no Slack app is set up here; see docs/slack.md")
+    return await take(slack, request)
+
+
+async def take(slack: Slack, request: Request) -> Response:
+    """What ``slack`` answers to a request that Slack signed. Raises Unauthorized, Invalid."""
     stamp = request.headers.get("x-slack-request-timestamp", "")
     signature = request.headers.get("x-slack-signature", "")
     body = await request.body()

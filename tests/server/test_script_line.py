@@ -192,3 +192,14 @@ async def test_closing_tells_who_still_waits(client: Redis) -> None:
     await line.close()
     with pytest.raises(RedisConnectionError):
         await waiting
+
+
+async def test_what_is_asked_while_or_after_it_closes_opens_no_line_again(client: Redis) -> None:
+    line = client._line  # type: ignore[attr-defined]
+    # The first call opens the line, and it is closed before that has happened.
+    asked = asyncio.ensure_future(client.hget("a", "b"))
+    await asyncio.sleep(0)
+    await line.close()
+    assert await asked is None
+    assert await client.hget("a", "b") is None
+    assert line._open is None

@@ -6,17 +6,19 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import httpx
-from starlette.applications import Starlette
-from starlette.routing import Route
+from fastapi import FastAPI
 
 from graphs.event_log import EventLog
 from graphs.saver import RedisSaver
+from server import errors
 from server.approvals.record import Approval, ApprovalStatus
 from server.artifacts.memory import MemoryThreadFiles
 from server.audit.log import Audit
+from server.routes.slack import take
 from server.runs.asked import of_messages
 from server.runs.feedback import Feedbacks
 from server.settings import Settings
@@ -116,7 +118,9 @@ class Office:
         return await self.send_to(self.servers[0], body, **signed)
 
     async def send_to(self, server: Slack, body: str, **signed: Any) -> httpx.Response:
-        app = Starlette(routes=[Route("/slack/events", server.handle, methods=["POST"])])
+        app = FastAPI()
+        errors.install(app)
+        app.add_route("/slack/events", partial(take, server), methods=["POST"])
         headers = {"content-type": events.form_type(body), **self.slack.signed(body, **signed)}
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=app), base_url="http://counterpoint"
