@@ -23,7 +23,7 @@ from pydantic import (
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 
-from server import body, fetched
+from server import body, fetched, patience
 from server.errors import Invalid
 from server.serving import Serving
 from server.source_names import CONTROL, LONGEST_NAME, file_name
@@ -167,9 +167,7 @@ async def together(
     try:
         return await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await patience.over(*tasks)
         for ingest in work:
             ingest.close()
 

@@ -91,3 +91,6 @@ async def over(*tasks: asyncio.Task[Any]) -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=BACKGROUND_SECONDS)
+    for task in tasks:
+        # Seen here, so that it is not reported as never retrieved.
+        _ = task.cancelled() or task.exception()

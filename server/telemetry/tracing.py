@@ -11,6 +11,7 @@ from typing import Self
 
 from redis.exceptions import RedisError
 
+from server import patience
 from server.runs.asked import TEAM
 from server.runs.record import RunRecord
 from server.telemetry import names, span
@@ -130,8 +131,7 @@ class Tracing:
 
     async def __aexit__(self, *exc_info: object) -> None:
         assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await patience.over(self._task)
         await self.flush()
         if self._exporting is not None:
             await self._exporting.aclose()

@@ -84,10 +84,8 @@ class Sender:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._under_way:
-            task.cancel()
         # What was cut short is sent again when its claim is over.
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await patience.over(*self._under_way)
         for session in (self._judged, self._trusted):
             if session is not None:
                 await session.close()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 
 import pytest
 
 from server import patience
 from server.patience import Clock, OverdueError, until_over
+from server.telemetry.tracing import Tracing
 
 
 class Stubborn:
@@ -31,6 +33,7 @@ class Stubborn:
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "BACKGROUND_SECONDS", 0.0)
 
 
 async def test_a_result_and_an_error_come_through() -> None:
@@ -73,3 +76,33 @@ async def test_what_was_done_just_in_time_counts() -> None:
         return 7
 
     assert await until_over(work(), clock=Clock(0.001)) == 7
+
+
+async def test_tasks_are_over_whatever_they_swallow_and_however_they_fail() -> None:
+    async def fails() -> None:
+        raise KeyError("x")
+
+    stubborn, reported = Stubborn(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told))
+    tasks = [asyncio.create_task(stubborn.work()), asyncio.create_task(fails())]
+    await stubborn.begun.wait()
+    async with asyncio.timeout(30):
+        await patience.over(*tasks)
+    assert (stubborn.ended, tasks[0].cancelled()) == (True, True)
+    del tasks
+    gc.collect()
+    assert reported == []
+
+
+async def test_traces_close_also_where_a_write_swallows_the_cancel() -> None:
+    stubborn = Stubborn()
+
+    class Cut(Tracing):
+        async def flush(self, *, running: bool = True) -> None:
+            if not stubborn.begun.is_set():
+                await stubborn.work()
+
+    async with asyncio.timeout(30), Cut() as tracing:
+        tracing._urgent.set()
+        await stubborn.begun.wait()
+    assert stubborn.ended
