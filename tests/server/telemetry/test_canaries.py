@@ -176,4 +176,6 @@ async def _kept(redis: Redis) -> AsyncIterator[tuple[str, str]]:
         b"list": lambda key: redis.lrange(key, 0, -1),
     }
     async for key in redis.scan_iter(count=1000):
-        yield key.decode(), repr(await readers[await redis.type(key)](key))
+        # Locks may be gone again by now.
+        if (kind := await redis.type(key)) != b"none":
+            yield key.decode(), repr(await readers[kind](key))
