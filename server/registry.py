@@ -77,10 +77,13 @@ class GraphRegistry:
             team.TEAM: Served(
                 name=team.TEAM,
                 description="Plans, searches, calculates, writes and checks an answer with sources",
-                made=team.build(),
+                made=self._team(),
                 saver=saver,
             )
         }
+
+    def _team(self) -> Graph:
+        return team.build()
 
     async def __aenter__(self) -> Self:
         try:

@@ -6,7 +6,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -43,6 +45,7 @@ from server.webhooks.deliveries import Deliveries
 from server.webhooks.secret import Secrets
 from tests.server import served_graphs
 from tests.server.known_graphs import Known, KnownGraphs
+from tests.server.lazy_store import LazyStore
 from tests.server.surface import Parts, Team
 from tests.server.threads import graphs
 from tools.retrieval.edge_store import EdgeStore
@@ -63,7 +66,8 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 async def knowledge(folder: Path) -> AsyncIterator[LocalKnowledge]:
-    store = await EdgeStore.open(folder, embedder=EMBEDDER.name, dimension=EMBEDDER.dimension)
+    open_ = partial(EdgeStore.open, folder, embedder=EMBEDDER.name, dimension=EMBEDDER.dimension)
+    store: Any = LazyStore(open_)
     yield LocalKnowledge(store, embedder=EMBEDDER, parser=InlineParser())
     await store.close()
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
 from langgraph.checkpoint.memory import InMemorySaver
 
+from graphs import team
 from server.graph_source import GraphSource
 from server.graph_types import Names
-from server.registry import GraphRegistry, Served
+from server.registry import Graph, GraphRegistry, Served
 
 
 class _Asked(InMemorySaver):
@@ -22,6 +24,8 @@ class _Asked(InMemorySaver):
         return self
 
 
+_team = functools.cache(team.build)
+
 Known = dict[GraphSource, tuple[Served, Names | None]]
 
 
@@ -31,6 +35,9 @@ class KnownGraphs(GraphRegistry):
     def __init__(self, known: Known, **given: Any) -> None:
         super().__init__(**given)
         self._known = known
+
+    def _team(self) -> Graph:
+        return _team()
 
     async def _found(self, source: GraphSource) -> Served:
         if source not in self._known:
