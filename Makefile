@@ -7,13 +7,16 @@ CONSTRAINTS := constraints.txt
 # Wheels only: a machine without a compiler installs everything.
 WHEELS := --only-binary :all: --no-binary counterpoint -c $(CONSTRAINTS)
 
+# Each process of the suite would compile all of its modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # As many as keep two cores busy: most tests wait for processes.
 TEST_JOBS ?= 3
 # What docs/compatibility.md says is proved in one session.
 PROVED := tests/compatibility tests/server/threads/test_sdk.py \
   tests/server/test_runs_sdk.py tests/server/test_crons_routes.py tests/server/test_store_routes.py
 
-.PHONY: install up down stack test check test-full compatibility faults evals bench clean
+.PHONY: install up down stack test test-siege check test-full compatibility faults evals bench clean
 
 install: $(VENV)/.installed
 
@@ -48,6 +51,10 @@ test: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder
 	$(BIN)/python -m tests -n $(TEST_JOBS) --dist loadfile $(PROVED:%=--ignore=%)
 	$(BIN)/python -m tests $(PROVED)
+
+test-siege: $(VENV)/.installed-dev
+	@$(BIN)/counterpoint models pull embedder
+	$(BIN)/python -m tests -n $(TEST_JOBS) --dist loadgroup -m "siege and not local_model and not long"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

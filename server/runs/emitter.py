@@ -12,7 +12,7 @@ from graphs.event_log import ThreadLog
 from graphs.fence import FencedError
 from server.runs.record import RunRecord
 
-GATHER_SECONDS = 0.010
+GATHER_SECONDS = 0.005
 
 Emit = Callable[[events.RunEvent], None]
 

@@ -13,6 +13,7 @@ from tests.console.screen import screen
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.siege
 async def test_a_day_of_ten_requests(browser: Browser, office: Office) -> None:
     """Ten arrive; two are edited, one rejected, one expires, one is decided elsewhere; a restart
     in between; the rest approved. Each decision is the keyboard's, and each is one audit entry."""

@@ -130,6 +130,7 @@ async def _passed(
             assert known in printed, one.task.name
 
 
+@pytest.mark.siege
 async def test_tasks_that_need_no_packages_are_solved(
     tasks: Mapping[str, DataTask],
     folder: Path,
@@ -143,6 +144,7 @@ async def test_tasks_that_need_no_packages_are_solved(
     await _passed(chosen, endpoint=openai_endpoint, product=product, folder=folder)
 
 
+@pytest.mark.siege
 async def test_tasks_over_workbooks_documents_and_charts_are_solved(
     tasks: Mapping[str, DataTask],
     folder: Path,

@@ -162,6 +162,7 @@ async def model_losses(folder: Path, *names: str) -> Sequence[Books]:
         return [await one_loss(plan, supervisor, names[0]) for _ in range(2)]
 
 
+@pytest.mark.siege
 @pytest.mark.timeout(240)
 async def test_an_api_and_a_worker_are_lost_and_nobody_notices_more_than_a_cut(
     tmp_path: Path,

@@ -28,7 +28,11 @@ PLANS = "# Plans\n\n## Money back\n\nAn annual plan can be returned within 45 da
 SECONDS = 30.0
 STOPPING = re.compile(r"Stopping")
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.siege,
+    pytest.mark.xdist_group("apart"),
+]
 
 
 class Patient(OpenAIEndpoint):

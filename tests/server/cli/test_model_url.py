@@ -61,6 +61,7 @@ def prompt(request: Request) -> str:
     return json.dumps(request.body["messages"])
 
 
+@pytest.mark.siege
 async def test_a_native_endpoint_answers_is_tried_again_when_cut_and_may_refuse_the_key(
     program: Program, openai_endpoint: OpenAIEndpoint, docs: Path
 ) -> None:
@@ -95,6 +96,7 @@ async def test_a_native_endpoint_answers_is_tried_again_when_cut_and_may_refuse_
         assert SECRET not in said
 
 
+@pytest.mark.siege
 async def test_a_constrained_endpoint_answers_and_a_second_reading_is_its_critic(
     program: Program, openai_endpoint: OpenAIEndpoint, docs: Path
 ) -> None:

@@ -35,6 +35,7 @@ async def test_a_stop_ends_every_process_and_leaves_the_folder_to_the_next(
         pass
 
 
+@pytest.mark.siege
 async def test_a_folder_in_use_is_for_its_owner_alone_and_names_it(program: Program) -> None:
     async with program.up() as running:
         url = await running.ready()
@@ -63,6 +64,7 @@ async def test_a_port_in_use_is_told_before_anything_is_started(program: Program
     assert not (program.data_dir / "redis").exists()
 
 
+@pytest.mark.siege
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
@@ -106,6 +108,7 @@ def test_a_setting_that_cannot_be_used_is_one_line(
     assert words in line
 
 
+@pytest.mark.siege
 async def test_a_stop_before_it_is_ready_is_an_interruption(
     program: Program, openai_endpoint: OpenAIEndpoint
 ) -> None:
@@ -128,6 +131,7 @@ async def ingest(client: httpx.AsyncClient, number: int, *, words: int = 200) ->
     assert reply.json()["results"][0]["status"] in {"added", "unchanged"}, reply.text
 
 
+@pytest.mark.siege
 async def test_killed_at_any_moment_it_loses_no_document_and_needs_no_repair(
     program: Program,
 ) -> None:
@@ -169,6 +173,7 @@ async def test_killed_at_any_moment_it_loses_no_document_and_needs_no_repair(
 ORDER = {"messages": [{"role": "user", "content": "500 pieces"}]}
 
 
+@pytest.mark.siege
 @pytest.mark.timeout(180)
 async def test_a_run_that_waits_for_a_person_survives_down_and_up(program: Program) -> None:
     """Nothing of it is in a process: the next one shows it, and goes on with the decision."""

@@ -10,6 +10,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.server.cli.program import PATIENCE, Program, Running
 
 
@@ -19,6 +21,7 @@ async def listed(program: Program) -> dict[str, dict[str, Any]]:
     return {one["source"]: one for one in json.loads(shown.out)["items"]}
 
 
+@pytest.mark.siege
 async def test_documents_follow_the_files_of_their_folder(program: Program, tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     (docs / "deep").mkdir(parents=True)
@@ -72,6 +75,7 @@ async def says(running: Running, words: str) -> None:
     await running.says(re.compile(re.escape(words)))
 
 
+@pytest.mark.siege
 async def test_a_watched_folder_is_followed_until_ctrl_c(program: Program, tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()

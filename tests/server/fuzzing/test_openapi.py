@@ -168,6 +168,7 @@ async def fuzzed(parts: Parts, *, examples: int, phases: list[str]) -> list[str]
         return await asyncio.to_thread(findings, document, url, examples=examples, phases=phases)
 
 
+@pytest.mark.siege
 @pytest.mark.usefixtures("worker")
 @pytest.mark.timeout(180)
 async def test_whatever_is_asked_the_answer_is_as_documented_and_no_fault_of_ours(

@@ -58,6 +58,7 @@ async def send(running: Running, double: SlackDouble, body: str) -> int:
     return reply.status_code
 
 
+@pytest.mark.siege
 @pytest.mark.timeout(240)
 async def test_a_server_killed_while_it_tells_goes_on_after_its_restart(
     folder: Path, tmp_path: Path, model: Replying, double: SlackDouble

@@ -43,6 +43,7 @@ async def model() -> AsyncIterator[OpenAIEndpoint]:
     await made.aclose()
 
 
+@pytest.mark.siege
 @pytest.mark.timeout(240)
 async def test_of_two_calls_asked_in_slack_the_command_line_approves_one_and_slack_rejects_one(
     folder: Path, tmp_path: Path, model: OpenAIEndpoint, double: SlackDouble

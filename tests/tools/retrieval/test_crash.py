@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from models.embedder import HashedEmbedder, Vectors
 from tests.tools.retrieval.conftest import EMBEDDER, open_edge
 from tools.retrieval.knowledge import Status
@@ -107,6 +109,7 @@ async def check(folder: Path, *, reported: int) -> list[str]:
     return editions
 
 
+@pytest.mark.siege
 async def test_ten_kills_leave_every_document_whole_and_the_run_completes(folder: Path) -> None:
     store = await open_edge(folder)
     knowledge = LocalKnowledge(store, embedder=EMBEDDER, parser=InlineParser())

@@ -202,6 +202,7 @@ sorted(seen)
     assert (seen.stdout, after.stdout) == ("[]\n", "[]\n")
 
 
+@pytest.mark.siege
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("user", ["of this process", "an ordinary one"])
 async def test_all_attacks_at_once_disturb_nobody_and_leave_nothing(user: str) -> None:
