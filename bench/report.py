@@ -48,21 +48,21 @@ time; the schema of an answer is inlined once; which files a thread has is asked
 line that all scripts share, a third of the time; and a run that has heard itself answer does not
 read its state back from Redis. Together these are 22 % of the function calls of the graph's own
 process (39,600 a run to 30,900) and 15 % of its CPU (11 to 23 %, five times in turns on a very busy
-machine), and of a whole server's 24 %, 38 ms a run to 29, where LangGraph's chunks are searched for
-secrets too. Tried and left out: calling a script without redis-py's own object for it (a tenth of a
-call, half a percent of a run).
+machine); of a whole server's CPU a run it was 8 % (31.2 ms to 28.8, medians), with LangGraph's
+chunks searched for secrets, which they were not before. Tried and left out: calling a script
+without redis-py's own object for it (a tenth of a call, half a percent of a run).
 
 Around the graph: the event loop is uvloop for root too, where it was asyncio's (33.0 ms a run to
-30.1, measured by itself in an earlier session; the sandbox's child, which changes its user, is
-started past the loop). Garbage is looked for less often once the server is up: 2.3 ms
-a run became 1.0, each over some 100 runs on a busy machine, and the
-pauses of tens of milliseconds, one in 40 runs, are rare. What a route depends on is found without a
-thread (four a request before). Short reads and writes share
-the line to Redis that scripts take: 22 writes to Redis a run where there were 33, 2 tasks for them
-where there were 13. A process that writes a thread does not read it back; its readers wait by one
-timer, and a stream's heartbeat is a timer too. Events within 10 ms go into the log together.
-What all of these save together is not shown: three comparisons in turns of the final code, at load
-averages of 25 to 90, gave 2 % and 3 % less CPU a run and 4 % more (medians), within their noise.
+30.1, measured by itself; the sandbox's child, which changes its user, is
+started past the loop). Garbage is looked for less often once the server is up: 2.3 ms a run became
+1.0, each over some 100 runs on a busy machine, and the pauses of tens of milliseconds, one in 40
+runs, are rare. What a route depends on is found without a thread (four a request before). Short
+reads and writes share the line to Redis that scripts take: 22 writes to Redis a run where there
+were 33, 2 tasks for them where there were 13. A process that writes a thread does not read it back;
+its readers wait by one timer, and a stream's heartbeat is a timer too. Events within 5 ms go into
+the log together (10 ms showed no gain, three rounds in turns). What all of these save together is
+not shown: three comparisons in turns of the final code, at load averages of 25 to 90, gave 2 % and
+3 % less CPU a run and 4 % more (medians), within their noise.
 
 What is left is flat. As py-spy saw `up`'s process at 8 at once on a busy machine, the largest part
 is the system call that writes to a socket (10 to 20 %: to readers, to Redis, to the models, in this
