@@ -53,16 +53,18 @@ chunks searched for secrets, which they were not before. Tried and left out: cal
 without redis-py's own object for it (a tenth of a call, half a percent of a run).
 
 Around the graph: the event loop is uvloop for root too, where it was asyncio's (33.0 ms a run to
-30.1, measured by itself; the sandbox's child, which changes its user, is
-started past the loop). Garbage is looked for less often once the server is up: 2.3 ms a run became
-1.0, each over some 100 runs on a busy machine, and the pauses of tens of milliseconds, one in 40
-runs, are rare. What a route depends on is found without a thread (four a request before). Short
-reads and writes share the line to Redis that scripts take: 22 writes to Redis a run where there
-were 33, 2 tasks for them where there were 13. A process that writes a thread does not read it back;
-its readers wait by one timer, and a stream's heartbeat is a timer too. Events within 5 ms go into
-the log together (10 ms showed no gain, three rounds in turns). What all of these save together is
-not shown: three comparisons in turns of the final code, at load averages of 25 to 90, gave 2 % and
-3 % less CPU a run and 4 % more (medians), within their noise.
+30.1, measured by itself; the sandbox's child, which changes its user, is started past the loop).
+Garbage is looked for less often once the server is up: 2.3 ms a run became 1.0, each over some 100
+runs on a busy machine, and the pauses of tens of milliseconds, one in 40 runs, are rare. What a
+route depends on is found without a thread (four a request before). Short reads and writes share the
+line to Redis that scripts take: 22 writes to Redis a run where there were 33, 2 tasks for them
+where there were 13. That line is read and written by a protocol of our own, over the connection
+that the Redis client has opened, and packed by hiredis: a call costs 43 microseconds of CPU where
+it was 75, and 15 where it was 27 beside seven others (some 60 calls a run). A process that writes a
+thread does not read it back; its readers wait by one timer, and a stream's heartbeat is a timer
+too. Events within 5 ms go into the log together (10 ms showed no gain, three rounds in turns). What
+all of these save together is not shown: three comparisons in turns of the final code, at load
+averages of 25 to 90, gave 2 % and 3 % less CPU a run and 4 % more (medians), within their noise.
 
 What is left is flat. As py-spy saw `up`'s process at 8 at once on a busy machine, the largest part
 is the system call that writes to a socket (10 to 20 %: to readers, to Redis, to the models, in this

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -133,13 +133,15 @@ class _SharingPipeline(Pipeline):
 
 def _is_shared(calls: Sequence[tuple[Sequence[Any], Any]]) -> bool:
     """Whether these are short calls. ``keys`` among their options is for a cache on our side."""
-    if any(words[0] not in SHARED or options.keys() - {"keys"} for words, options in calls):
-        return False
-    return sum(_bytes(words) for words, _ in calls) <= LARGE_BYTES
-
-
-def _bytes(words: Iterable[Any]) -> int:
-    return sum(len(word) for word in words if isinstance(word, bytes | str))
+    size = 0
+    for words, options in calls:
+        if words[0] not in SHARED or (options and options.keys() - {"keys"}):
+            return False
+        for word in words:
+            # As a tuple, for a union takes twice as long.
+            if isinstance(word, (bytes, str)):
+                size += len(word)
+    return size <= LARGE_BYTES
 
 
 def _read(callbacks: Any, words: Sequence[Any], reply: Any) -> Any:

@@ -2,21 +2,28 @@
 
 A run makes some sixty calls, most of them of scripts, each of microseconds in Redis. With a
 connection of its own each costs the process two system calls and several turns of the loop; over
-one line, whatever is asked in one turn is one write, and its replies come with one read.
+one line, whatever is asked in one turn is one write, and its replies come with one read. The Redis
+client opens the connection (address, TLS, user, database); what goes over it then is read and
+written here, without its streams and its coroutines for each reply.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
+import hiredis
+from redis._parsers import BaseParser
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+_CLOSED = "Connection closed by server."
+_MORE = object()
+_TOGETHER = 16
 
 Connect = Callable[[], Awaitable[AbstractConnection]]
 
@@ -80,7 +87,7 @@ class ScriptLine:
             return self._open
 
 
-class _Open:
+class _Open(asyncio.Protocol):
     """The line while one connection lives."""
 
     def __init__(self, connection: AbstractConnection, *, seconds: float | None) -> None:
@@ -89,62 +96,88 @@ class _Open:
         self._loop = asyncio.get_running_loop()
         self._seconds = seconds
         self._out: list[bytes] = []
+        self._is_due = False
+        self._is_full = False
         # Who waits for a reply, and since when, in the order of the calls.
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
-        self._more = asyncio.Event()
         self._watch: asyncio.TimerHandle | None = None
-        self._tasks = [
-            asyncio.create_task(self._send(), name="redis scripts: write"),
-            asyncio.create_task(self._listen(), name="redis scripts: read"),
-        ]
+        self._replies = hiredis.Reader(
+            protocolError=InvalidResponse,
+            replyError=cast("Any", BaseParser.parse_error),
+            notEnoughData=_MORE,
+        )
+        # The client has no way to hand its connection over; all its own replies are read by now.
+        self._transport: asyncio.Transport = cast("Any", connection)._writer.transport
+        self._former = cast("asyncio.Protocol", self._transport.get_protocol())
+        self._transport.set_protocol(self)
+        if self._transport.is_closing():
+            self._lose(RedisConnectionError(_CLOSED))
 
     def ask(self, words: Sequence[Any]) -> asyncio.Future[Any]:
-        packed = self._connection.pack_command(*words)
         reply: asyncio.Future[Any] = self._loop.create_future()
+        if self.lost is not None:
+            reply.set_exception(_told(self.lost))
+            return reply
+        self._out += self._packed(words)
         self._waiting.append((reply, self._loop.time()))
-        self._out += packed
-        self._more.set()
+        if not self._is_due and not self._is_full:
+            self._is_due = True
+            self._loop.call_soon(self._write)
         if self._watch is None and self._seconds:
             self._watch = self._loop.call_later(self._seconds, self._look)
         return reply
 
     async def close(self) -> None:
         self._lose(RedisConnectionError("the line was closed"))
-        while going := [task for task in self._tasks if not task.done()]:
-            # Before Python 3.12 `wait_for`, which the Redis client uses, may lose a cancellation.
-            for task in going:
-                task.cancel()
-            await asyncio.wait(going, timeout=0.1)
         await self._connection.disconnect(nowait=True)
 
-    async def _send(self) -> None:
+    def data_received(self, data: bytes) -> None:
         try:
-            while self.lost is None:
-                await self._more.wait()
-                self._more.clear()
-                out, self._out = self._out, []
-                await self._connection.send_packed_command(out, check_health=False)
-        except (RedisError, OSError) as error:
+            self._replies.feed(data)
+            while (reply := self._replies.gets()) is not _MORE:
+                self._answer(reply)
+        except RedisError as error:
             self._lose(error)
 
-    async def _listen(self) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose(exc or RedisConnectionError(_CLOSED))
+        self._former.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._write()
+
+    def _packed(self, words: Sequence[Any]) -> list[bytes]:
         try:
-            while self.lost is None:
-                try:
-                    reply = await self._connection.read_response(
-                        timeout=math.inf, disconnect_on_error=False
-                    )
-                except ResponseError as error:
-                    reply = error
-                waiter, _ = self._waiting.popleft()
-                if waiter.done():
-                    continue
-                if isinstance(reply, ResponseError):
-                    waiter.set_exception(reply)
-                else:
-                    waiter.set_result(reply)
-        except (RedisError, OSError) as error:
-            self._lose(error)
+            return [hiredis.pack_command(tuple(words))]
+        except TypeError:
+            # What hiredis does not know the client may, or says why not.
+            return list(self._connection.pack_command(*words))
+
+    def _write(self) -> None:
+        self._is_due = False
+        while self._out and not self._is_full and self.lost is None:
+            # Not all of a flood at once: the transport says when it has enough.
+            out, self._out = self._out[:_TOGETHER], self._out[_TOGETHER:]
+            self._transport.write(b"".join(out))
+
+    def _answer(self, reply: Any) -> None:
+        """Give the next one its reply. Raises what says that none of them will have one."""
+        is_error = isinstance(reply, ResponseError)
+        if isinstance(reply, RedisError) and not is_error:
+            raise reply
+        if not self._waiting:
+            raise InvalidResponse("a reply that nobody asked for")
+        waiter, _ = self._waiting.popleft()
+        if waiter.done():
+            return
+        if is_error:
+            waiter.set_exception(reply)
+        else:
+            waiter.set_result(reply)
 
     def _look(self) -> None:
         """Give up on a line whose oldest call has no reply in time."""
@@ -163,13 +196,14 @@ class _Open:
         self.lost = error
         if self._watch is not None:
             self._watch.cancel()
-        # `RedisError` and `OSError` differ in what is tried again: a lost line always is.
-        told = error if isinstance(error, RedisTimeoutError) else RedisConnectionError(str(error))
         for waiter, _ in self._waiting:
             if not waiter.done():
-                waiter.set_exception(told)
+                waiter.set_exception(_told(error))
         self._waiting.clear()
         self._out.clear()
-        for task in self._tasks:
-            if task is not asyncio.current_task(self._loop):
-                task.cancel()
+        self._transport.abort()
+
+
+def _told(error: Exception) -> Exception:
+    """`RedisError` and `OSError` differ in what is tried again: a lost line always is."""
+    return error if isinstance(error, RedisTimeoutError) else RedisConnectionError(str(error))

@@ -11,6 +11,8 @@ import pytest
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from server import script_line
+
 _GREETINGS = (b"CLIENT", b"HELLO", b"SELECT", b"PING")
 
 
@@ -47,7 +49,23 @@ def lost_replies(monkeypatch: pytest.MonkeyPatch, *, every: int = 1) -> Iterator
                 await self.disconnect()
                 raise RedisConnectionError("the line broke before the reply")
 
+    write, receive = script_line._Open._write, script_line._Open.data_received
+
+    def written(self: Any) -> None:
+        if self._out and (number := next(sent)) % every == 0:
+            doomed[id(self)] = number
+        write(self)
+
+    def received(self: Any, data: bytes) -> None:
+        if number := doomed.pop(id(self), 0):
+            lost.append(number)
+            self._lose(RedisConnectionError("the line broke before the reply"))
+        else:
+            receive(self, data)
+
     with monkeypatch.context() as patch:
+        patch.setattr(script_line._Open, "_write", written)
+        patch.setattr(script_line._Open, "data_received", received)
         patch.setattr(AbstractConnection, "send_packed_command", send_packed_command)
         patch.setattr(AbstractConnection, "read_response", read_response)
         yield lost

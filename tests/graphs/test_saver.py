@@ -22,11 +22,11 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Command, interrupt
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
 
 from graphs.keys import Keys
 from graphs.saver import RedisSaver
 from tests.doubles.redis_kinds import Server
+from tests.doubles.trips import counted_trips
 
 
 @pytest.fixture
@@ -181,14 +181,6 @@ async def test_the_writes_of_parallel_tasks_come_in_the_order_of_their_paths(
 async def test_every_step_is_one_round_trip_also_after_redis_forgot_its_scripts(
     saver: RedisSaver, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trips = 0
-    original = AbstractConnection.send_packed_command
-
-    async def counted(self: Any, command: Any, *args: Any, **options: Any) -> None:
-        nonlocal trips
-        trips += 1
-        await original(self, command, *args, **options)
-
     async def step(config: Any) -> Any:
         checkpoint = generate_checkpoint(channel_values={"a": 1}, channel_versions={"a": 1})
         config = await saver.aput(config, checkpoint, generate_metadata(run_id="r"), {"a": 1})
@@ -199,9 +191,9 @@ async def test_every_step_is_one_round_trip_also_after_redis_forgot_its_scripts(
     config = await step(generate_config("t"))
     await redis.script_flush()
     config = await step(config)
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
-    await step(config)
-    assert trips == 3
+    with counted_trips(monkeypatch) as trips:
+        await step(config)
+    assert len(trips) == 3
 
 
 @dataclass

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import DataError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from server import redis_client
@@ -203,3 +206,90 @@ async def test_what_is_asked_while_or_after_it_closes_opens_no_line_again(client
     assert await asked is None
     assert await client.hget("a", "b") is None
     assert line._open is None
+
+
+async def test_what_redis_cannot_be_told_is_refused_and_the_others_are_answered(
+    client: Redis,
+) -> None:
+    echo = client.register_script(ECHO)
+    await echo(args=["first"])
+    wrong: Any = True
+    found = await asyncio.gather(
+        echo(args=["before"]),
+        echo(args=[wrong]),
+        echo(args=[memoryview(b"bytes")]),
+        echo(args=["behind"]),
+        return_exceptions=True,
+    )
+    assert isinstance(found[1], DataError)
+    assert [found[0], *found[2:]] == [b"before", b"bytes", b"behind"]
+
+
+async def test_more_than_the_socket_takes_waits_for_it_and_keeps_its_order(client: Redis) -> None:
+    echo = client.register_script(ECHO)
+    await echo(args=["first"])
+    texts = [f"{number} " + "x" * 100_000 for number in range(200)]
+    found = await asyncio.gather(*(echo(args=[text]) for text in texts))
+    assert [reply.decode() for reply in found] == texts
+
+
+async def test_a_line_that_redis_closes_or_breaks_tells_all_that_wait(redis_url: str) -> None:
+    said: list[bytes] = [b"", b"$-7\r\n", b"-LOADING Redis is loading the dataset in memory\r\n"]
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while b"EVALSHA" not in (heard := await reader.read(1000)):
+            if not heard:
+                break
+            writer.write(b"+OK\r\n" * heard.count(b"*"))
+        else:
+            writer.write(said[0])
+            await asyncio.sleep(0)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        while said:
+            silent = open_redis(f"redis://127.0.0.1:{port}")
+            line = silent._line  # type: ignore[attr-defined]
+            async with asyncio.timeout(30):
+                found = await asyncio.gather(
+                    *(line.call("EVALSHA", "0", 0, n) for n in range(3)), return_exceptions=True
+                )
+            assert [type(one) for one in found] == [RedisConnectionError] * 3
+            await silent.aclose()
+            said.pop(0)
+
+
+async def test_the_line_goes_over_tls_as_well(redis_url: str, tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    behind = redis_url.removeprefix("unix://").partition("?")[0]
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while heard := await reader.read(65_536):
+                writer.write(heard)
+                await writer.drain()
+        writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there = await asyncio.open_unix_connection(behind)
+        await asyncio.gather(pump(reader, there), pump(there_reader, writer))
+        await there.wait_closed()
+        over.set()
+
+    over = asyncio.Event()
+    server = await asyncio.start_server(forward, "localhost", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        client = open_redis(f"rediss://localhost:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}")
+        echo = client.register_script(ECHO)
+        await echo(args=["first"])
+        texts = [f"{number} " + "x" * 50_000 for number in range(60)]
+        found = await asyncio.gather(*(echo(args=[text]) for text in texts))
+        assert [reply.decode() for reply in found] == texts
+        assert client._line._open.lost is None  # type: ignore[attr-defined]
+        await client.aclose()
+        await over.wait()

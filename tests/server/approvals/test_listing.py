@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from redis.asyncio.connection import AbstractConnection
 
 from server.approvals.record import ApprovalStatus
 from server.approvals.store import Filter
+from tests.doubles.trips import counted_trips
 from tests.server.approvals.desk import Desk, asking
 
 PENDING = frozenset({ApprovalStatus.PENDING})
@@ -20,20 +20,11 @@ async def test_five_hundred_are_listed_in_as_many_trips_as_five(
     desk: Desk, wanted: Filter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def trips(count: int) -> int:
-        made = 0
-        send = AbstractConnection.send_packed_command
-
-        async def counted(self: AbstractConnection, *args: object, **options: object) -> None:
-            nonlocal made
-            made += 1
-            await send(self, *args, **options)  # type: ignore[arg-type]
-
-        with monkeypatch.context() as patched:
-            patched.setattr(AbstractConnection, "send_packed_command", counted)
+        with counted_trips(monkeypatch) as made:
             items, total = await desk.approvals.list("default", wanted, limit=500)
             counts = await desk.approvals.store.counts("default")
         assert len(items) == total == counts[ApprovalStatus.PENDING] == count
-        return made
+        return len(made)
 
     await desk.one()
     # Scripts are sent once, then known.
