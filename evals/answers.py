@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from evals import answer_report
 from evals.answer_judge import Result, judged
 from evals.answer_sets import SETS, UNANSWERABLE, Absent, Case, Places, cases, write_documents
-from evals.product import Product, ProductError, installed, running
+from evals.product import Product, ProductError, installed, running, stoppable
 from evals.questions import QuestionsError
 
 Told = Callable[[str], None]
@@ -224,6 +224,7 @@ def main(
             told=told,
         )
         try:
+            stoppable()
             done = asyncio.run(working)
         except KeyboardInterrupt:
             known = kept.read()

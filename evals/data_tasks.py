@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from evals.data_files import DataTask, make
-from evals.product import Product, ProductError, Reply, installed, running
+from evals.product import Product, ProductError, Reply, installed, running, stoppable
 
 _NUMBER = re.compile(r"-?\d[\d,\u00a0\u202f ]*(?:\.\d+)?")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -159,6 +159,7 @@ def main(
 ) -> None:
     """Put the data tasks to the product; exit code 1 where one did not pass."""
     try:
+        stoppable()
         done = asyncio.run(_all(limit, only, url))
     except ProductError as error:
         raise click.ClickException(str(error)) from None

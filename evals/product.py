@@ -120,6 +120,11 @@ class Product:
         return process.returncode or 0, bytes(out), lines[-1] if lines else ""
 
 
+def stoppable() -> None:
+    """SIGTERM ends an evaluation as Ctrl-C does: with the server that it started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def _in(collection: str | None) -> tuple[str, ...]:
     return () if collection is None else ("--collection", collection)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from evals import transcript
 from evals.first_answer import attempts
-from evals.product import Product, ProductError, events, running
+from evals.product import Product, ProductError, events, running, stoppable
 from evals.questions import Question, load
 from evals.transcript import Attempt
 from graphs.events import (
@@ -242,3 +243,13 @@ def test_the_result_for_machines_says_the_same() -> None:
     (row,) = result["attempts"]
     assert (row["correct"], row["source_ok"]) == (True, False)
     assert row["reason"] == "no right source: plans-and-refunds.md"
+
+
+def test_an_evaluation_that_is_told_to_stop_ends_as_by_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        stoppable()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
