@@ -96,10 +96,7 @@ class SharingRedis(Redis):
             # What it does not reach at once is tried again on the ordinary way.
             cast("Any", self._shared).retry = Retry(NoBackoff(), 0)
         assert self._shared is not None
-        self._shared.socket_timeout = self._seconds
         await cast("Any", self._shared).connect()
-        # The line minds it for all calls; here each write would be a task of its own.
-        self._shared.socket_timeout = None
         return self._shared
 
 
