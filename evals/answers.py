@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 from evals import answer_report
 from evals.answer_judge import Result, judged
 from evals.answer_sets import SETS, UNANSWERABLE, Absent, Case, Places, cases, write_documents
-from evals.product import Product, ProductError, installed, running, stoppable
+from evals.product import Product, ProductError, finished, installed, running
 from evals.questions import QuestionsError
 
 Told = Callable[[str], None]
@@ -224,8 +223,7 @@ def main(
             told=told,
         )
         try:
-            stoppable()
-            done = asyncio.run(working)
+            done = finished(working)
         except KeyboardInterrupt:
             known = kept.read()
             done = [known[case.key] for case in asked if case.key in known]

@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from evals.data_files import DataTask, make
-from evals.product import Product, ProductError, Reply, installed, running, stoppable
+from evals.product import Product, ProductError, Reply, finished, installed, running
 
 _NUMBER = re.compile(r"-?\d[\d,\u00a0\u202f ]*(?:\.\d+)?")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -159,8 +159,7 @@ def main(
 ) -> None:
     """Put the data tasks to the product; exit code 1 where one did not pass."""
     try:
-        stoppable()
-        done = asyncio.run(_all(limit, only, url))
+        done = finished(_all(limit, only, url))
     except ProductError as error:
         raise click.ClickException(str(error)) from None
     if write is not None:

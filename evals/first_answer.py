@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 import click
 
 from evals import transcript
-from evals.product import Product, ProductError, installed, running, stoppable
+from evals.product import Product, ProductError, finished, installed, running
 from evals.questions import Question, QuestionsError, load
 from evals.transcript import Attempt
 
@@ -86,8 +85,7 @@ def main(
             questions = tuple(question for question in questions if question.id == only)
             if not questions:
                 raise QuestionsError(f"{questions_file} has no question {only!r}")
-        stoppable()
-        done = asyncio.run(attempts(questions, docs=docs, command=installed(), url=url))
+        done = finished(attempts(questions, docs=docs, command=installed(), url=url))
     except (QuestionsError, ProductError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)

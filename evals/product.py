@@ -8,17 +8,19 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
 from evals.questions import Question
 from evals.transcript import Attempt
 from graphs.events import EVENT, RunEvent, RunFailed, RunFinished
+
+T = TypeVar("T")
 
 _ADDRESS: Final = re.compile(r"http://(?:127\.0\.0\.1|localhost|\[::1\]):\d+")
 _LINE_LIMIT: Final = 2**24
@@ -120,9 +122,13 @@ class Product:
         return process.returncode or 0, bytes(out), lines[-1] if lines else ""
 
 
-def stoppable() -> None:
-    """SIGTERM ends an evaluation as Ctrl-C does: with the server that it started."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """The result; meanwhile SIGTERM ends it as Ctrl-C does: with the server that it started."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return asyncio.run(work)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _in(collection: str | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from server import client as clients
-from server import fetched, following
+from server import fetched, following, patience
 from server.exits import CommandFailed, Exit
 from server.fetched import Unreadable
 from server.files import File
@@ -121,9 +121,7 @@ async def ingest(
                 for outcome in task.result():
                     yield outcome
     finally:
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await patience.over(*under_way)
 
 
 async def _sent(

@@ -8,7 +8,6 @@ the run; one that fails twice does, and so do more than a few at once.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -42,9 +41,7 @@ def failures(cache: Path) -> list[str]:
 
 def _pytest(arguments: list[str], *, cache: Path) -> int:
     command = [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache}", *arguments]
-    # Each process of the suite would compile all of its modules again.
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return subprocess.run(command, env=env, check=False).returncode
+    return subprocess.run(command, check=False).returncode
 
 
 if __name__ == "__main__":

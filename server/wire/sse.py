@@ -128,7 +128,7 @@ class _Outbox:
     async def close(self) -> None:
         """Say nothing more."""
         self._timer.cancel()
-        await _end(self._task)
+        await patience.over(self._task)
 
     def _tick(self) -> None:
         if self._beat not in self._waiting:
@@ -195,16 +195,9 @@ async def unless_gone(receive: Receive, work: asyncio.Task[T]) -> T | None:
         await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
         return work.result() if work.done() else None
     finally:
-        await _end(work, leaving)
+        await patience.over(work, leaving)
 
 
 async def _left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel and wait."""
-    await patience.over(*tasks)
-    # Said once, so that nobody complains that it was never said.
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from evals import transcript
 from evals.first_answer import attempts
-from evals.product import Product, ProductError, events, running, stoppable
+from evals.product import Product, ProductError, events, finished, running
 from evals.questions import Question, load
 from evals.transcript import Attempt
 from graphs.events import (
@@ -246,10 +247,17 @@ def test_the_result_for_machines_says_the_same() -> None:
 
 
 def test_an_evaluation_that_is_told_to_stop_ends_as_by_ctrl_c() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        stoppable()
-        with pytest.raises(KeyboardInterrupt):
+    cleaned = []
+
+    async def work() -> None:
+        try:
             signal.raise_signal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append(True)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        finished(work())
+    assert cleaned
+    assert signal.getsignal(signal.SIGTERM) is before

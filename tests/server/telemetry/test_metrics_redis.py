@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import pytest
 
 from graphs.keys import Keys
 from server.redis_client import open_redis
@@ -12,6 +12,7 @@ from server.runs.transitions import RunStatus
 from server.telemetry import metric_names as names
 from server.telemetry.metrics import Metrics
 from server.telemetry.metrics_redis import RedisState, watch
+from tests.doubles.trips import counted_trips
 from tests.server.approvals.desk import RUNNING, Desk, asking
 
 ASKED = of_messages([{"role": "user", "content": "Refund A-7"}])
@@ -66,25 +67,16 @@ async def test_a_run_that_was_given_up_is_a_dead_letter(desk: Desk) -> None:
 
 
 async def test_a_scrape_is_one_trip_and_the_next_one_at_once_is_none(
-    redis_url: str, keys: Keys
+    redis_url: str, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trips = 0
     client = open_redis(redis_url)
-    made: Any = client.connection_pool.connection_class
-
-    class Counted(made):  # type: ignore[misc]
-        async def send_packed_command(self, *args: object, **options: object) -> None:
-            nonlocal trips
-            trips += 1
-            await super().send_packed_command(*args, **options)
-
-    client.connection_pool.connection_class = Counted
     await client.ping()
-    trips, state = 0, watch(Metrics(process=False), client, keys)
-    await state.refresh()
-    assert trips == 1
-    await state.refresh()
-    assert trips == 1
+    state = watch(Metrics(process=False), client, keys)
+    with counted_trips(monkeypatch) as trips:
+        await state.refresh()
+        assert len(trips) == 1
+        await state.refresh()
+        assert len(trips) == 1
     await client.aclose()
 
 
