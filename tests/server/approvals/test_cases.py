@@ -131,7 +131,7 @@ async def test_paused_runs_are_held_by_no_process(parts: Parts, redis: Redis, ke
             assert await redis.type(name) == b"none"
         for thread in threads:
             assert await redis.get(keys.fence(f"default:{thread}")) is None
-        # What ended last may wait to be written; the others are nowhere.
+        # A connection keeps the context of the run that opened it: of some, not of each.
         assert _records() < known + len(threads) - 1
     mortal = [key async for key in redis.scan_iter(f"{keys.prefix}*") if await redis.ttl(key) >= 0]
     kept = [key for key in mortal if b"approvals" in key or b":run:" in key]
