@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -58,6 +60,14 @@ def open_redis(url: str, *, max_connections: int = 256) -> Redis:
     return client
 
 
+class _OpenedByNobody:
+    """A connection outlives the run that happened to open it: it keeps none of its context."""
+
+    async def _connect(self) -> None:
+        opening = cast("Any", super())._connect()
+        await asyncio.get_running_loop().create_task(opening, context=contextvars.Context())
+
+
 class SharingRedis(Redis):
     """A client whose short calls go over one connection; all else goes as it always does.
 
@@ -68,6 +78,9 @@ class SharingRedis(Redis):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        kind = self.connection_pool.connection_class
+        if not issubclass(kind, _OpenedByNobody):
+            self.connection_pool.connection_class = type(kind.__name__, (_OpenedByNobody, kind), {})
         self._seconds: float | None = self.connection_pool.connection_kwargs.get("socket_timeout")
         self._line = ScriptLine(self._connected, seconds=self._seconds)
         self._shared: AbstractConnection | None = None

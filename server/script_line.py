@@ -10,6 +10,7 @@ written here, without its streams and its coroutines for each reply.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
@@ -101,6 +102,8 @@ class _Open(asyncio.Protocol):
         # Who waits for a reply, and since when, in the order of the calls.
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
+        # Whoever calls first starts the watch, which outlives the call: it keeps nothing of it.
+        self._nobodys = contextvars.Context()
         self._replies = hiredis.Reader(
             protocolError=InvalidResponse,
             replyError=cast("Any", BaseParser.parse_error),
@@ -124,7 +127,7 @@ class _Open(asyncio.Protocol):
             self._is_due = True
             self._loop.call_soon(self._write)
         if self._watch is None and self._seconds:
-            self._watch = self._loop.call_later(self._seconds, self._look)
+            self._watch = self._loop.call_later(self._seconds, self._look, context=self._nobodys)
         return reply
 
     async def close(self) -> None:
@@ -188,7 +191,7 @@ class _Open(asyncio.Protocol):
         if left <= 0:
             self._lose(RedisTimeoutError(f"no reply within {self._seconds:g} s"))
         else:
-            self._watch = self._loop.call_later(left, self._look)
+            self._watch = self._loop.call_later(left, self._look, context=self._nobodys)
 
     def _lose(self, error: Exception) -> None:
         if self.lost is not None:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
@@ -131,8 +131,8 @@ async def test_paused_runs_are_held_by_no_process(parts: Parts, redis: Redis, ke
             assert await redis.type(name) == b"none"
         for thread in threads:
             assert await redis.get(keys.fence(f"default:{thread}")) is None
-        # A connection keeps the context of the run that opened it: of some, not of each.
-        assert _records() < known + len(threads) - 1
+        # The last may still be in a frame that ends.
+        assert _records() <= known + 1
     mortal = [key async for key in redis.scan_iter(f"{keys.prefix}*") if await redis.ttl(key) >= 0]
     kept = [key for key in mortal if b"approvals" in key or b":run:" in key]
     assert kept == []
@@ -140,6 +140,10 @@ async def test_paused_runs_are_held_by_no_process(parts: Parts, redis: Redis, ke
 
 def _records() -> int:
     """How many runs' records this process holds; other tests' among them."""
+    for timer in cast("Any", asyncio.get_running_loop())._scheduled:
+        if timer.cancelled():
+            # asyncio lets it keep its context until it would have been due.
+            timer._context = None
     gc.collect()
     return sum(isinstance(one, RunRecord) for one in gc.get_objects())
 
