@@ -53,10 +53,11 @@ def variants(plain: SearchOptions, *, every: bool) -> dict[str, SearchOptions]:
     """The default, and with ``every`` what it is to be compared with."""
     if not every:
         return {DEFAULT: plain}
-    bare = replace(plain, rerank=False, complete=False)
+    bare = replace(plain, rerank=False, parts=False, complete=False)
     return {
         DEFAULT: plain,
-        "scores, filled in": replace(plain, rerank=False),
+        "not taken apart": replace(plain, parts=False),
+        "scores, filled in": replace(plain, rerank=False, parts=False),
         "scores": bare,
         "RRF, k = 60": replace(bare, fusion=Fusion.RRF, rrf_k=60),
         "RRF, k = 2": replace(bare, fusion=Fusion.RRF, rrf_k=2),

@@ -46,6 +46,11 @@ class SearchSettings(BaseModel):
     search_candidates: int = Field(
         default=100, ge=1, le=1_000, description="Passages that come of each of the two searches"
     )
+    search_parts: bool = Field(
+        default=True,
+        description="Whether a question that asks several things is taken apart, and each of them "
+        "searched too",
+    )
     search_diversity: float = Field(
         default=0.0,
         ge=0,
@@ -87,6 +92,7 @@ class SearchSettings(BaseModel):
             weight=self.search_weight,
             rrf_k=self.search_rrf_k,
             candidates=self.search_candidates,
+            parts=self.search_parts,
             diversity=self.search_diversity,
             per_document=self.search_per_document,
             embed_seconds=self.search_embed_seconds,

@@ -37,6 +37,9 @@ class OptionsRequest(BaseModel):
     complete: bool | None = Field(
         default=None, description="Whether what one search found gets the other's score too."
     )
+    parts: bool | None = Field(
+        default=None, description="Whether a question that asks several things is taken apart too."
+    )
     rerank: bool | None = Field(default=None, description="`false`: without the reranker.")
     diversity: Share | None = Field(
         default=None, description="How much being unlike those before it counts for a passage."

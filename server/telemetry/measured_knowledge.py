@@ -13,7 +13,9 @@ from tools.retrieval.knowledge import Ingested, Knowledge, Passages, Status
 from tools.retrieval.options import Found
 
 FAILED = "failed"
-STAGES = frozenset({"embedding", "lookup", "fusion", "rerank", "diversity", "per_document"})
+STAGES = frozenset(
+    {"embedding", "lookup", "fusion", "rerank", "parts", "diversity", "per_document"}
+)
 
 
 class MeasuredKnowledge:

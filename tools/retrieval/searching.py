@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from models.embedder import Embedder
 from models.errors import ModelError
 from models.reranker import RerankError
-from tools.retrieval import diversity, fusion
+from tools.retrieval import compound, diversity, fusion
 from tools.retrieval import filters as filtering
 from tools.retrieval.documents import Hit, Scores
 from tools.retrieval.errors import StoreError
+from tools.retrieval.filters import Condition
 from tools.retrieval.options import Found, Mode, SearchOptions, Stage
 from tools.retrieval.reranking import NoReranker, Reranker
 from tools.retrieval.sparse import Bm25Encoder
@@ -28,7 +29,12 @@ class _Watch:
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
-        self._since = time.perf_counter()
+        self._begun = self._since = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long the search has taken so far."""
+        return time.perf_counter() - self._begun
 
     def note(self, name: str, *, candidates: int = 0, skipped: str | None = None) -> None:
         now = time.perf_counter()
@@ -83,19 +89,27 @@ class Searcher:
         options = options or self._options
         conditions = filtering.conditions(filters)
         watch = _Watch()
-        dense = await self._embedded(query, options, watch)
-        found = await self._store.candidates(
-            Scope(tenant=tenant, collection=collection),
-            dense=dense,
-            sparse=None if options.mode is Mode.DENSE else self._bm25.query(query),
-            limit=max(options.candidates, limit),
-            conditions=conditions,
-            complete=options.complete,
-        )
-        watch.note("lookup", candidates=len(found))
-        hits = _fused(found, options)
-        watch.note("fusion", candidates=len(hits))
-        hits = await self._reranked(query, hits, options, watch)
+        scope = Scope(tenant=tenant, collection=collection)
+
+        async def one(question: str, watch: _Watch) -> list[Hit]:
+            return await self._one(
+                question,
+                scope=scope,
+                limit=max(options.candidates, limit),
+                conditions=conditions,
+                options=options,
+                watch=watch,
+            )
+
+        hits = await one(query, watch)
+        parts = compound.parts(query) if options.parts else ()
+        if parts and watch.seconds < options.embed_seconds:
+            # Their stages are told as one, that of the parts.
+            found = [await one(part, _Watch()) for part in parts]
+            hits = compound.merged(hits, found)
+            watch.note("parts", candidates=len(hits))
+        elif parts:
+            watch.note("parts", skipped="the search is late already")
         if options.diversity > 0:
             hits = self._diverse(hits, options, limit=limit)
             watch.note("diversity", candidates=len(hits))
@@ -103,6 +117,31 @@ class Searcher:
             hits = _thinned(hits, most=options.per_document)
             watch.note("per_document", candidates=len(hits))
         return Found(hits=hits[:limit], stages=watch.stages)
+
+    async def _one(
+        self,
+        query: str,
+        *,
+        scope: Scope,
+        limit: int,
+        conditions: Sequence[Condition],
+        options: SearchOptions,
+        watch: _Watch,
+    ) -> list[Hit]:
+        """All that is found for one question, best first."""
+        dense = await self._embedded(query, options, watch)
+        found = await self._store.candidates(
+            scope,
+            dense=dense,
+            sparse=None if options.mode is Mode.DENSE else self._bm25.query(query),
+            limit=limit,
+            conditions=conditions,
+            complete=options.complete,
+        )
+        watch.note("lookup", candidates=len(found))
+        hits = _fused(found, options)
+        watch.note("fusion", candidates=len(hits))
+        return await self._reranked(query, hits, options, watch)
 
     async def _embedded(
         self, query: str, options: SearchOptions, watch: _Watch
@@ -148,7 +187,7 @@ class Searcher:
     def _diverse(self, hits: list[Hit], options: SearchOptions, *, limit: int) -> list[Hit]:
         # As deep as what is shown can come from; pairs of all candidates would cost too much.
         pool = hits[: max(50, 2 * limit)]
-        scores = [_final(hit) for hit in pool]
+        scores = [compound.final(hit) for hit in pool]
         if any(hit.scores.rerank is None for hit in pool):
             # Two scales do not mix: places stand for scores.
             scores = [float(len(pool) - place) for place in range(len(pool))]
@@ -167,10 +206,6 @@ def _reason(error: Exception, *, seconds: float) -> str:
     if isinstance(error, TimeoutError):
         return f"took longer than {seconds:g} s"
     return " ".join(str(error).split())[:200]
-
-
-def _final(hit: Hit) -> float:
-    return hit.scores.fused if hit.scores.rerank is None else hit.scores.rerank
 
 
 def _fused(found: Sequence[Candidate], options: SearchOptions) -> list[Hit]:
