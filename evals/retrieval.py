@@ -166,7 +166,8 @@ async def _evaluate(sets: Sequence[str], *, every: bool) -> list[Row]:
                 "embedded anew",
                 err=True,
             )
-            ways = variants(configured.search_options(), every=every)
+            usual = replace(configured.search_options(), parts=configured.search_parts)
+            ways = variants(usual, every=every)
             found += await rows(opened.knowledge, judged, ways)
     return found
 

@@ -98,7 +98,7 @@ async def groups(configured: settings.Settings) -> list[Group]:
     found = []
     async with searched_sets.opened(configured, vectors=vectors_folder(configured)) as opened:
         await searched_sets.fill(opened.knowledge, judged)
-        options = replace(configured.search_options(), rerank=False, parts=False)
+        options = replace(configured.search_options(), rerank=False)
         for question in judged.questions:
             hits = await opened.knowledge.search(
                 question.text,

@@ -10,17 +10,14 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from agents import coder, coordinator, researcher
 from graphs.state import Finding, Task
 from guardrails import grounding
+from tools.retrieval.compound import ASKING
 
 # A plain "it" or "them" is as often empty, and a small model that is told an earlier answer
 # where it needs none repeats that answer.
 _REFERS_BACK = re.compile(r"\b(?:that|this|those|these|such|the same)\b", re.IGNORECASE)
 _TURNS = 6
 _TURN_LENGTH = 800
-_AND_ANOTHER = re.compile(
-    r",?\s+and\s+(?=(?:(?:until|by|for|from|in|at)\s+)?"
-    r"(?:how|what|when|where|which|who|whom|whose|why)\b)",
-    re.IGNORECASE,
-)
+_AND_ANOTHER = re.compile(rf",?\s+and\s+(?={ASKING})", re.IGNORECASE)
 
 
 def conversation(messages: list[AnyMessage]) -> list[AnyMessage]:

@@ -48,8 +48,8 @@ class SearchSettings(BaseModel):
     )
     search_parts: bool = Field(
         default=True,
-        description="Whether a question that asks several things is taken apart, and each of them "
-        "searched too",
+        description="Whether a person's search that asks several things is taken apart and each of "
+        "them searched too; a team takes its questions apart itself",
     )
     search_diversity: float = Field(
         default=0.0,
@@ -92,7 +92,6 @@ class SearchSettings(BaseModel):
             weight=self.search_weight,
             rrf_k=self.search_rrf_k,
             candidates=self.search_candidates,
-            parts=self.search_parts,
             diversity=self.search_diversity,
             per_document=self.search_per_document,
             embed_seconds=self.search_embed_seconds,

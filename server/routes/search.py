@@ -71,7 +71,9 @@ class SearchRequest(BaseModel):
 @router.post(PATH + "/search")
 async def search(asked: SearchRequest, house: House, caller: CallerDep) -> dict[str, Any]:
     """The passages that fit a query best, best first, with the scores of each stage."""
-    options = None if asked.options is None else asked.options.over(house.settings.search_options())
+    settings = house.settings
+    usual = replace(settings.search_options(), parts=settings.search_parts)
+    options = usual if asked.options is None else asked.options.over(usual)
     found = await house.knowledge.find(
         asked.query,
         tenant=caller.tenant,

@@ -23,6 +23,7 @@ from tools.retrieval.errors import (
 )
 from tools.retrieval.knowledge import Knowledge, Place, Status
 from tools.retrieval.local_knowledge import LocalKnowledge
+from tools.retrieval.options import SearchOptions
 from tools.retrieval.remote_knowledge import RemoteKnowledge
 from tools.search_documents import SearchDocuments, search_documents
 from tools.tool import ToolContext, ToolError
@@ -105,6 +106,18 @@ async def test_a_document_is_read_around_a_place(either: Knowledge) -> None:
         assert (found.total, found.items) == (0, ())
     assert await either.passages("x", **HERE) is None
     assert await either.document("x", **HERE) is None
+
+
+async def test_a_question_is_taken_apart_for_who_asks_for_it_alone(either: Knowledge) -> None:
+    await either.ingest_text("Holiday is thirty days. The canteen opens at noon.", name="x", **HERE)
+    two = "How many days of holiday are there, and when does the canteen open?"
+    for options, apart in (
+        (None, False),
+        (SearchOptions(rrf_k=7), False),
+        (SearchOptions(parts=True), True),
+    ):
+        found = await either.find(two, options=options, **HERE)
+        assert ("parts" in {stage.name for stage in found.stages}) is apart
 
 
 async def test_a_file_is_renamed_without_its_bytes(either: Knowledge) -> None:

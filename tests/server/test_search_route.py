@@ -98,6 +98,10 @@ async def test_a_search_tells_its_stages_where_it_is_asked_to(app: FastAPI) -> N
         assert skipped["embedding"] == "the mode is bm25"
         assert skipped["rerank"] == "not asked for"
         assert skipped["diversity"] is None
+        two = {**query, "query": "What is the first holiday of all, and who pays for that day?"}
+        for options, parts in (({}, True), ({"fusion": "rrf"}, True), ({"parts": False}, False)):
+            told = (await client.post("/documents/search", json={**two, "options": options})).json()
+            assert ("parts" in {one["name"] for one in told["explain"]["stages"]}) is parts
         wrong = {**query, "options": {"fusion": "sum"}}
         refused = await client.post("/documents/search", json=wrong)
         assert refused.status_code == 422

@@ -20,9 +20,11 @@ LONGEST = 500
 LEAST_WORDS = 2
 # What being the best passage for a part is worth, where being the best for all of it is 1.
 PART = 0.5
-_ASKING = "how|what|when|where|which|who|whom|whose|why"
+ASKING = r"(?:(?:at|by|for|from|in|until)\s+)?(?:how|what|when|where|which|who|whom|whose|why)\b"
+"""How a question begins in English, as a pattern."""
 _CUT = re.compile(
-    rf"(?<=\?)\s+(?=\S)|(?<=\uff1f)\s*(?=\S)|(?:\s*[,;]\s*|\s+)(?:and|but|or)(?:\s+also)?\s+(?=(?:{_ASKING})\b)",
+    r"(?<=\?)\s+(?=\S)|(?<=\uff1f)\s*(?=\S)|"
+    rf"(?:\s*[,;]\s*|\s+)(?:and|but|or)(?:\s+also)?\s+(?={ASKING})",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+")

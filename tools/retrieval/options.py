@@ -26,11 +26,11 @@ class SearchOptions:
     ``weight`` is BM25's share of score fusion, 0 to 1; ``rrf_k`` RRF's constant. ``candidates``
     passages come of each search. ``complete``: what only one search found gets its score of the
     other one too. ``parts``: a question that asks several things is taken apart, and each of them
-    searched too. ``rerank`` leaves the configured reranker out where it is false.
-    ``diversity``, 0 to 1, is how much being unlike the passages before it counts for a passage
-    (maximal marginal relevance). ``per_document``: so many passages of one document at most.
-    The seconds are what the question's vector and the reranker may take: beyond that the search
-    goes on without them.
+    searched too, for those who have not done so themselves. ``rerank`` leaves the configured
+    reranker out where it is false. ``diversity``, 0 to 1, is how much being unlike the passages
+    before it counts for a passage (maximal marginal relevance). ``per_document``: so many passages
+    of one document at most. The seconds are what the question's vector and the reranker may take:
+    beyond that the search goes on without them.
     """
 
     mode: Mode = Mode.HYBRID
@@ -39,7 +39,7 @@ class SearchOptions:
     rrf_k: int = 60
     candidates: int = 100
     complete: bool = True
-    parts: bool = True
+    parts: bool = False
     rerank: bool = True
     diversity: float = 0.0
     per_document: int | None = None

@@ -245,7 +245,8 @@ class RemoteKnowledge:
             "limit": limit,
             "filters": filters,
             "explain": True,
-            "options": None if options is None else options.to_json(),
+            # What the keeper does unless told otherwise is for questions of people.
+            "options": {"parts": False} | ({} if options is None else options.to_json()),
         }
         reply = await self._call("POST", "/documents/search", tenant=tenant, json=asked)
         answer = _json(reply)

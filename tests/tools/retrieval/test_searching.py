@@ -243,10 +243,11 @@ async def test_each_thing_that_a_question_asks_is_searched(store: PassageStore) 
         text = f"Mean days of a year: how many have the card for the year of {1990 + number}."
         await knowledge.ingest_text(text, name=f"near both {number}", **where)
     query = "How many days of holiday are in a year, and what does the error E-1042 mean?"
-    whole = await find(knowledge, query, options=SearchOptions(parts=False))
+    whole = await find(knowledge, query)
     assert "parts" not in skipped(whole)
     assert not {"holiday", "holiday again"} & {hit.title for hit in whole.hits}
-    both = await find(knowledge, query, limit=2)
+    apart = SearchOptions(parts=True)
+    both = await find(knowledge, query, limit=2, options=apart)
     assert both.stages[-1].name == "parts"
     assert both.stages[-1].candidates == len(TEXTS) + 12
     # Of two passages each answers one.
@@ -255,7 +256,7 @@ async def test_each_thing_that_a_question_asks_is_searched(store: PassageStore) 
     assert [hit.scores.rerank for hit in both.hits] == sorted(
         (hit.scores.rerank for hit in both.hits), key=lambda one: -(one or 0.0)
     )
-    alone = await find(knowledge, "What does the error E-1042 mean?")
+    alone = await find(knowledge, "What does the error E-1042 mean?", options=apart)
     assert "parts" not in skipped(alone)
 
 
@@ -263,6 +264,6 @@ async def test_a_search_that_is_late_is_not_made_longer(store: PassageStore) -> 
     made = LocalKnowledge(store, embedder=LateEmbedder(), parser=InlineParser())
     await made.ingest_text(TEXTS["canteen"], name="canteen", tenant="acme", collection="hr")
     query = "When does the canteen open, and when does the canteen close?"
-    found = await find(made, query, options=SearchOptions(embed_seconds=0.01))
+    found = await find(made, query, options=SearchOptions(parts=True, embed_seconds=0.01))
     assert skipped(found)["parts"] == "the search is late already"
     assert [hit.title for hit in found.hits] == ["canteen"]
