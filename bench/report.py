@@ -95,6 +95,14 @@ depend on what else the cores do; the load average is said above.
 
 
 @dataclass(frozen=True, kw_only=True)
+class Readers:
+    """Delay of a token for those who read a run already, and when each had its first event."""
+
+    delay: tuple[float, float] | None
+    joined: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """Everything measured of one installation; latencies as (p50, p99) in milliseconds."""
 
@@ -102,7 +110,7 @@ class Row:
     loads: Sequence[Load]
     unseen: Load
     token_delay: tuple[float, float] | None
-    readers: tuple[float, float] | None
+    readers: Readers
     finished: Growth
     paused: Growth
 
@@ -136,7 +144,8 @@ def page(rows: Sequence[Row], *, flat: Baseline) -> str:
             f"- CPU ms a run at {shown.at_once} at once, by program: {apart}",
             f"- With questions that were not asked before: {new}",
             f"- Delay of a token, 16 streams of 50 tokens a second: {_pair(row.token_delay)}",
-            f"- Delay of a token, 100 readers of one run: {_pair(row.readers)}",
+            f"- Delay of a token, 100 readers of one run: {_pair(row.readers.delay)}",
+            f"- First event of 100 readers who come at once: {_pair(row.readers.joined)}",
             f"- Memory a finished run: {_held(row.finished)}",
             f"- Memory a paused run: {_held(row.paused)}",
         ]

@@ -127,22 +127,33 @@ async def token_delay(there: Installation, *, streams: int) -> tuple[float, floa
 
 
 def _reading(delays: list[float]) -> Any:
-    """Notes each token's delay where it is first seen in a message event."""
+    """Notes each token's delay where it is first seen in a message event.
+
+    What was written before the reader had anything tells when it came, not how long that took.
+    """
     seen: set[bytes] = set()
+    joined = float("inf")
 
     def piece(data: bytes) -> None:
+        nonlocal joined
         now = time.time()
+        joined = min(joined, now)
         for letters in endpoint.STAMP.findall(data):
             if letters not in seen:
                 seen.add(letters)
-                delays.append(now - endpoint.stamped(letters))
+                if (written := endpoint.stamped(letters)) >= joined:
+                    delays.append(now - written)
 
     return piece
 
 
-async def readers(there: Installation, *, count: int) -> tuple[float, float] | None:
-    """The same delay for many who read one run, in ms."""
+async def readers(there: Installation, *, count: int) -> report.Readers:
+    """The same delay for many who read one run, and when each had its first event, in ms.
+
+    They all come at once, as the run begins.
+    """
     delays: list[float] = []
+    joined: list[float] = []
     thread_id = str(uuid.uuid4())
     connection = Connection(there.url)
     body = asked(PACE + endpoint.QUESTION, assistant_id="researcher")
@@ -153,12 +164,13 @@ async def readers(there: Installation, *, count: int) -> tuple[float, float] | N
     async def follow() -> None:
         following = Connection(there.url)
         headers = {"last-event-id": "-1"}
-        await following.follow("GET", path, on_piece=_reading(delays), headers=headers)
+        found = await following.follow("GET", path, on_piece=_reading(delays), headers=headers)
+        joined.append(found.first_event)
         following.close()
 
     await asyncio.gather(*(follow() for _ in range(count)))
     connection.close()
-    return _ms(delays) if delays else None
+    return report.Readers(delay=_ms(delays) if delays else None, joined=_ms(joined))
 
 
 @dataclass(frozen=True, kw_only=True)

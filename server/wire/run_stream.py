@@ -138,7 +138,7 @@ async def _entries(
 ) -> sse.Frames:
     start = START if reader.rendering.needs_start or after <= HEAD else after.before
     last: Entry | None = None
-    count, gaps = 0, 0
+    count, gaps, beyond = 0, 0, False
     entries = runs.events(record.run_id, after=start)
     async with aclosing(cast("Any", entries)) as following:
         async for entry in following:
@@ -147,7 +147,9 @@ async def _entries(
                 continue
             last, frames = entry, reader.frames(entry)
             count = len(frames)
-            if wanted := _behind(after, entry.id, frames):
+            # Entries come in order: once one is wholly behind the position, all are.
+            beyond = beyond or at(entry.id, 1) > after
+            if wanted := b"".join(frames) if beyond else _behind(after, entry.id, frames):
                 yield wanted
     if last is not None and last.is_terminal:
         return
@@ -165,10 +167,8 @@ async def _entries(
 
 
 def _behind(after: Position, entry_id: str, frames: Blocks) -> bytes:
-    """An entry's frames behind a position."""
-    if not after.is_of(entry_id):
-        return b"".join(frames) if at(entry_id, 1) > after else b""
-    return b"".join(frames[after.frame :])
+    """The frames behind a position of an entry that is not wholly behind it."""
+    return b"".join(frames[after.frame :]) if after.is_of(entry_id) else b""
 
 
 def _has_seen(after: Position, gap: Entry) -> bool:
