@@ -10,7 +10,6 @@ from urllib.parse import quote, urlsplit
 import httpx
 import orjson
 
-from models.registry import is_private
 from tools.retrieval import asking
 from tools.retrieval.documents import Chunk, DocumentVersion, Hit, Scores
 from tools.retrieval.errors import (
@@ -25,8 +24,6 @@ from tools.retrieval.options import Found, SearchOptions, Stage
 
 TENANT_HEADER = "X-Counterpoint-Tenant"
 PAGE = 10_000
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 30.0
 INGEST_SECONDS = 600.0
 
 
@@ -49,12 +46,7 @@ class RemoteKnowledge:
         cls, url: str, *, key: str | None = None, patience_seconds: float = 0.0
     ) -> AsyncIterator[RemoteKnowledge]:
         """``key``: an admin's of that Counterpoint. Nothing is asked of it yet."""
-        async with httpx.AsyncClient(
-            base_url=url.rstrip("/"),
-            headers={"x-api-key": key} if key else {},
-            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            trust_env=not is_private(url),
-        ) as client:
+        async with asking.client(url, key=key) as client:
             yield cls(client, url=url, patience_seconds=patience_seconds)
 
     async def check(self) -> str:
@@ -96,7 +88,7 @@ class RemoteKnowledge:
             tenant=tenant,
             data={name: value for name, value in about.items() if value is not None},
             files={"files": (_storable(name), data)},
-            timeout=httpx.Timeout(INGEST_SECONDS, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(INGEST_SECONDS, connect=asking.CONNECT_SECONDS),
         )
         return _ingested(reply, name=name)
 
@@ -124,7 +116,7 @@ class RemoteKnowledge:
             "/documents",
             tenant=tenant,
             json={"collection": collection, "documents": [document]},
-            timeout=httpx.Timeout(INGEST_SECONDS, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(INGEST_SECONDS, connect=asking.CONNECT_SECONDS),
         )
         return _ingested(reply, name=name)
 
