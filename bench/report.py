@@ -66,9 +66,9 @@ too. Events within 5 ms go into the log together (10 ms showed no gain, three ro
 all of these save together is not shown: three comparisons in turns of the final code, at load
 averages of 25 to 90, gave 2 % and 3 % less CPU a run and 4 % more (medians), within their noise.
 
-Where another process keeps the documents, a search costs who asks for it 0.7 ms of CPU where it was
-2.3 (16 at once, old and new in turns): httpx asked the kernel of every idle connection whether it was
-closed, each time; searches go over aiohttp's connections now. A run of the team makes four.
+Where another process keeps the documents, a search costs who asks for it 0.7 ms of CPU where it
+was 2.3 (16 at once, old and new in turns): httpx asked the kernel of every idle connection whether
+it was closed, each time; searches go over aiohttp's connections now. A run of the team makes four.
 
 What is left is flat. As py-spy saw `up`'s process at 8 at once on a busy machine, the largest part
 is the system call that writes to a socket (10 to 20 %: to readers, to Redis, to the models, in this
