@@ -20,6 +20,7 @@ from bench import endpoint
 from bench.installation import Installation, together
 from bench.processes import memory
 from bench.sse_client import percentile
+from evals.product import finished
 
 WAITING = 500
 LISTS = 50
@@ -98,4 +99,4 @@ async def _measure(there: Installation) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    finished(main())

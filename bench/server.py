@@ -24,6 +24,7 @@ from bench import baseline, endpoint, installation, profiling, report
 from bench.installation import Installation
 from bench.processes import cpu_by_name, cpu_ms, memory
 from bench.sse_client import Connection, Followed, UnexpectedError, percentile
+from evals.product import finished
 
 AT_ONCE = (1, 8, 32, 128)
 MODES = ["values", "messages-tuple", "custom"]
@@ -251,4 +252,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    finished(main())

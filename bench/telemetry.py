@@ -32,6 +32,7 @@ from bench import endpoint, server
 from bench.installation import ROOT
 from bench.sse_client import Connection
 from bench.switched import MODES, OFF
+from evals.product import finished
 
 # With ten runs a round what is sent comes to about one batch of OpenTelemetry's.
 BLOCKS, RUNS, AT_ONCE = 40, 10, 5
@@ -227,4 +228,4 @@ if __name__ == "__main__":
     parser.add_argument("--blocks", type=int, default=BLOCKS)
     parser.add_argument("--runs", type=int, default=RUNS, help="of a mode in one round")
     given = parser.parse_args()
-    asyncio.run(main(given.blocks, given.runs))
+    finished(main(given.blocks, given.runs))

@@ -61,7 +61,18 @@ def open_redis(url: str, *, max_connections: int = 256) -> Redis:
 
 
 class _OpenedByNobody:
-    """A connection outlives the run that happened to open it: it keeps none of its context."""
+    """A connection outlives the run that happened to open it: it keeps none of its context.
+
+    One whose opening was cancelled is closed: it may be half greeted, and nobody may come for it.
+    """
+
+    async def connect(self) -> None:
+        connection = cast("Any", super())
+        try:
+            await connection.connect()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
 
     async def _connect(self) -> None:
         opening = cast("Any", super())._connect()

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evals.product import finished
 from tests.faults.nursery import Nursery
 from tests.faults.oracle import OracleError
 from tests.faults.polling import NotInTimeError
@@ -137,7 +138,11 @@ def _asked() -> int:
         parser.error(f"no scenario {', '.join(sorted(unknown))}")
     chosen = [scenario for scenario in SCENARIOS if not only or scenario.name in only]
     seeds = [int(asked.seed)] if asked.seed is not None else list(range(1, asked.seeds + 1))
-    return min(1, asyncio.run(main(chosen, seeds, jobs=asked.jobs)))
+    try:
+        return min(1, finished(main(chosen, seeds, jobs=asked.jobs)))
+    except KeyboardInterrupt:
+        print("stopped")
+        return 130
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -206,6 +207,32 @@ async def test_what_is_asked_while_or_after_it_closes_opens_no_line_again(client
     assert await asked is None
     assert await client.hget("a", "b") is None
     assert line._open is None
+
+
+@pytest.mark.parametrize("call", ["HGET", "GET"])
+async def test_an_opening_that_is_cancelled_at_any_turn_leaves_no_connection_open(
+    redis_url: str, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the line that short calls share, and by the pool."""
+    lost: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", lost.append)
+    cancelled = 0
+    for turns in range(60):
+        client = open_redis(redis_url)
+        words = ("short", "a") if call == "HGET" else ("short",)
+        asking = asyncio.create_task(client.execute_command(call, *words))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        with contextlib.suppress(ResponseError, asyncio.CancelledError):
+            await asking
+        cancelled += asking.cancelled()
+        await client.aclose()
+        del client, asking
+    assert cancelled > 10
+    await asyncio.sleep(0)
+    gc.collect()
+    assert lost == []
 
 
 async def test_what_redis_cannot_be_told_is_refused_and_the_others_are_answered(

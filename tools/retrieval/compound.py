@@ -76,9 +76,7 @@ def final(hit: Hit) -> float:
 
 
 def _told(part: str) -> int:
-    return len(
-        {word for word in _WORD.findall(with_bigrams(part).casefold()) if word not in STOPWORDS}
-    )
+    return len(set(_WORD.findall(with_bigrams(part).casefold())) - STOPWORDS)
 
 
 def _scored(hits: Sequence[Hit]) -> list[Hit]:
