@@ -8,7 +8,7 @@ import gc
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trustme
@@ -220,7 +220,7 @@ async def test_an_opening_that_is_cancelled_at_any_turn_leaves_no_connection_ope
     for turns in range(60):
         client = open_redis(redis_url)
         words = ("short", "a") if call == "HGET" else ("short",)
-        asking = asyncio.create_task(client.execute_command(call, *words))
+        asking = asyncio.create_task(cast("Any", client).execute_command(call, *words))
         for _ in range(turns):
             await asyncio.sleep(0)
         asking.cancel()

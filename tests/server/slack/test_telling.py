@@ -93,9 +93,12 @@ async def test_one_message_is_edited_once_a_second_at_most(
     async with at_desk(parts, redis, keys, double, pace_seconds=1.0) as desk:
         team.hold = True
         await desk.send(events.mention())
-        await double.until(lambda: double.of("chat.update"))
+        found = await double.until(lambda: double.said(CHANNEL))
+        # On a busy machine its first form may say so already.
+        await double.until(lambda: "searching documents" in found[0].shown)
         team.let_go.set()
         await desk.settled()
+    assert double.of("chat.update")
     assert double.too_fast == []
     assert texts(double.said(CHANNEL)) == ANSWER
 
