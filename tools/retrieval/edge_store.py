@@ -22,8 +22,9 @@ from tools.retrieval.documents import (
     StoredDocument,
     StoredPassage,
 )
+from tools.retrieval.edge_lookup import EdgeLookup, condition, equal, visible, within
 from tools.retrieval.errors import StoreError
-from tools.retrieval.filters import AnyOf, Between, Condition, Within
+from tools.retrieval.filters import Condition
 from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
 
 T = TypeVar("T")
@@ -36,8 +37,6 @@ _SYNC_SECONDS = 30.0
 SPARE_BYTES = 128_000_000
 # Searches wait for the engine while it writes: it is given a few passages at a time.
 WRITTEN_AT_ONCE = 16
-# Compressed vectors find so many times as many, of which the vectors themselves choose.
-_OVERSAMPLING = 4.0
 
 
 class EdgeStore:
@@ -50,12 +49,14 @@ class EdgeStore:
         self,
         shard: qdrant.EdgeShard,
         *,
+        lookup: EdgeLookup,
         thread: ThreadPoolExecutor,
         lock: int,
         path: Path,
         spare_bytes: int,
     ) -> None:
         self._shard = shard
+        self._lookup = lookup
         self._thread = thread
         self._reads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passage-search")
         self._lock = lock
@@ -78,20 +79,25 @@ class EdgeStore:
         embedder, StoreDamaged if its files cannot be read.
         """
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passage-store")
-        loop = asyncio.get_running_loop()
-        try:
-            opened = functools.partial(
-                edge_folder.open_shard,
-                path,
-                embedder=embedder,
-                dimension=dimension,
-                spare_bytes=spare_bytes // 2,
+
+        def opened() -> tuple[qdrant.EdgeShard, EdgeLookup, int]:
+            shard, lock = edge_folder.open_shard(
+                path, embedder=embedder, dimension=dimension, spare_bytes=spare_bytes // 2
             )
-            shard, lock = await loop.run_in_executor(thread, opened)
+            try:
+                return shard, EdgeLookup(shard), lock
+            except Exception as error:
+                os.close(lock)
+                raise edge_folder.store_error(error, path=path) from error
+
+        try:
+            shard, lookup, lock = await asyncio.get_running_loop().run_in_executor(thread, opened)
         except BaseException:
             thread.shutdown(wait=False)
             raise
-        return cls(shard, thread=thread, lock=lock, path=path, spare_bytes=spare_bytes)
+        return cls(
+            shard, lookup=lookup, thread=thread, lock=lock, path=path, spare_bytes=spare_bytes
+        )
 
     async def upsert_document(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
         """Write a version, show it, remove the older ones."""
@@ -110,13 +116,14 @@ class EdgeStore:
 
     def _write(self, version: DocumentVersion, passages: Sequence[Passage]) -> None:
         edge_folder.check_disk(self._path, spare_bytes=self._spare_bytes)
+        self._lookup.written(Scope(tenant=version.tenant, collection=version.collection))
         self._shard.update(_ops.upsert_points([_point(version, one) for one in passages]))
         self._unflushed += len(passages)
 
     def _show(self, version: DocumentVersion) -> None:
         scope = Scope(tenant=version.tenant, collection=version.collection)
-        mine = _equal("sha256", version.sha256)
-        document = [*_scope(scope), _equal("document_id", version.document_id)]
+        mine = equal("sha256", version.sha256)
+        document = [*within(scope), equal("document_id", version.document_id)]
         self._shard.update(
             _ops.set_payload_by_filter(qdrant.Filter(must=[*document, mine]), store.shown(version))
         )
@@ -133,7 +140,7 @@ class EdgeStore:
         return await self._run(functools.partial(self._find, scope, document_id))
 
     def _find(self, scope: Scope, document_id: str) -> StoredDocument | None:
-        document = [*_scope(scope), _equal("document_id", document_id)]
+        document = [*within(scope), equal("document_id", document_id)]
         facet = self._shard.facet(
             qdrant.FacetRequest(
                 key="sha256", limit=100, exact=True, filter=qdrant.Filter(must=document)
@@ -141,19 +148,19 @@ class EdgeStore:
         )
         versions: list[tuple[DocumentVersion, int]] = []
         for hit in facet.hits:
-            one = [*document, _equal("sha256", str(hit.value))]
+            one = [*document, equal("sha256", str(hit.value))]
             records, _ = self._shard.scroll(
                 qdrant.ScrollRequest(limit=1, filter=qdrant.Filter(must=one), with_payload=True)
             )
             live = self._shard.count(
-                qdrant.CountRequest(filter=qdrant.Filter(must=[*one, _equal("live", 1)]))
+                qdrant.CountRequest(filter=qdrant.Filter(must=[*one, equal("live", 1)]))
             )
             versions.extend((store.version_of(record.payload or {}), live) for record in records)
         return store.newest(versions)
 
     async def delete_document(self, scope: Scope, *, document_id: str) -> bool:
         """Remove all versions; False if there were none."""
-        where = qdrant.Filter(must=[*_scope(scope), _equal("document_id", document_id)])
+        where = qdrant.Filter(must=[*within(scope), equal("document_id", document_id)])
 
         def delete() -> bool:
             if not self._shard.count(qdrant.CountRequest(filter=where)):
@@ -171,7 +178,7 @@ class EdgeStore:
         request = qdrant.ScrollRequest(
             offset=after,
             limit=limit,
-            filter=qdrant.Filter(must=[*_visible(scope), _equal("index", 0)]),
+            filter=qdrant.Filter(must=[*visible(scope), equal("index", 0)]),
             with_payload=True,
         )
         records, following = await self._run(lambda: self._shard.scroll(request))
@@ -180,13 +187,13 @@ class EdgeStore:
 
     async def visible_document(self, scope: Scope, *, document_id: str) -> DocumentVersion | None:
         """The newest visible version."""
-        first = [*_visible(scope), _equal("document_id", document_id), _equal("index", 0)]
+        first = [*visible(scope), equal("document_id", document_id), equal("index", 0)]
         records = await self._scrolled(first)
         return store.newest_version([one.payload or {} for one in records])
 
     async def stored_passages(self, scope: Scope, *, document_id: str) -> Sequence[StoredPassage]:
         """All passages of all versions of a document with their vectors."""
-        where = [*_scope(scope), _equal("document_id", document_id)]
+        where = [*within(scope), equal("document_id", document_id)]
         records = await self._scrolled(where, with_vector=True)
         return [store.stored_passage(one.payload or {}, one.vector) for one in records]
 
@@ -194,8 +201,8 @@ class EdgeStore:
         self, scope: Scope, *, document_id: str, conditions: Sequence[Condition] = ()
     ) -> Sequence[Chunk]:
         """The visible passages of the newest version, in the document's order."""
-        document = [*_visible(scope), _equal("document_id", document_id)]
-        records = await self._scrolled([*document, *map(_condition, conditions)])
+        document = [*visible(scope), equal("document_id", document_id)]
+        records = await self._scrolled([*document, *map(condition, conditions)])
         return store.of_newest([one.payload or {} for one in records])
 
     async def _scrolled(self, where: list[Any], *, with_vector: bool = False) -> list[Any]:
@@ -225,63 +232,16 @@ class EdgeStore:
         complete: bool = False,
     ) -> Sequence[Candidate]:
         """The ``limit`` nearest passages to each vector given."""
-        where = qdrant.Filter(must=[*_visible(scope), *map(_condition, conditions)])
-        queries: dict[str, Any] = {}
-        if dense is not None:
-            queries[DENSE] = qdrant.Query.Nearest(list(dense), using=DENSE)
-        if sparse is not None and sparse.indices:
-            vector = qdrant.SparseVector(list(sparse.indices), list(sparse.values))
-            queries[SPARSE] = qdrant.Query.Nearest(vector, using=SPARSE)
-        params = {
-            DENSE: qdrant.SearchParams(
-                quantization=qdrant.QuantizationSearchParams(
-                    rescore=True, oversampling=_OVERSAMPLING
-                )
-            ),
-            SPARSE: qdrant.SearchParams(
-                idf=qdrant.IdfParams(corpus=qdrant.Filter(must=_visible(scope)))
-            ),
-        }
-
-        def request(
-            name: str, within: qdrant.Filter, *, most: int, payload: bool = False
-        ) -> qdrant.QueryRequest:
-            return qdrant.QueryRequest(
-                limit=most,
-                query=queries[name],
-                filter=within,
-                with_payload=payload,
-                params=params[name],
-            )
-
-        def search() -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-            found: dict[str, list[qdrant.ScoredPoint]] = {}
-            filled: list[list[qdrant.ScoredPoint]] = []
-            if DENSE in queries:
-                found[DENSE] = self._shard.query(request(DENSE, where, most=limit, payload=True))
-            if SPARSE in queries:
-                requests = [request(SPARSE, where, most=limit, payload=True)]
-                if complete and found.get(DENSE):
-                    ids = {point.id for point in found[DENSE]}
-                    requests.append(request(SPARSE, _these(ids), most=len(ids)))
-                # In one batch, since the tenant's words are counted once for all of it.
-                found[SPARSE], *filled = self._shard.query_batch(qdrant.QueryBatchRequest(requests))
-            payloads = {str(p.id): p.payload for points in found.values() for p in points}
-            scores = {name: {str(p.id): p.score for p in points} for name, points in found.items()}
-            if complete and len(queries) == 2:
-                lacking = store.lacking(scores[DENSE], scores[SPARSE])
-                if lacking[DENSE]:
-                    these = request(DENSE, _these(lacking[DENSE]), most=len(lacking[DENSE]))
-                    scores[DENSE] |= dict.fromkeys(lacking[DENSE], 0.0)
-                    scores[DENSE] |= {str(p.id): p.score for p in self._shard.query(these)}
-                scores[SPARSE] |= dict.fromkeys(lacking[SPARSE], 0.0)
-                scores[SPARSE] |= {str(p.id): p.score for points in filled for p in points}
-            return scores, payloads
-
-        scores, payloads = await self._run(search, thread=self._reads)
-        return store.merge(
-            dense=scores.get(DENSE, {}), sparse=scores.get(SPARSE, {}), payloads=payloads
+        looked_up = functools.partial(
+            self._lookup.candidates,
+            scope,
+            dense=dense,
+            sparse=sparse,
+            limit=limit,
+            conditions=conditions,
+            complete=complete,
         )
+        return await self._run(looked_up, thread=self._reads)
 
     async def close(self) -> None:
         """Flush, unload the engine, release the lock."""
@@ -340,36 +300,3 @@ def _point(version: DocumentVersion, passage: Passage) -> qdrant.Point:
         },
         payload=store.to_payload(version, passage.chunk),
     )
-
-
-def _equal(key: str, value: str | int) -> qdrant.FieldCondition:
-    return qdrant.FieldCondition(key=key, match=qdrant.MatchValue(value))
-
-
-def _scope(scope: Scope) -> list[Any]:
-    return [_equal("tenant", scope.tenant), _equal("collection", scope.collection)]
-
-
-def _these(points: set[Any]) -> qdrant.Filter:
-    return qdrant.Filter(must=[qdrant.HasIdCondition(points)])
-
-
-def _visible(scope: Scope) -> list[Any]:
-    return [*_scope(scope), _equal("live", 1)]
-
-
-def _condition(condition: Condition) -> qdrant.FieldCondition:
-    match condition:
-        case AnyOf(field=field, values=(value,)):
-            return _equal(field, value)
-        case AnyOf(field=field, values=values):
-            return qdrant.FieldCondition(key=field, match=qdrant.MatchAny(list(values)))  # type: ignore[arg-type]
-        case Within(field=field, gt=gt, gte=gte, lt=lt, lte=lte):
-            bounds = qdrant.RangeFloat(gt=gt, gte=gte, lt=lt, lte=lte)
-            return qdrant.FieldCondition(key=field, range=bounds)
-        case Between(field=field, gt=gt, gte=gte, lt=lt, lte=lte):
-            written = {"gt": gt, "gte": gte, "lt": lt, "lte": lte}
-            moments = qdrant.RangeDateTime(
-                **{bound: at.isoformat() for bound, at in written.items() if at is not None}
-            )
-            return qdrant.FieldCondition(key=field, range=moments)
