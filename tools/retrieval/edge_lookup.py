@@ -14,7 +14,7 @@ import qdrant_edge as qdrant
 from tools.retrieval import store
 from tools.retrieval.documents import SparseVector
 from tools.retrieval.filters import AnyOf, Between, Condition, Within
-from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
+from tools.retrieval.store import DENSE, SPARSE, Candidate, Choose, Scope
 
 # Compressed vectors find so many times as many, of which the vectors themselves choose.
 _OVERSAMPLING = 4.0
@@ -46,59 +46,71 @@ class EdgeLookup:
         limit: int,
         conditions: Sequence[Condition],
         complete: bool,
+        choose: Choose | None,
     ) -> list[Candidate]:
-        """The ``limit`` nearest visible passages to each vector."""
-        payloads: dict[str, Any] = {}
-        scores: dict[str, dict[str, float]] = {}
-        filled: list[list[qdrant.ScoredPoint]] = []
+        """The ``limit`` nearest visible passages to each vector; read are those that are chosen."""
+        near: dict[str, float] = {}
+        worded: dict[str, float] = {}
         where = qdrant.Filter(must=[*visible(scope), *map(condition, conditions)])
         if dense is not None:
             nearest = qdrant.Query.Nearest(list(dense), using=DENSE)
-            found = None if conditions else self._unfiltered(nearest, scope, limit=limit)
-            if found is None:
-                found = self._shard.query(_near(nearest, where, most=limit, payload=True))
-            _note(found, DENSE, scores, payloads)
+            guessed = None if conditions else self._unfiltered(nearest, scope, limit=limit)
+            near = self._near(nearest, where, most=limit) if guessed is None else guessed
         if sparse is not None and sparse.indices:
             words = qdrant.Query.Nearest(
                 qdrant.SparseVector(list(sparse.indices), list(sparse.values)), using=SPARSE
             )
             # Where there is nobody else, how rare a word is in all is how rare it is here.
             corpus = None if self._scopes <= {scope} else qdrant.Filter(must=visible(scope))
-            requests = [_worded(words, where, corpus=corpus, most=limit, payload=True)]
-            if complete and scores.get(DENSE):
-                ids = set(scores[DENSE])
-                requests.append(_worded(words, these(ids), corpus=corpus, most=len(ids)))
+            requests = [_worded(words, where, corpus=corpus, most=limit)]
+            if complete and near:
+                requests.append(_worded(words, these(near), corpus=corpus, most=len(near)))
             # In one batch, since a corpus is counted once for all of it.
-            found, *filled = self._shard.query_batch(qdrant.QueryBatchRequest(requests))
-            _note(found, SPARSE, scores, payloads)
-        if complete and len(scores) == 2:
-            lacking = store.lacking(scores[DENSE], scores[SPARSE])
-            if lacking[DENSE]:
-                request = _near(nearest, these(lacking[DENSE]), most=len(lacking[DENSE]))
-                scores[DENSE] |= dict.fromkeys(lacking[DENSE], 0.0)
-                scores[DENSE] |= {str(p.id): p.score for p in self._shard.query(request)}
-            scores[SPARSE] |= dict.fromkeys(lacking[SPARSE], 0.0)
-            scores[SPARSE] |= {str(p.id): p.score for points in filled for p in points}
-        return store.merge(
-            dense=scores.get(DENSE, {}), sparse=scores.get(SPARSE, {}), payloads=payloads
+            worded, *filled = map(
+                _scores, self._shard.query_batch(qdrant.QueryBatchRequest(requests))
+            )
+            if complete and dense is not None:
+                lacking = store.lacking(near, worded)
+                if lacking[DENSE]:
+                    near |= dict.fromkeys(lacking[DENSE], 0.0)
+                    near |= self._near(nearest, these(lacking[DENSE]), most=len(lacking[DENSE]))
+                worded |= dict.fromkeys(lacking[SPARSE], 0.0)
+                for more in filled:
+                    worded |= more
+        read: list[Any] = [*store.chosen(dense=near, sparse=worded, choose=choose)]
+        records = self._shard.retrieve(read, True, False) if read else []  # noqa: FBT003
+        payloads = {str(one.id): one.payload for one in records}
+        return store.merge(dense=near, sparse=worded, payloads=payloads)
+
+    def _near(
+        self, nearest: qdrant.Query, where: qdrant.Filter | None, *, most: int
+    ) -> dict[str, float]:
+        quantization = qdrant.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
+        request = qdrant.QueryRequest(
+            limit=most,
+            query=nearest,
+            filter=where,
+            params=qdrant.SearchParams(quantization=quantization),
         )
+        return _scores(self._shard.query(request))
 
     def _unfiltered(
         self, nearest: qdrant.Query, scope: Scope, *, limit: int
-    ) -> list[qdrant.ScoredPoint] | None:
+    ) -> dict[str, float] | None:
         """The nearest of all, without those that are not visible; None where that is too few."""
         if left := self._wary.get(scope, 0):
             self._wary[scope] = left - 1
             return None
         most = limit + int(limit * _SPARE)
-        found = self._shard.query(_near(nearest, None, most=most, payload=True))
-        kept = [point for point in found if _is_visible(point.payload or {}, scope)]
+        found = self._near(nearest, None, most=most)
+        shown = qdrant.Filter(must=[_ids(found), *visible(scope)])
+        kept = self._near(nearest, shown, most=limit) if found else {}
         if len(kept) < limit and len(found) == most:
             if len(self._wary) >= _WARY_OF:
                 self._wary.clear()
             self._wary[scope] = _WARY
             return None
-        return kept[:limit]
+        return kept
 
 
 def equal(key: str, value: str | int) -> qdrant.FieldCondition:
@@ -118,7 +130,11 @@ def visible(scope: Scope) -> list[Any]:
 
 def these(points: Collection[str]) -> qdrant.Filter:
     """Points by their ids."""
-    return qdrant.Filter(must=[qdrant.HasIdCondition(set(points))])
+    return qdrant.Filter(must=[_ids(points)])
+
+
+def _ids(points: Collection[str]) -> qdrant.HasIdCondition:
+    return qdrant.HasIdCondition(set(points))
 
 
 def condition(asked: Condition) -> qdrant.FieldCondition:
@@ -139,51 +155,17 @@ def condition(asked: Condition) -> qdrant.FieldCondition:
             return qdrant.FieldCondition(key=field, range=moments)
 
 
-def _near(
-    query: qdrant.Query, where: qdrant.Filter | None, *, most: int, payload: bool = False
-) -> qdrant.QueryRequest:
-    return qdrant.QueryRequest(
-        limit=most,
-        query=query,
-        filter=where,
-        with_payload=payload,
-        params=qdrant.SearchParams(
-            quantization=qdrant.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
-        ),
-    )
-
-
 def _worded(
-    query: qdrant.Query,
-    where: qdrant.Filter,
-    *,
-    corpus: qdrant.Filter | None,
-    most: int,
-    payload: bool = False,
+    words: qdrant.Query, where: qdrant.Filter, *, corpus: qdrant.Filter | None, most: int
 ) -> qdrant.QueryRequest:
     idf = None if corpus is None else qdrant.IdfParams(corpus=corpus)
     return qdrant.QueryRequest(
-        limit=most,
-        query=query,
-        filter=where,
-        with_payload=payload,
-        params=qdrant.SearchParams(idf=idf),
+        limit=most, query=words, filter=where, params=qdrant.SearchParams(idf=idf)
     )
 
 
-def _note(
-    found: Sequence[qdrant.ScoredPoint],
-    name: str,
-    scores: dict[str, dict[str, float]],
-    payloads: dict[str, Any],
-) -> None:
-    scores[name] = {str(point.id): point.score for point in found}
-    payloads.update((str(point.id), point.payload) for point in found)
-
-
-def _is_visible(payload: Any, scope: Scope) -> bool:
-    found = (payload.get("tenant"), payload.get("collection"), payload.get("live"))
-    return found == (scope.tenant, scope.collection, 1)
+def _scores(found: Sequence[qdrant.ScoredPoint]) -> dict[str, float]:
+    return {str(point.id): point.score for point in found}
 
 
 def _scopes(shard: qdrant.EdgeShard) -> set[Scope]:

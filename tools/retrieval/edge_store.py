@@ -25,7 +25,7 @@ from tools.retrieval.documents import (
 from tools.retrieval.edge_lookup import EdgeLookup, condition, equal, visible, within
 from tools.retrieval.errors import StoreError
 from tools.retrieval.filters import Condition
-from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
+from tools.retrieval.store import DENSE, SPARSE, Candidate, Choose, Scope
 
 T = TypeVar("T")
 # The engine's own flush stops the whole process for a third of a second, while its log alone goes
@@ -230,6 +230,7 @@ class EdgeStore:
         limit: int,
         conditions: Sequence[Condition] = (),
         complete: bool = False,
+        choose: Choose | None = None,
     ) -> Sequence[Candidate]:
         """The ``limit`` nearest passages to each vector given."""
         looked_up = functools.partial(
@@ -240,6 +241,7 @@ class EdgeStore:
             limit=limit,
             conditions=conditions,
             complete=complete,
+            choose=choose,
         )
         return await self._run(looked_up, thread=self._reads)
 

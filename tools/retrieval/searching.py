@@ -95,7 +95,7 @@ class Searcher:
             return await self._one(
                 question,
                 scope=scope,
-                limit=max(options.candidates, limit),
+                limit=limit,
                 conditions=conditions,
                 options=options,
                 watch=watch,
@@ -130,18 +130,27 @@ class Searcher:
     ) -> list[Hit]:
         """All that is found for one question, best first."""
         dense = await self._embedded(query, options, watch)
+        choice = _Choice(options, most=self._most(options, limit=limit))
         found = await self._store.candidates(
             scope,
             dense=dense,
             sparse=None if options.mode is Mode.DENSE else self._bm25.query(query),
-            limit=limit,
+            limit=max(options.candidates, limit),
             conditions=conditions,
             complete=options.complete,
+            choose=choice,
         )
-        watch.note("lookup", candidates=len(found))
-        hits = _fused(found, options)
+        watch.note("lookup", candidates=len(choice.order))
+        hits = choice.hits(found)
         watch.note("fusion", candidates=len(hits))
         return await self._reranked(query, hits, options, watch)
+
+    def _most(self, options: SearchOptions, *, limit: int) -> int | None:
+        """How many of the fused are looked at again or shown; None where nobody can say."""
+        if options.per_document is not None:
+            return None
+        pool = _pool(limit) if options.diversity > 0 else 0
+        return max(limit, pool, self._reranker.depth if options.rerank else 0)
 
     async def _embedded(
         self, query: str, options: SearchOptions, watch: _Watch
@@ -186,7 +195,7 @@ class Searcher:
 
     def _diverse(self, hits: list[Hit], options: SearchOptions, *, limit: int) -> list[Hit]:
         # As deep as what is shown can come from; pairs of all candidates would cost too much.
-        pool = hits[: max(50, 2 * limit)]
+        pool = hits[: _pool(limit)]
         scores = [compound.final(hit) for hit in pool]
         if any(hit.scores.rerank is None for hit in pool):
             # Two scales do not mix: places stand for scores.
@@ -208,11 +217,29 @@ def _reason(error: Exception, *, seconds: float) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _fused(found: Sequence[Candidate], options: SearchOptions) -> list[Hit]:
-    by_id = {one.point_id: one for one in found}
-    pairs = [fusion.Pair(id=one.point_id, bm25=one.bm25, dense=one.dense) for one in found]
-    order = fusion.fuse(pairs, method=options.fusion, weight=options.weight, k=options.rrf_k)
-    return [_hit(by_id[one.id], fused=one.score) for one in order]
+def _pool(limit: int) -> int:
+    return max(50, 2 * limit)
+
+
+class _Choice:
+    """What of the found is worth reading: the first of the fused. Called by the store, once."""
+
+    def __init__(self, options: SearchOptions, *, most: int | None) -> None:
+        self.order: list[fusion.Fused] = []
+        self._options = options
+        self._most = most
+
+    def __call__(self, pairs: Sequence[fusion.Pair]) -> list[str]:
+        options = self._options
+        self.order = fusion.fuse(
+            pairs, method=options.fusion, weight=options.weight, k=options.rrf_k
+        )
+        return [one.id for one in self.order[: self._most]]
+
+    def hits(self, found: Sequence[Candidate]) -> list[Hit]:
+        """What was read, in the order of the fusion."""
+        by_id = {one.point_id: one for one in found}
+        return [_hit(by_id[one.id], fused=one.score) for one in self.order if one.id in by_id]
 
 
 def _thinned(hits: Sequence[Hit], *, most: int) -> list[Hit]:

@@ -25,7 +25,7 @@ from tools.retrieval.documents import (
 )
 from tools.retrieval.errors import StoreDamaged, StoreError, StoreMismatch
 from tools.retrieval.filters import AnyOf, Between, Condition, Within
-from tools.retrieval.store import DENSE, SPARSE, Candidate, Scope
+from tools.retrieval.store import DENSE, SPARSE, Candidate, Choose, Scope
 
 MEMORY = ":memory:"
 _OLDEST = (1, 19)
@@ -262,6 +262,7 @@ class ServerStore:
         limit: int,
         conditions: Sequence[Condition] = (),
         complete: bool = False,
+        choose: Choose | None = None,
     ) -> Sequence[Candidate]:
         """The ``limit`` nearest passages to each vector given."""
         where = models.Filter(must=[*_visible(scope), *map(_condition, conditions)])
@@ -309,8 +310,10 @@ class ServerStore:
                 for name, points in more.items():
                     scores[name] |= dict.fromkeys(wanted[name], 0.0)
                     scores[name] |= {str(p.id): p.score for p in points}
+        near, worded = scores.get(DENSE, {}), scores.get(SPARSE, {})
+        read = store.chosen(dense=near, sparse=worded, choose=choose)
         return store.merge(
-            dense=scores.get(DENSE, {}), sparse=scores.get(SPARSE, {}), payloads=payloads
+            dense=near, sparse=worded, payloads={point: payloads[point] for point in read}
         )
 
     async def _query(

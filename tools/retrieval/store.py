@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from tools.retrieval.documents import (
 )
 from tools.retrieval.errors import StoreMismatch
 from tools.retrieval.filters import Condition
+from tools.retrieval.fusion import Pair
 from tools.retrieval.sparse import Bm25Encoder
 
 DENSE = "dense"
@@ -50,6 +51,9 @@ class Candidate:
     version: DocumentVersion
     bm25: float | None = None
     dense: float | None = None
+
+
+Choose = Callable[[Sequence[Pair]], Sequence[str]]
 
 
 class PassageStore(Protocol):
@@ -112,11 +116,13 @@ class PassageStore(Protocol):
         limit: int,
         conditions: Sequence[Condition] = (),
         complete: bool = False,
+        choose: Choose | None = None,
     ) -> Sequence[Candidate]:
         """The ``limit`` nearest passages to each vector given; None leaves that search out.
 
         ``complete``: a passage that only one search returned gets its score of the other too,
-        0 where it shares no term.
+        0 where it shares no term. ``choose`` says by the scores which of them are read at all; it
+        may be called on another thread.
         """
         ...
 
@@ -253,6 +259,16 @@ def merge(
         key = (one.version.ingested_at, one.version.sha256)
         newest[one.version.document_id] = max(newest.get(one.version.document_id, key), key)
     return [one for one in found if newest[one.version.document_id][1] == one.version.sha256]
+
+
+def chosen(
+    *, dense: Mapping[str, float], sparse: Mapping[str, float], choose: Choose | None
+) -> list[str]:
+    """The points that are to be read, of those that the searches found."""
+    found = list(dict.fromkeys((*dense, *sparse)))
+    if choose is None:
+        return found
+    return list(choose([Pair(id=one, bm25=sparse.get(one), dense=dense.get(one)) for one in found]))
 
 
 def lacking(dense: Mapping[str, float], sparse: Mapping[str, float]) -> dict[str, set[str]]:
