@@ -95,13 +95,16 @@ class SharingRedis(Redis):
         self._seconds: float | None = self.connection_pool.connection_kwargs.get("socket_timeout")
         self._line = ScriptLine(self._connected, seconds=self._seconds)
         self._shared: AbstractConnection | None = None
+        self._is_closed = False
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
+        self.check_open()
         if self.single_connection_client or not _is_shared([(args, options)]):
             return await cast("Any", super()).execute_command(*args, **options)
         try:
             return _read(self.response_callbacks, args, await self._line.call(*args))
         except (RedisConnectionError, RedisTimeoutError):
+            self.check_open()
             # Made again as any call is whose reply was lost, and apart from those it was lost with.
             return await cast("Any", super()).execute_command(*args, **options)
 
@@ -110,7 +113,13 @@ class SharingRedis(Redis):
             return super().pipeline(transaction, shard_hint)
         return _SharingPipeline(self, self._line, shard_hint)
 
+    def check_open(self) -> None:
+        """Raises ConnectionError once it was closed: nobody would close what a late call opens."""
+        if self._is_closed:
+            raise RedisConnectionError("the client was closed")
+
     async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001
+        self._is_closed = True
         await self._line.close()
         await super().aclose(close_connection_pool)
 
@@ -129,9 +138,11 @@ class _SharingPipeline(Pipeline):
 
     def __init__(self, redis: SharingRedis, line: ScriptLine, shard_hint: str | None) -> None:
         super().__init__(redis.connection_pool, redis.response_callbacks, False, shard_hint)  # noqa: FBT003
+        self._redis = redis
         self._line = line
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002
+        self._redis.check_open()
         calls = self.command_stack
         alone = self.connection or self.scripts or self.watching or self.explicit_transaction
         if alone or not calls or not _is_shared(calls):
@@ -139,6 +150,7 @@ class _SharingPipeline(Pipeline):
         try:
             replies = await self._line.calls([words for words, _ in calls])
         except (RedisConnectionError, RedisTimeoutError):
+            self._redis.check_open()
             return await super().execute(raise_on_error)
         except BaseException:
             await cast("Any", self).reset()
