@@ -1,4 +1,4 @@
-"""What is not to be seen changes nothing of what is found, though the engine is not asked to filter."""
+"""What is not to be seen changes nothing of what is found, though the engine may not filter."""
 
 from __future__ import annotations
 
