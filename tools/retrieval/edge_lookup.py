@@ -18,10 +18,10 @@ from tools.retrieval.store import DENSE, SPARSE, Candidate, Choose, Scope
 
 # Compressed vectors find so many times as many, of which the vectors themselves choose.
 _OVERSAMPLING = 4.0
-# What is found without a filter is so much more, for what is being written and not shown yet.
-_SPARE = 1 / 8
+# So much more is asked for without a filter, for what is being written and not shown yet.
+_SPARE = 1 / 2
 # After a search without a filter found others' passages, so many go with one at once.
-_WARY = 50
+_WARY = 8
 _WARY_OF = 1_000
 
 
