@@ -57,6 +57,8 @@ async def test_a_card_whose_posting_was_not_heard_of_any_more_is_not_posted_twic
     office.settings = settings_of(office.slack, slack_approvals_channel=APPROVALS)
     async with office.server():
         one = await office.ask(from_slack=from_slack)
+        # What is decided before that has no card.
+        await office.card(one)
         await office.click(cards.APPROVE, one, user=OLGA)
         await office.card(one, with_="Approved by *olga*")
     assert len(office.slack.of("chat.postMessage")) == 1
