@@ -166,8 +166,7 @@ async def _evaluate(sets: Sequence[str], *, every: bool) -> list[Row]:
                 "embedded anew",
                 err=True,
             )
-            usual = replace(configured.search_options(), parts=configured.search_parts)
-            ways = variants(usual, every=every)
+            ways = variants(configured.asked_options(), every=every)
             found += await rows(opened.knowledge, judged, ways)
     return found
 

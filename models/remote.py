@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,18 +28,27 @@ class RemoteError(Exception):
         self.status = status
 
 
-def client(url: str, *, key: str | None, seconds: float) -> httpx.AsyncClient:
-    """A client of the service at ``url``; ``key`` is its bearer."""
+def quick(
+    url: str, *, may_repeat: Callable[[httpx.Request], bool]
+) -> httpx.AsyncBaseTransport | None:
+    """How requests travel in one's own network; None elsewhere, where a proxy may be set."""
+    if not is_private(url):
+        return None
     # Late: who only asks a server for something does not wait for aiohttp.
     from models.quick_http import QuickTransport
 
-    near = is_private(url)
+    return QuickTransport(may_repeat=may_repeat)
+
+
+def client(url: str, *, key: str | None, seconds: float) -> httpx.AsyncClient:
+    """A client of the service at ``url``; ``key`` is its bearer."""
+    transport = quick(url, may_repeat=lambda _: True)
     return httpx.AsyncClient(
         base_url=url.rstrip("/") + "/",
         headers={"authorization": f"Bearer {key}"} if key else {},
         timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
-        transport=QuickTransport(may_repeat=lambda _: True) if near else None,
-        trust_env=not near,
+        transport=transport,
+        trust_env=transport is None,
     )
 
 

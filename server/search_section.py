@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
@@ -97,6 +98,10 @@ class SearchSettings(BaseModel):
             embed_seconds=self.search_embed_seconds,
             rerank_seconds=self.search_rerank_seconds,
         )
+
+    def asked_options(self) -> SearchOptions:
+        """How a person's search is done that says nothing else."""
+        return replace(self.search_options(), parts=self.search_parts)
 
     @model_validator(mode="after")
     def _named(self) -> SearchSettings:

@@ -71,8 +71,7 @@ class SearchRequest(BaseModel):
 @router.post(PATH + "/search")
 async def search(asked: SearchRequest, house: House, caller: CallerDep) -> dict[str, Any]:
     """The passages that fit a query best, best first, with the scores of each stage."""
-    settings = house.settings
-    usual = replace(settings.search_options(), parts=settings.search_parts)
+    usual = house.settings.asked_options()
     options = usual if asked.options is None else asked.options.over(usual)
     found = await house.knowledge.find(
         asked.query,

@@ -8,9 +8,8 @@ from typing import Any
 
 import httpx
 
-from models.registry import is_private
+from models.remote import CONNECT_SECONDS, quick
 
-CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -21,16 +20,13 @@ _AWAY = frozenset(
 
 def client(url: str, *, key: str | None) -> httpx.AsyncClient:
     """A client of the Counterpoint at ``url``; searches, of which a run has many, go quickly."""
-    # Late: who only asks a server for something does not wait for aiohttp.
-    from models.quick_http import QuickTransport
-
-    near = is_private(url)
+    transport = quick(url, may_repeat=_may_repeat)
     return httpx.AsyncClient(
         base_url=url.rstrip("/"),
         headers={"x-api-key": key} if key else {},
         timeout=httpx.Timeout(_ANSWER_SECONDS, connect=CONNECT_SECONDS),
-        transport=QuickTransport(may_repeat=_may_repeat) if near else None,
-        trust_env=not near,
+        transport=transport,
+        trust_env=transport is None,
     )
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import orjson
 
+from models.remote import CONNECT_SECONDS
 from tools.retrieval import asking
 from tools.retrieval.documents import Chunk, DocumentVersion, Hit, Scores
 from tools.retrieval.errors import (
@@ -88,7 +89,7 @@ class RemoteKnowledge:
             tenant=tenant,
             data={name: value for name, value in about.items() if value is not None},
             files={"files": (_storable(name), data)},
-            timeout=httpx.Timeout(INGEST_SECONDS, connect=asking.CONNECT_SECONDS),
+            timeout=httpx.Timeout(INGEST_SECONDS, connect=CONNECT_SECONDS),
         )
         return _ingested(reply, name=name)
 
@@ -116,7 +117,7 @@ class RemoteKnowledge:
             "/documents",
             tenant=tenant,
             json={"collection": collection, "documents": [document]},
-            timeout=httpx.Timeout(INGEST_SECONDS, connect=asking.CONNECT_SECONDS),
+            timeout=httpx.Timeout(INGEST_SECONDS, connect=CONNECT_SECONDS),
         )
         return _ingested(reply, name=name)
 
