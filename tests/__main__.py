@@ -8,6 +8,7 @@ the run; one that fails twice does, and so do more than a few at once.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,13 @@ def failures(cache: Path) -> list[str]:
 
 def _pytest(arguments: list[str], *, cache: Path) -> int:
     command = [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache}", *arguments]
-    return subprocess.run(command, check=False).returncode
+    with subprocess.Popen(command) as process:
+        # What tests have started, pytest ends when it is interrupted, not when it is killed.
+        before = signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

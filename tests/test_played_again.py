@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,16 @@ import pytest
 @pytest.mark.parametrize("n", range({many}))
 def test_wrong(n):
     assert 0
+"""
+WAITING = """
+import signal
+
+def test_waiting():
+    try:
+        print("begun", flush=True)
+        signal.pause()
+    finally:
+        print("tidied", flush=True)
 """
 
 
@@ -57,6 +69,20 @@ def test_many_are_not_played_again(alone: Path, capfd: pytest.CaptureFixture[str
     (alone / "test_it.py").write_text(WRONG.format(many=MOST + 1), encoding="utf-8")
     assert main([]) == 1
     assert "Once more" not in capfd.readouterr().out
+
+
+def test_one_that_is_told_to_end_lets_its_tests_tidy_up(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alone / "test_it.py").write_text(WAITING, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    command = [sys.executable, "-m", "tests", "-s", "-q"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as suite:
+        assert suite.stdout is not None
+        assert "begun" in suite.stdout.readline()
+        suite.terminate()
+        assert "tidied" in suite.stdout.read()
+        assert suite.wait() == pytest.ExitCode.INTERRUPTED
 
 
 def test_a_cache_without_failures_names_none(tmp_path: Path) -> None:
