@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import string
+
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tools.retrieval import features
 from tools.retrieval.documents import Hit, Scores
@@ -46,6 +51,36 @@ def test_words_count_in_all_their_forms_and_stopwords_do_not() -> None:
     )
     assert found["coverage"] == [1.0, 0.0]
     assert found["rare_coverage"][0] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ("policy", "policies"),
+        ("glass", "glasses"),
+        ("walk", "walking"),
+        ("tested", "tests"),
+        ("boxes", "boxing"),
+        ("bus", "bus"),
+        ("access", "access"),
+        ("us", "us"),
+    ],
+)
+def test_a_word_is_found_in_its_other_forms(asked: str, written: str) -> None:
+    for query, text in ((asked, written), (written, asked)):
+        assert values(query, hit(text), hit("none"))["coverage"] == [1.0, 0.0]
+
+
+@given(st.text(alphabet=string.ascii_letters + string.digits + "_", min_size=1))
+def test_every_word_is_found_as_it_is_written(word: str) -> None:
+    found = values(word, hit(f"before {word}, after"), hit("..."))
+    assert found["coverage"] == [1.0, 0.0]
+
+
+@given(st.text(alphabet=string.printable), st.text(alphabet=string.printable))
+def test_what_is_plain_ascii_is_read_as_any_other_text(query: str, text: str) -> None:
+    plain, other = values(query, hit(text)), values(query, hit(f"{text} \N{EM DASH}"))
+    assert plain == other
 
 
 def test_words_side_by_side_are_pairs_and_phrases() -> None:
