@@ -18,9 +18,10 @@ from tools.retrieval.store import DENSE, SPARSE, Candidate, Choose, Scope
 
 # Compressed vectors find so many times as many, of which the vectors themselves choose.
 _OVERSAMPLING = 4.0
-# So much more is asked for without a filter, for what is being written and not shown yet.
-_SPARE = 1 / 2
-# After a search without a filter found others' passages, so many go with one at once.
+# So many times as many are asked for without a filter, for what is being written and not shown
+# yet: first few, then many, which cost a third of a filter.
+_GUESSES = (1.5, 6.0)
+# After a guess found too many of others' passages, so many searches begin with the next one.
 _WARY = 8
 _WARY_OF = 1_000
 
@@ -31,7 +32,7 @@ class EdgeLookup:
     def __init__(self, shard: qdrant.EdgeShard) -> None:
         self._shard = shard
         self._scopes = _scopes(shard)
-        self._wary: dict[Scope, int] = {}
+        self._wary: dict[Scope, tuple[int, int]] = {}
 
     def written(self, scope: Scope) -> None:
         """Passages of a scope are about to be written. Safe from another thread."""
@@ -98,19 +99,27 @@ class EdgeLookup:
         self, nearest: qdrant.Query, scope: Scope, *, limit: int
     ) -> dict[str, float] | None:
         """The nearest of all, without those that are not visible; None where that is too few."""
-        if left := self._wary.get(scope, 0):
-            self._wary[scope] = left - 1
-            return None
-        most = limit + int(limit * _SPARE)
-        found = self._near(nearest, None, most=most)
-        shown = qdrant.Filter(must=[_ids(found), *visible(scope)])
-        kept = self._near(nearest, shown, most=limit) if found else {}
-        if len(kept) < limit and len(found) == most:
-            if len(self._wary) >= _WARY_OF:
-                self._wary.clear()
-            self._wary[scope] = _WARY
-            return None
-        return kept
+        first, left = self._wary.pop(scope, (0, 0))
+        for place in range(first, len(_GUESSES)):
+            most = int(limit * _GUESSES[place])
+            found = self._near(nearest, None, most=most)
+            shown = qdrant.Filter(must=[_ids(found), *visible(scope)])
+            kept = self._near(nearest, shown, most=limit) if found else {}
+            if len(kept) == limit or len(found) < most:
+                self._begin(scope, place, left=left - 1 if place == first else _WARY)
+                return kept
+        self._begin(scope, len(_GUESSES), left=left - 1 if first == len(_GUESSES) else _WARY)
+        return None
+
+    def _begin(self, scope: Scope, place: int, *, left: int) -> None:
+        """The next searches of a scope begin with that guess, and then with the one before it."""
+        if left <= 0:
+            place, left = place - 1, _WARY
+        if place <= 0:
+            return
+        if len(self._wary) >= _WARY_OF:
+            self._wary.clear()
+        self._wary[scope] = (place, left)
 
 
 def equal(key: str, value: str | int) -> qdrant.FieldCondition:
