@@ -49,8 +49,7 @@ stack: install
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder
-	$(BIN)/python -m tests -n $(TEST_JOBS) --dist loadfile $(PROVED:%=--ignore=%)
-	$(BIN)/python -m tests $(PROVED)
+	$(BIN)/python -m tests -n $(TEST_JOBS) --dist loadfile
 
 test-siege: $(VENV)/.installed-dev
 	@$(BIN)/counterpoint models pull embedder

@@ -14,6 +14,9 @@ import pytest
 from hypothesis import settings
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler.protocol import Scheduling
 
 from graphs.keys import Keys
 from server.redis_client import open_redis
@@ -24,8 +27,17 @@ from tests.doubles.openai_endpoint import OpenAIEndpoint
 
 pytest_plugins = ["tests.compatibility.collector"]
 
+PROVED = (
+    "tests/server/threads/test_sdk.py",
+    "tests/server/test_runs_sdk.py",
+    "tests/server/test_crons_routes.py",
+    "tests/server/test_store_routes.py",
+    "tests/compatibility/test_table.py",
+)
+"""What docs/compatibility.md says is proved by these, in one process, and the last one looks."""
 SLOWEST = (
     "tests/faults/test_faults.py",
+    *PROVED,
     "tests/stack/test_survival.py",
     "tests/server/cli/",
     "tests/evals/",
@@ -33,6 +45,19 @@ SLOWEST = (
     "tests/server/slack/",
 )
 """Files that take longest: begun last, one of them would keep all other cores waiting."""
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """A file's tests are played by one process, and those of ``PROVED`` by the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope: str = super()._split_scope(nodeid)
+        return PROVED[0] if scope in PROVED else scope
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Ours in place of xdist's own ``loadfile``."""
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(trylast=True)

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 SUITE = "suite"
 WIDE = "wide"
 _USUAL = 100
+_SUITE = 50
 _WIDE = 5 * _USUAL
 
 
@@ -19,7 +20,7 @@ def register() -> None:
         SUITE,
         deadline=None,
         derandomize=True,
-        max_examples=_USUAL,
+        max_examples=_SUITE,
         suppress_health_check=[HealthCheck.too_slow],
     )
     settings.register_profile(
@@ -33,6 +34,6 @@ def register() -> None:
 
 
 def times(examples: int) -> int:
-    """As many as this in ``make test``, and more of them where more are asked for."""
+    """Half as many as this in ``make test``, five times as many where more are asked for."""
     now = settings.get_profile(settings.get_current_profile_name())
     return examples * now.max_examples // _USUAL
