@@ -183,10 +183,13 @@ class Growth:
 
 
 async def growth(there: Installation, *, runs: int, body: Body = asked) -> Growth:
-    """What is still held per run once it is over or paused."""
+    """What is still held per run once it is over or paused.
+
+    After as many that are not counted: caches fill, and the heap finds its size.
+    """
     servers = [pid for name, pid in there.pids.items() if name != "redis"]
     async with Redis.from_url(there.redis_url) as redis:
-        await load(there, at_once=8, runs=100, body=body)
+        await load(there, at_once=8, runs=runs, body=body)
         before = sum(map(memory, servers)), await _used(redis)
         await load(there, at_once=8, runs=runs, body=body)
         after = sum(map(memory, servers)), await _used(redis)

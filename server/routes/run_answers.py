@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 from fastapi import Depends, Header, Request
@@ -28,6 +29,7 @@ from server.wire.run_request import RunRequest
 from server.wire.run_stream import Screens, follow
 from server.wire.thread_stream import ThreadStream
 
+T = TypeVar("T")
 Gone = Callable[[], Any]
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=100)]
@@ -37,6 +39,12 @@ IdempotencyKey = Annotated[
 CollectionHeader = Annotated[
     str | None, Header(alias="X-Counterpoint-Collection", pattern=COLLECTION)
 ]
+
+
+def _found(outcome: T | BaseException) -> T:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 def _with_messages(request: RunRequest, messages: Sequence[Any]) -> RunRequest:
@@ -82,9 +90,14 @@ class Desk:
         Raises what the house raises, and Invalid or BadRequest for what does not go together.
         """
         request, files = await self._taken(request)
-        asked = await self.check(request, thread_id=thread_id)
+        # Each is a way to Redis, and they go it together; what is wrong in itself is told first.
+        both = await asyncio.gather(
+            self.check(request, thread_id=thread_id),
+            waiting_run(self.house, thread_id, tenant=self.caller.tenant),
+            return_exceptions=True,
+        )
+        asked, waiting = _found(both[0]), _found(both[1])
         key = self.idempotency_key
-        waiting = await waiting_run(self.house, thread_id, tenant=self.caller.tenant)
         if waiting and asked.command is not None and "resume" in asked.command:
             asked = await answered(self.house, asked, waiting=waiting, caller=self.caller)
             # Who says the same once more, as a double click does, is given the same run.

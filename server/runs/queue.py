@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Self
 
 from docket import Docket, Worker
@@ -29,6 +30,7 @@ _DELIVERY_LEASE = timedelta(seconds=10)
 _IDLE_CHECK = timedelta(milliseconds=100)
 _FULL_CHECK = timedelta(milliseconds=5)
 
+_log = logging.getLogger(__name__)
 _IDLE_READER = logging.getLogger("docket.strikelist")
 
 Advance = Callable[[str], Awaitable[None]]
@@ -55,6 +57,11 @@ class QuietIdleReads(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not isinstance(sys.exc_info()[1], RedisTimeoutError)
+
+
+def _told(putting: asyncio.Task[None], *, count: int) -> None:
+    if not putting.cancelled() and (error := putting.exception()) is not None:
+        _log.warning("%d runs are stored but not yet queued: %s", count, error)
 
 
 async def _advance_elsewhere(run_id: str) -> None:
@@ -94,12 +101,19 @@ class RunQueue:
 
         What is put at the same time goes together: the engine's lines are few.
         """
-        if not run_ids:
-            return
+        if run_ids:
+            await asyncio.shield(self._begin(run_ids))
+
+    def put_soon(self, run_ids: Sequence[str]) -> None:
+        """The same, and nobody waits for it or hears of an error but the log."""
+        if run_ids:
+            self._begin(run_ids).add_done_callback(partial(_told, count=len(run_ids)))
+
+    def _begin(self, run_ids: Sequence[str]) -> asyncio.Task[None]:
         self._next.extend(run_ids)
         if self._putting is None or self._putting.done():
             self._putting = asyncio.create_task(self._put(), name="run queue put")
-        await asyncio.shield(self._putting)
+        return self._putting
 
     async def put_again(self, run_ids: Sequence[str]) -> None:
         """Queue runs whatever became of earlier entries: whoever still has one finds it void."""

@@ -109,7 +109,7 @@ class Runs:
 
         async def then(created: Created) -> None:
             known.append(created)
-            await self._put(created.queued)
+            await self._put(Queued(again=created.queued.again))
             for run_id in created.ended:
                 await self._tell(run_id)
 
@@ -118,6 +118,10 @@ class Runs:
         except UnconfirmedError as error:
             run_id = known[0].run_id
             raise _not_durable(run_id, "accepted", error) from error
+        finally:
+            for created in known:
+                # A worker in this process begins at once, and the answer would wait for it.
+                self._queue.put_soon(created.queued.first)
         if self._created is not None and created.record.run_id == record.run_id:
             self._created(created.record, since=since)
         return created.record

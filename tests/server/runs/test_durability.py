@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
 from graphs.keys import Keys
@@ -140,3 +142,37 @@ async def test_a_redis_out_of_memory_begins_nothing_and_ends_what_is_under_way(
     await forgetful.config_set("maxmemory", "0")
     claim = await records.claim("waits")
     assert (claim.outcome, claim.attempt) == (ClaimOutcome.HELD, 1)
+
+
+async def test_the_answer_waits_neither_for_the_queue_nor_for_the_run_to_begin(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued, let = house.queue._docket.add_many, asyncio.Event()
+
+    async def held(calls: Any) -> Any:
+        await let.wait()
+        return await queued(calls)
+
+    monkeypatch.setattr(house.queue._docket, "add_many", held)
+    async with house.worker(answer_at_once):
+        accepted = await house.ask()
+        assert accepted.status is RunStatus.PENDING
+        let.set()
+        assert (await house.ended(accepted.run_id)).status is RunStatus.SUCCESS
+
+
+async def test_a_run_that_cannot_be_queued_is_accepted_and_that_is_logged(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refused(calls: Any) -> Any:
+        raise RedisConnectionError("gone")
+
+    monkeypatch.setattr(house.queue._docket, "add_many", refused)
+    accepted = await house.ask()
+    with pytest.raises(RedisConnectionError):
+        # Goes the same way, behind the other one.
+        await house.queue.put(["another"])
+    assert "1 runs are stored but not yet queued: gone" in caplog.text
+    monkeypatch.undo()
+    async with house.worker(answer_at_once):
+        assert (await house.ended(accepted.run_id)).status is RunStatus.SUCCESS
