@@ -157,10 +157,10 @@ def _forms(stems: Collection[str]) -> dict[str, str]:
     """Every word that has one of the stems, so that a text's own words need none."""
     found = {}
     for stem in dict.fromkeys(stems):
-        bases = (stem.removesuffix(rest) for _, rest in _ENDINGS if stem.endswith(rest))
-        endings = (ending for ending, rest in _ENDINGS if stem.endswith(rest))
-        words = (stem, *map("".join, zip(bases, endings, strict=True)))
-        found.update({word: stem for word in words if _stem(word) == stem})
+        longer = [
+            stem.removesuffix(rest) + ending for ending, rest in _ENDINGS if stem.endswith(rest)
+        ]
+        found.update({word: stem for word in (stem, *longer) if _stem(word) == stem})
     return found
 
 
