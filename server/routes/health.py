@@ -5,16 +5,28 @@ from __future__ import annotations
 from importlib import metadata
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 router = APIRouter(tags=["server"])
 
 
 @router.get("/ok")
-@router.get("/", include_in_schema=False)
 async def ok() -> dict[str, bool]:
     """Answers while the server listens; needs no key."""
     return {"ok": True}
+
+
+@router.get("/", include_in_schema=False)
+async def root(request: Request) -> Response:
+    """The same for clients and probes; a browser is led to the console.
+
+    The way there is relative, so that it holds below a proxy's path as well.
+    """
+    headers = {"Vary": "Accept"}
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("console", headers=headers)
+    return JSONResponse({"ok": True}, headers=headers)
 
 
 @router.get("/info")

@@ -45,6 +45,15 @@ async def test_a_probe_is_answered_without_a_key(keyed: FastAPI) -> None:
             assert (reply.status_code, reply.json()) == (200, {"ok": True})
 
 
+async def test_a_browser_is_led_from_the_address_to_the_console(keyed: FastAPI) -> None:
+    async with in_process(keyed) as client:
+        browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+        reply = await client.get("/", headers=browser, follow_redirects=True)
+        assert reply.url.path == "/console"
+        assert "<h1>Counterpoint</h1>" in reply.text
+        assert (await client.get("/", headers={"Accept": "*/*"})).json() == {"ok": True}
+
+
 async def test_the_server_says_what_it_is(app: FastAPI) -> None:
     async with in_process(app) as client:
         told = (await client.get("/info")).json()
