@@ -26,7 +26,7 @@ async def root(request: Request) -> Response:
     headers = {"Vary": "Accept"}
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse("console", headers=headers)
-    return JSONResponse({"ok": True}, headers=headers)
+    return JSONResponse(await ok(), headers=headers)
 
 
 @router.get("/info")

@@ -59,9 +59,14 @@ class QuietIdleReads(logging.Filter):
         return not isinstance(sys.exc_info()[1], RedisTimeoutError)
 
 
+def not_queued(count: int, error: BaseException) -> None:
+    """They are stored, so they are accepted: what failed here, a worker's reaper does."""
+    _log.warning("%d runs are stored but not yet queued: %s", count, error)
+
+
 def _told(putting: asyncio.Task[None], *, count: int) -> None:
     if not putting.cancelled() and (error := putting.exception()) is not None:
-        _log.warning("%d runs are stored but not yet queued: %s", count, error)
+        not_queued(count, error)
 
 
 async def _advance_elsewhere(run_id: str) -> None:

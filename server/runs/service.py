@@ -22,7 +22,7 @@ from server.runs.asked import Asked, CancelAction
 from server.runs.durability import Durability, UnconfirmedError
 from server.runs.explain import Explanation, explain
 from server.runs.moves import Created, Queued
-from server.runs.queue import RunQueue
+from server.runs.queue import RunQueue, not_queued
 from server.runs.record import NotDurableError, RunNotFoundError, RunRecord
 from server.runs.records import RunRecords
 from server.runs.telling import Steps, Teller
@@ -358,11 +358,10 @@ class Runs:
         return await self._records.get(run_id)
 
     async def _put(self, queued: Queued) -> None:
-        """They are stored, so they are accepted: what fails here, a worker's reaper does."""
         try:
             await self._queue.put_all(queued)
         except (RedisError, OSError) as error:
-            _log.warning("%d runs are stored but not yet queued: %s", len(queued), error)
+            not_queued(len(queued), error)
 
     async def _tell(self, run_id: str) -> None:
         try:

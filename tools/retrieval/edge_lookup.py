@@ -100,26 +100,30 @@ class EdgeLookup:
     ) -> dict[str, float] | None:
         """The nearest of all, without those that are not visible; None where that is too few."""
         first, left = self._wary.pop(scope, (0, 0))
-        for place in range(first, len(_GUESSES)):
-            most = int(limit * _GUESSES[place])
-            found = self._near(nearest, None, most=most)
-            shown = qdrant.Filter(must=[_ids(found), *visible(scope)])
-            kept = self._near(nearest, shown, most=limit) if found else {}
-            if len(kept) == limit or len(found) < most:
-                self._begin(scope, place, left=left - 1 if place == first else _WARY)
-                return kept
-        self._begin(scope, len(_GUESSES), left=left - 1 if first == len(_GUESSES) else _WARY)
-        return None
-
-    def _begin(self, scope: Scope, place: int, *, left: int) -> None:
-        """The next searches of a scope begin with that guess, and then with the one before it."""
+        place, kept = first, None
+        while place < len(_GUESSES):
+            kept = self._guessed(nearest, scope, limit=limit, most=int(limit * _GUESSES[place]))
+            if kept is not None:
+                break
+            place += 1
+        left = left - 1 if place == first else _WARY
+        # The next searches begin where this one ended, and after so many with the guess before it.
         if left <= 0:
             place, left = place - 1, _WARY
-        if place <= 0:
-            return
-        if len(self._wary) >= _WARY_OF:
-            self._wary.clear()
-        self._wary[scope] = (place, left)
+        if place > 0:
+            if len(self._wary) >= _WARY_OF:
+                self._wary.clear()
+            self._wary[scope] = (place, left)
+        return kept
+
+    def _guessed(
+        self, nearest: qdrant.Query, scope: Scope, *, limit: int, most: int
+    ) -> dict[str, float] | None:
+        """What is visible of the ``most`` nearest of all; None where that may be too few."""
+        found = self._near(nearest, None, most=most)
+        shown = qdrant.Filter(must=[_ids(found), *visible(scope)])
+        kept = self._near(nearest, shown, most=limit) if found else {}
+        return kept if len(kept) == limit or len(found) < most else None
 
 
 def equal(key: str, value: str | int) -> qdrant.FieldCondition:

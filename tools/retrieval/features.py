@@ -196,6 +196,8 @@ def _share(found: Collection[object], wanted: Collection[object]) -> float:
 
 
 def _found(identifiers: Collection[str], *texts: str) -> float:
+    if not identifiers:
+        return 0.0
     written = [text for text in map(str.casefold, texts) if any(one in text for one in identifiers)]
     held = {word for text in written for word in _IDENTIFIER.findall(text)}
     return _share(held & set(identifiers), identifiers)

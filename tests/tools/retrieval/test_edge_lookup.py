@@ -52,7 +52,8 @@ async def test_passages_that_are_nearer_and_not_to_be_seen_push_out_none(folder:
         await store.write_passages(hidden, drawn[:39])
         assert await _nearest(store, limit=8) == pytest.approx(wanted)
         await put(store, "theirs", *(["Holiday kind"] * 60), tenant="other")
-        for _ in range(3):
+        # Often enough for every way in which a search may begin after one that found too few.
+        for _ in range(30):
             assert await _nearest(store, limit=8) == pytest.approx(wanted)
         await store.delete_document(replace(SCOPE, tenant="other"), document_id="theirs")
         await store.write_passages(hidden, drawn[39:])
