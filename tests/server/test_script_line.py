@@ -244,7 +244,8 @@ async def test_an_opening_that_is_cancelled_at_any_turn_leaves_no_connection_ope
         cancelled += asking.cancelled()
         await client.aclose()
         del client, asking
-    assert cancelled
+    # One before it began says nothing; how many turns the rest takes is the machine's affair.
+    assert cancelled > 2
     await asyncio.sleep(0)
     gc.collect()
     assert lost == []
