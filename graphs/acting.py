@@ -113,10 +113,11 @@ async def act(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
 
 
 async def approve(state: Asking, runtime: Runtime[TeamContext]) -> Command[str]:
-    """Wait for a person's word on one call, and do it: the pause is the first thing here."""
-    decision = approving.wait(state)
+    """Wait for a person's word on one call, and do it: nothing has an effect before the pause."""
+    question = approving.asked(state, runtime)
+    decision = approving.wait(question)
     branch, call = state["branch"], state["call"]
-    call, result = approving.read(state, decision, runtime)
+    call, result = approving.read(state, question, decision, runtime)
     place = approving.place_of(call, branch)
     if result is not None:
         return Command(

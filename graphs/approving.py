@@ -62,21 +62,36 @@ def ask(
 
 def ask_again(call: Wanted, branch: Branch, runtime: Runtime[TeamContext]) -> Send:
     """Ask about a call that may have happened, whatever the policy says of it."""
-    context = runtime.context
+    anew: Wanted = {**call, "again": call.get("again", 0) + 1}
+    return ask(anew, _judged(anew, branch, runtime.context), branch, runtime)
+
+
+def asked(state: Asking, runtime: Runtime[TeamContext]) -> dict[str, Any]:
+    """What a person is asked, made from the call and the policy when it is asked.
+
+    What travels with the call may be a caller's own words (``command.goto``): taken from there,
+    he would say himself who decides about his call.
+    """
+    call, branch, context = state["call"], state["branch"], runtime.context
+    return question(call, _judged(call, branch, context), branch, context=context)
+
+
+def _judged(call: Wanted, branch: Branch, context: TeamContext) -> PolicyVerdict:
     agent = context.agents[branch["task"]["agent"]].name
     verdict = context.judge(call["name"], call["args"], agent=agent)
+    if not call.get("again"):
+        return verdict
     # Whether it happened is not remembered for the next one, and only a person can know.
     terms = replace(verdict.terms, choices=frozenset(Choice), remember=False, critical=True)
-    verdict = replace(verdict, reason=_UNKNOWN, terms=terms)
-    anew: Wanted = {**call, "again": call.get("again", 0) + 1}
-    return ask(anew, verdict, branch, runtime)
+    return replace(verdict, reason=_UNKNOWN, terms=terms)
 
 
 def question(
     call: Wanted, verdict: PolicyVerdict, branch: Branch, *, context: TeamContext
 ) -> dict[str, Any]:
     """A call as a LangChain `HITLRequest` of one action, which every inbox can show."""
-    tool = context.tools[call["name"]]
+    # It may be gone since the call was wanted; then its executor says so.
+    tool = context.tools.get(call["name"])
     agent = context.agents[branch["task"]["agent"]].name
     words = verdict.reason or f"{agent} wants to use {call['name']}"
     return {
@@ -93,7 +108,7 @@ def question(
             {
                 "action_name": call["name"],
                 "allowed_decisions": [one.value for one in Choice if one in verdict.terms.choices],
-                "args_schema": tool.parameters.model_json_schema(),
+                **({"args_schema": tool.parameters.model_json_schema()} if tool else {}),
             }
         ],
         OURS: {
@@ -104,7 +119,7 @@ def question(
             "run_id": context.run_id,
             "rule": verdict.name,
             "reason": verdict.reason,
-            "effect": tool.effect.value,
+            "effect": tool.effect.value if tool else "",
             "terms": written(verdict.terms),
             "args_sha256": arguments.digest(call["name"], call["args"]),
             "requested_by": context.user,
@@ -127,13 +142,13 @@ def written(terms: Terms) -> dict[str, Any]:
     }
 
 
-def wait(state: Asking) -> Any:
+def wait(question: Mapping[str, Any]) -> Any:
     """The one interrupt of its node."""
-    return interrupt(state["value"])
+    return interrupt(question)
 
 
 def read(
-    state: Asking, decision: Any, runtime: Runtime[TeamContext]
+    state: Asking, question: Mapping[str, Any], decision: Any, runtime: Runtime[TeamContext]
 ) -> tuple[Wanted, ToolResult | None]:
     """What was decided: the call as it may run, or what the model is told instead.
 
@@ -142,7 +157,7 @@ def read(
     call, branch = state["call"], state["branch"]
     name = call["name"]
     try:
-        given = dialects.parse(dialects.read(state["value"]), decision)[0]
+        given = dialects.parse(dialects.read(question), decision)[0]
     except dialects.DialectError as error:
         given = dialects.Given(choice=Choice.REJECT, message=f"the decision is not one: {error}")
     edited: Wanted = {**call, "args": dict(given.args or {})}
@@ -150,7 +165,8 @@ def read(
         case Choice.APPROVE:
             result = None
         case Choice.EDIT:
-            found = problem_with(edited, runtime.context.tools[name])
+            tool = runtime.context.tools.get(name)
+            found = problem_with(edited, tool) if tool else None
             call, result = edited, None if found is None else ToolResult(content=found, ok=False)
         case Choice.REJECT:
             why = f", and said: {given.message}" if given.message else "."

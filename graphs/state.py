@@ -127,7 +127,8 @@ class Branch(TypedDict):
 
 
 class Asking(TypedDict):
-    """A call that waits for a person: carried by `Send`. ``value`` is what the person is shown."""
+    """A call that waits for a person: carried by `Send`. ``value`` is what it was asked with; what
+    the person is shown is made anew."""
 
     branch: Branch
     call: Wanted

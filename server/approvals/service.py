@@ -131,7 +131,7 @@ class Approvals:
         fitting = [
             one
             for one in await self.store.of_run(run_id)
-            if one.status.permits and one.tool == tool and one.args_sha256 == args_sha256
+            if _lets_run(one, tool=tool, args_sha256=args_sha256)
         ]
 
         def order(one: Approval) -> tuple[bool, bool, bool]:
@@ -170,10 +170,7 @@ class Approvals:
     async def remembered(self, *, run_id: str, tool: str, args_sha256: str) -> bool:
         """Whether an approval of an equal call holds for this run."""
         return any(
-            one.terms.remember
-            and one.status.permits
-            and one.tool == tool
-            and one.args_sha256 == args_sha256
+            one.terms.remember and _lets_run(one, tool=tool, args_sha256=args_sha256)
             for one in await self.store.of_run(run_id)
         )
 
@@ -353,3 +350,13 @@ class Approvals:
             _log.debug("run %s was resumed by somebody else", run_id)
         except (RunError, RedisError, OSError) as error:
             _log.warning("run %s is decided and not yet resumed: %s", run_id, error)
+
+
+def _lets_run(one: Approval, *, tool: str, args_sha256: str) -> bool:
+    """Whether it is a person's yes to this call; what a graph of one's own has asked is none."""
+    return (
+        one.kind is not Kind.INTERRUPT
+        and one.status.permits
+        and one.tool == tool
+        and one.args_sha256 == args_sha256
+    )

@@ -33,6 +33,17 @@ async def test_an_approval_is_used_once_and_told_so(desk: Desk) -> None:
     assert await desk.told() == ["requested", "decided", "executed"]
 
 
+async def test_a_yes_to_a_graph_of_ones_own_lets_no_tool_of_ours_run(desk: Desk) -> None:
+    """Such a graph names what it asks about as it likes, and its requester may answer."""
+    theirs = await desk.one(kind=Kind.INTERRUPT, terms=Terms(remember=True))
+    one = await desk.decide(theirs)
+    assert one.status is ApprovalStatus.APPROVED
+    assert await desk.use(one, "c1") is None
+    assert not await desk.approvals.remembered(
+        run_id=one.run_id, tool=one.tool, args_sha256=one.args_sha256
+    )
+
+
 async def test_a_step_that_is_repeated_gets_the_same_approval_and_no_second_line(
     desk: Desk,
 ) -> None:
