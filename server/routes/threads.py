@@ -144,7 +144,8 @@ async def patch(
 async def delete(thread_id: UUID, house: House, caller: CallerDep) -> Response:
     """Delete a thread with its states, events and runs; 409 while a run holds it or waits for it.
 
-    One that waits for a person goes, and with it the run that asked.
+    A run that is to begin later waits for it too. One that waits for a person goes, and with it
+    the run that asked.
     """
     await house.threads.delete(str(thread_id), tenant=caller.tenant)
     await house.approvals.settle_thread(

@@ -162,6 +162,14 @@ local function unfence(id, run)
   end
 end
 
+-- A thread's list of runs outlasts each of them: the last one begins in so many seconds.
+local function keep_list(run, later)
+  local list, seconds = thread_runs_key(run.q, run.h), math.ceil(90 * 86400 + later)
+  if redis.call('TTL', list) < seconds then
+    redis.call('EXPIRE', list, seconds)
+  end
+end
+
 -- A run ends ('success', ...) or pauses ('interrupted'); `told` is the event that says so. One
 -- that is to be taken back keeps its thread until that is done.
 local function finish(id, run, status, failed, told, retention)
@@ -192,8 +200,14 @@ local function finish(id, run, status, failed, told, retention)
     settle(run)
     return
   end
-  if status ~= 'interrupted' then
+  if status == 'interrupted' then
+    -- Nobody knows for how long it waits.
+    redis.call('PERSIST', thread_runs_key(run.q, run.h))
+  else
     redis.call('EXPIRE', key, retention)
+    if (redis.call('HGET', record, 'paused') or '') == '' then
+      keep_list(run, 0)
+    end
   end
   leave(id, run)
 end

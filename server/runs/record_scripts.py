@@ -105,7 +105,7 @@ if key ~= '' then
 end
 redis.call('ZADD', ALL, stamp, id)
 redis.call('ZADD', thread_runs_key(q, h), stamp, id)
-redis.call('EXPIRE', thread_runs_key(q, h), 90 * 86400)
+keep_list({q = q, h = h}, later / 1000000)
 local due = ''
 if later > 0 then
   due = string.format('%.0f', now + later)
@@ -307,6 +307,7 @@ redis.call('HSET', run_key(id), 'attempts', 0)
 redis.call('HDEL', run_key(id), 'end')
 redis.call('ZREM', UNTOLD, id)
 redis.call('HSET', record, 'paused', '')
+keep_list(run, 0)
 local head = redis.call('ZRANGE', queue_key(run.q, run.h), 0, 0)[1]
 if head then
   local other = about(head)

@@ -317,6 +317,7 @@ class RedisThreads:
                 self._keys.fence(name),
                 self._keys.thread_queue(tenant, thread_id),
                 self._keys.thread_runs(tenant, thread_id),
+                self._keys.runs_due,
             ],
             args=[
                 thread_id,

@@ -120,11 +120,11 @@ return 1
 """
 )
 
-# KEYS: record, threads, updated, expiring, leaving, fence, queue, runs. ARGV: thread, by, member of
-# expiring and leaving, states in which it is kept (comma-framed), how old in microseconds it has to
-# be ('' for any age), what the names of runs start with. A run that waits for a person goes in the
-# same move, so that nobody takes it up any more. Replies 'ok', 'missing', 'young', or the state in
-# which it is.
+# KEYS: record, threads, updated, expiring, leaving, fence, queue, runs, delayed runs. ARGV: thread,
+# by, member of expiring and leaving, states in which it is kept (comma-framed), how old in
+# microseconds it has to be ('' for any age), what the names of runs start with. A run that waits
+# for a person goes in the same move, so that nobody takes it up any more; one that is to begin
+# later keeps its thread. Replies 'ok', 'missing', 'young', or the state in which it is.
 DELETE = (
     _NOW
     + INDEXED
@@ -139,6 +139,12 @@ for i = 1, #about, 2 do
 end
 if redis.call('EXISTS', KEYS[6]) == 1 or redis.call('ZCARD', KEYS[7]) > 0 then
   return 'busy'
+end
+local runs = redis.call('ZRANGE', KEYS[8], 0, -1)
+for _, run in ipairs(runs) do
+  if redis.call('ZSCORE', KEYS[9], run) then
+    return 'busy'
+  end
 end
 if string.find(ARGV[4], ',' .. (fields['status'] or '') .. ',', 1, true) then
   return fields['status']
@@ -155,7 +161,7 @@ for field, value in pairs(fields) do
   end
 end
 put_status(KEYS[1], ARGV[2], ARGV[1], 'idle')
-for _, run in ipairs(redis.call('ZRANGE', KEYS[8], 0, -1)) do
+for _, run in ipairs(runs) do
   redis.call('DEL', ARGV[6] .. run)
 end
 redis.call('SADD', KEYS[5], ARGV[3])

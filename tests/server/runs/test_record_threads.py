@@ -161,3 +161,19 @@ async def test_a_delayed_run_lets_others_pass(records: RunRecords) -> None:
     assert (await records.claim("r")).outcome is ClaimOutcome.ELSEWHERE
     await stored(records, "s")
     assert (await records.claim("s")).outcome is ClaimOutcome.HELD
+
+
+async def test_the_list_of_a_threads_runs_outlasts_every_one_of_them(
+    records: RunRecords, redis: Redis, keys: Keys
+) -> None:
+    day, name = 24 * 3600, keys.thread_runs("default", "t")
+    await stored(records, "later", after_seconds=300 * day)
+    await stored(records, "now")
+    assert 390 * day - 5 < await redis.ttl(name) <= 390 * day
+    name = keys.thread_runs("default", "u")
+    await stored(records, "asks", "u")
+    await records.claim("asks")
+    await records.move("asks", expected=RUNNING, to=RunStatus.INTERRUPTED, told=PAUSE)
+    assert await redis.ttl(name) == -1
+    await records.resume("asks", value="yes")
+    assert 90 * day - 5 < await redis.ttl(name) <= 90 * day

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from server.runs.asked import Asked
 from server.runs.record import RunNotFoundError, RunRecord
 from server.runs.transitions import RunStatus
+from server.threads.thread import TimeToLive
 from tests.server import served_graphs
 from tests.server.surface import Parts, in_process
 
@@ -131,3 +132,17 @@ async def test_a_thread_is_not_changed_while_its_run_works(app: FastAPI, parts: 
         gate.opened.set()
         await parts.runs.wait(made.run_id)
         assert (await client.get(at)).json()["status"] == "idle"
+
+
+async def test_a_thread_stays_for_a_run_that_is_to_begin_later(app: FastAPI, parts: Parts) -> None:
+    later = await parts.runs.create(asked("talking"), after_seconds=3600)
+    at = f"/threads/{later.thread_id}"
+    async with in_process(app) as client:
+        assert (await client.delete(at)).status_code == 409
+        prune = {"thread_ids": [later.thread_id]}
+        assert (await client.post("/threads/prune", json=prune)).json() == {"pruned_count": 0}
+        over = TimeToLive(minutes=0)
+        assert not await parts.threads.expire(later.thread_id, ttl=over)
+        assert (await parts.runs.get(later.run_id)).status is RunStatus.PENDING
+        await parts.runs.cancel(later.run_id)
+        assert (await client.delete(at)).status_code == 204
