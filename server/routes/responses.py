@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated, Any, cast
@@ -64,7 +64,8 @@ async def create(
         raise Invalid(f"{param}: {why}", param=param, code="unsupported_parameter")
     agent = agent_of(asked.model, house)
     limit = house.settings.file_limits().file_bytes
-    found = attachments.taken(asked.messages(), where="input", limit=limit)
+    answers = await _answers(asked, house, caller)
+    found = attachments.taken(asked.messages(answers), where="input", limit=limit)
     opening, said = asked.opening(), plain(found.messages(), where="input")
     before = await _before(asked, house, caller)
     tasks = house.settings.frontend_tasks and not found.files and before is None
@@ -184,6 +185,24 @@ async def _known(response_id: str, house: Serving, caller: Caller) -> tuple[RunR
     if record is None or shown is None:
         raise NotFound("there is no such response; it may have been deleted, or not stored")
     return record, shown
+
+
+async def _answers(asked: ResponseRequest, house: Serving, caller: Caller) -> Mapping[str, str]:
+    """What the messages say that the input names by their ids. Raises NotFound."""
+    told = {}
+    for name, field in asked.referenced().items():
+        try:
+            record, _ = await _known(responses.response_of(name), house, caller)
+        except NotFound:
+            record = None
+        end = await ended(house, record) if record is not None and record.result else None
+        if not isinstance(end, events.RunFinished):
+            raise NotFound(
+                f"{field}: there is no message {name[:100]!r}; send what it says instead",
+                param=field,
+            )
+        told[name] = end.answer
+    return told
 
 
 async def _before(asked: ResponseRequest, house: Serving, caller: Caller) -> RunRecord | None:

@@ -26,6 +26,7 @@ from server.wire.progress_text import parsed, progress_line
 KWARGS = "response"
 """Where a run's ``kwargs`` hold what the response shows again."""
 PREFIX = "resp_"
+_MESSAGE, _REASONING = "msg_", "rs_"
 _MOST_METADATA = 16
 
 Event = dict[str, Any]
@@ -87,14 +88,26 @@ class ResponseRequest(BaseModel):
             return "store", "what goes on from a response is stored with it; leave it out"
         return None
 
-    def messages(self) -> list[Any]:
+    def referenced(self) -> Mapping[str, str]:
+        """Messages of earlier responses that the input names by their ids: field by id."""
+        items = self.input if isinstance(self.input, list) else []
+        return {
+            name: f"input.{at}.id"
+            for at, item in enumerate(items)
+            if (name := _reference(item)) is not None and not name.startswith(_REASONING)
+        }
+
+    def messages(self, answers: Mapping[str, str] | None = None) -> list[Any]:
         """The input in the shape of chat messages; reasoning that a client sends back is left out.
 
-        Raises Invalid, which names the field, for items that are none.
+        ``answers`` has the texts of the messages that are ``referenced``. Raises Invalid, which
+        names the field, for items that are none.
         """
         if isinstance(self.input, str):
             return [{"role": "user", "content": self.input}]
-        told = [_message(item, field=f"input.{at}") for at, item in enumerate(self.input)]
+        told = [
+            _message(item, answers or {}, field=f"input.{at}") for at, item in enumerate(self.input)
+        ]
         return [one for one in told if one is not None]
 
     def opening(self) -> list[Message]:
@@ -115,10 +128,21 @@ class ResponseRequest(BaseModel):
         }
 
 
-def _message(item: Any, *, field: str) -> Any:
+def _reference(item: Any) -> str | None:
+    """The id of the item that another one stands for; None where it stands for itself."""
+    if not isinstance(item, Mapping) or not isinstance(item.get("id"), str):
+        return None
+    kind = item.get("type")
+    named = kind == "item_reference" or (kind is None and not {"role", "content"} & set(item))
+    return storable(item["id"]) if named else None
+
+
+def _message(item: Any, answers: Mapping[str, str], *, field: str) -> Any:
     """An item as a message, with files in the shape of chat completions; None for reasoning."""
     if not isinstance(item, Mapping):
         return item
+    if (name := _reference(item)) is not None:
+        return {"role": "assistant", "content": answers[name]} if name in answers else None
     kind = item.get("type", "message")
     if kind == "reasoning":
         return None
@@ -147,6 +171,11 @@ def id_of(run_id: str) -> str:
 def run_of(response_id: str) -> str:
     """A response's run."""
     return response_id.removeprefix(PREFIX)
+
+
+def response_of(message_id: str) -> str:
+    """The response that has a message."""
+    return id_of(message_id.removeprefix(_MESSAGE))
 
 
 def kept(asked: Asked) -> Json | None:
@@ -291,7 +320,7 @@ class Rendering:
         text = answer_text(finished, url=self.url)
         part = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
         return {
-            "id": f"msg_{self.run_id}",
+            "id": _MESSAGE + self.run_id,
             "type": "message",
             "role": "assistant",
             "status": "completed",
@@ -300,7 +329,7 @@ class Rendering:
 
     def _reasoning(self) -> Json:
         text = {"type": "summary_text", "text": "".join(self._lines)}
-        return {"id": f"rs_{self.run_id}", "type": "reasoning", "summary": [text]}
+        return {"id": _REASONING + self.run_id, "type": "reasoning", "summary": [text]}
 
     def _reasoned(self) -> list[Json]:
         return [{**self._reasoning(), "status": "completed"}] if self._lines else []
@@ -317,7 +346,7 @@ class Rendering:
         ]
 
     def _summary(self, name: str, **told: Any) -> Event:
-        at = {"item_id": f"rs_{self.run_id}", "output_index": 0, "summary_index": 0}
+        at = {"item_id": _REASONING + self.run_id, "output_index": 0, "summary_index": 0}
         return self._event(f"response.reasoning_summary_{name}", **at, **told)
 
     def _event(self, kind: str, **told: Any) -> Event:

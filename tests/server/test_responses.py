@@ -214,6 +214,28 @@ async def test_one_goes_on_from_another_on_its_thread(
     assert missing.value.code == "previous_response_not_found"
 
 
+async def test_an_answer_may_be_given_back_by_its_id(app: FastAPI, team: Team) -> None:
+    async with served(app) as url, openai_client(url) as client:
+        first = await client.responses.create(model=MODEL, input=QUESTION)
+        items: list[Any] = [
+            {"role": "user", "content": QUESTION},
+            *({"type": "item_reference", "id": one.id} for one in first.output),
+            {"role": "user", "content": "And a month?"},
+        ]
+        await client.responses.create(model=MODEL, input=items)
+        # The reference's type may be left out.
+        await client.responses.create(model=MODEL, input=[{"id": items[2]["id"]}, items[-1]])
+        unstored = await client.responses.create(model=MODEL, input=QUESTION, store=False)
+        for name in ("msg_none", unstored.output[-1].id):
+            items[2] = {"type": "item_reference", "id": name}
+            with pytest.raises(NotFoundError, match="there is no message") as missing:
+                await client.responses.create(model=MODEL, input=items)
+            assert missing.value.param == "input.2.id"
+    assert [one.type for one in first.output] == ["reasoning", "message"]
+    said = [[one["content"] for one in run.asked.messages] for run in team.asked[1:3]]
+    assert said == [[QUESTION, ANSWER, "And a month?"], [ANSWER, "And a month?"]]
+
+
 async def test_one_that_waits_for_a_person_is_not_taken_over(app: FastAPI, team: Team) -> None:
     team.end = events.RunInterrupted(interrupts=[events.Interrupt(id="i", value="May I?")])
     async with served(app) as url, openai_client(url) as client:
@@ -244,7 +266,7 @@ async def test_what_is_not_stored_is_not_there_afterwards(app: FastAPI, team: Te
         ("store", {"store": False, "previous_response_id": "resp_1"}),
         ("model", {"model": "gpt-4"}),
         ("input", {"input": []}),
-        ("input.0.type", {"input": [{"type": "item_reference", "id": "x"}]}),
+        ("input.0.type", {"input": [{"type": "function_call_output", "output": "x"}]}),
         ("input.1.content", {"input": [{"role": "user", "content": "a"}, {"role": "user"}]}),
         ("input.0.role", {"input": [{"role": "robot", "content": "a"}]}),
     ],
