@@ -11,6 +11,14 @@ from tools.retrieval.documents import Kind, Parsed, Section
 # Control characters and zero-width spaces say nothing; surrogates cannot be stored as UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\ufeff\ud800-\udfff]")
 
+_RAISED_AFTER = frozenset("0123456789)")
+_RAISED = re.compile(r"[-+\u2212\u2013]?\d[\d.,]*")
+
+
+def is_raised(text: str, *, after: str) -> bool:
+    """Whether the superscript ``text`` would make another number of what stands before it."""
+    return after[-1:] in _RAISED_AFTER and _RAISED.fullmatch(text.strip()) is not None
+
 
 def clean(text: str) -> str:
     """Text with one kind of line end and without control characters."""

@@ -24,13 +24,13 @@ def linear(element: Any, depth: int = 0) -> str:
 
     match str(element.tag).removeprefix(_M):
         case "f":
-            return f"{_held(of('num'))}/{_held(of('den'))}"
+            return f"{held(of('num'))}/{held(of('den'))}"
         case "sSup":
-            return f"{_held(of('e'))}^{_held(of('sup'))}"
+            return f"{held(of('e'))}^{held(of('sup'))}"
         case "sSub":
-            return f"{_held(of('e'))}_{_held(of('sub'))}"
+            return f"{held(of('e'))}_{held(of('sub'))}"
         case "sSubSup":
-            return f"{_held(of('e'))}_{_held(of('sub'))}^{_held(of('sup'))}"
+            return f"{held(of('e'))}_{held(of('sub'))}^{held(of('sup'))}"
         case "rad":
             return f"{of('deg')}√({of('e')})"
         case "func":
@@ -42,7 +42,7 @@ def linear(element: Any, depth: int = 0) -> str:
         case "nary":
             sign = element.find(f"{_M}naryPr/{_M}chr")
             sub, sup = of("sub"), of("sup")
-            low, high = f"_{_held(sub)}" * bool(sub), f"^{_held(sup)}" * bool(sup)
+            low, high = f"_{held(sub)}" * bool(sub), f"^{held(sup)}" * bool(sup)
             operator = (sign.get(f"{_M}val") if sign is not None else "") or "∫"
             return f"{operator}{low}{high} {of('e')}"
         case "m":
@@ -54,6 +54,7 @@ def linear(element: Any, depth: int = 0) -> str:
             return "".join(linear(one, depth + 1) for one in element).replace("\u2061", "")
 
 
-def _held(text: str) -> str:
+def held(text: str) -> str:
+    """The term, in parentheses where it is more than a name or a number."""
     text = text.strip()
     return text if len(text) <= 1 or text.replace(".", "").isalnum() else f"({text})"

@@ -8,7 +8,8 @@ from typing import Any
 
 from resiliparse.parse.html import ELEMENT, TEXT, HTMLTree, traverse_dom
 
-from tools.retrieval.assembly import Assembly, clean, markdown_table
+from tools.retrieval import mathml, page_content
+from tools.retrieval.assembly import Assembly, clean, is_raised, markdown_table
 from tools.retrieval.decode import decode
 from tools.retrieval.documents import Kind, Parsed
 from tools.retrieval.errors import EmptyDocument
@@ -21,7 +22,6 @@ _SKIP = frozenset(
         "noscript",
         "template",
         "svg",
-        "math",
         "canvas",
         "iframe",
         "object",
@@ -29,7 +29,6 @@ _SKIP = frozenset(
         "head",
         "select",
         "option",
-        "button",
         "textarea",
         "input",
         "dialog",
@@ -38,7 +37,7 @@ _SKIP = frozenset(
         "map",
     ]
 )
-_BOILERPLATE = frozenset({"nav", "aside", "footer", "form"})
+_BOILERPLATE = frozenset({"nav", "aside", "footer"})
 _BOILERPLATE_ROLES = frozenset({"navigation", "search", "banner", "contentinfo", "complementary"})
 _BLOCK = frozenset(
     [
@@ -74,14 +73,11 @@ _BLOCK = frozenset(
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _ROW_BREAK = frozenset({"td", "th"})
+_LINE_NUMBERS = re.compile(r"[\d\s]*")
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_MAIN_SHARE = 0.3
-# A long list of nothing but links leads elsewhere.
-_MENU_LINKS = 10
 # Spans of more columns or rows than this are mistakes, or worse.
 _MAX_ACROSS = 50
 _MAX_DOWN = 1_000
-_MENU_SHARE = 0.9
 
 
 def parse(data: bytes, *, name: str) -> Parsed:
@@ -91,11 +87,9 @@ def parse(data: bytes, *, name: str) -> Parsed:
     title = " ".join((tree.title or "").split())
     if body is not None:
         whole = len(body.text or "")
-        mains = body.query_selector_all("main, [role=main], article")
-        roots = [root for root in mains if len(root.text or "") > _MAIN_SHARE * whole]
         # The narrowed reading first; a page that is all navigation is read as it stands.
-        for root, strict in ((roots[0] if roots else body, True), (body, False)):
-            walk = _Walk(strict=strict)
+        for root, strict in ((page_content.root(body, whole=whole), True), (body, False)):
+            walk = _Walk(strict=strict, whole=whole)
             traverse_dom(base_node=root, start_callback=walk.start, end_callback=walk.end)
             walk.flush()
             parsed = walk.assembly.finish(
@@ -113,12 +107,14 @@ class _Cell:
     text: str
     across: int = 1
     down: int = 1
+    code: bool = False
 
 
 @dataclass(kw_only=True)
 class _Table:
     rows: list[list[_Cell]] = field(default_factory=list)
     cell: list[str] | None = None
+    code: bool = False
     layout: bool = False
     caption: str = ""
 
@@ -126,10 +122,11 @@ class _Table:
 class _Walk:
     """Callbacks of one walk: inline text gathers until a block begins or ends."""
 
-    def __init__(self, *, strict: bool) -> None:
+    def __init__(self, *, strict: bool, whole: int) -> None:
         self.assembly = Assembly()
         self.first_heading = ""
         self._strict = strict
+        self._whole = whole
         self._inline: list[str] = []
         self._skipping: int | None = None
         self._tables: list[_Table] = []
@@ -152,6 +149,12 @@ class _Walk:
         tag = node.tag
         if self._is_skipped(node, tag):
             self._skipping = context.depth
+        elif tag == "math":
+            self._inline.append(f" {mathml.linear(node)} ")
+            self._skipping = context.depth
+        elif tag == "sup":
+            before = next((text for text in reversed(self._inline) if text), "")
+            self._inline.append("^" if is_raised(node.text or "", after=before) else "")
         elif tag == "br":
             self._inline.append("\n" if self._pre else "\u2028")
         elif tag == "img":
@@ -164,6 +167,7 @@ class _Walk:
             self._tables[-1].rows.append([])
         elif self._tables and tag in _ROW_BREAK:
             self._tables[-1].cell = []
+            self._tables[-1].code = False
             self._inline.clear()
         elif tag == "pre":
             self.flush()
@@ -187,11 +191,14 @@ class _Walk:
             text = "".join(self._inline)
             self._inline.clear()
             self._pre = max(0, self._pre - 1)
-            if self._tables:
+            if not self._tables:
+                self.assembly.block(text, kind=Kind.CODE)
+            elif (cell := self._tables[-1].cell) is not None:
+                self._tables[-1].code = not cell
+                cell.append(text.strip("\n"))
+            else:
                 self._inline.append(text)
                 self.flush()
-            else:
-                self.assembly.block(text, kind=Kind.CODE)
         elif tag in _HEADINGS:
             self._heading(_HEADINGS[tag])
         elif self._tables and tag in _ROW_BREAK:
@@ -222,6 +229,7 @@ class _Walk:
                 table.rows.append([_Cell(text=text)])
             else:
                 table.cell.append(text)
+                table.code = False
             return
         item = text.startswith("- ")
         self.assembly.block(text, tight=item and self._tight)
@@ -230,12 +238,15 @@ class _Walk:
     def _is_skipped(self, node: Any, tag: str) -> bool:
         if tag in _SKIP or node.hasattr("hidden") or node.getattr("aria-hidden") == "true":
             return True
+        if tag == "button":
+            return not page_content.is_title(node)
         if _HIDDEN.search(node.getattr("style") or ""):
             return True
         return self._strict and (
             tag in _BOILERPLATE
             or (node.getattr("role") or "") in _BOILERPLATE_ROLES
-            or (tag in ("ul", "ol") and _is_menu(node))
+            or (tag == "form" and not page_content.is_large(node, whole=self._whole))
+            or (tag in ("ul", "ol") and page_content.is_menu(node))
         )
 
     def _heading(self, level: int) -> None:
@@ -259,6 +270,7 @@ class _Walk:
                 text="\n".join(table.cell or []),
                 across=_span(node.getattr("colspan"), most=_MAX_ACROSS),
                 down=_span(node.getattr("rowspan"), most=_MAX_DOWN),
+                code=table.code,
             )
         )
         table.cell = None
@@ -268,8 +280,8 @@ class _Walk:
             self._tables.append(table)
             self.flush()
             self._tables.pop()
-        rows = [[cell.text for cell in row if cell.text.strip()] for row in table.rows]
-        rows = [row for row in rows if row]
+        cells = [[cell for cell in row if cell.text.strip()] for row in table.rows]
+        rows = [[cell.text for cell in row] for row in cells if row]
         if self._tables:
             outer = self._tables[-1]
             text = "; ".join([*filter(None, [table.caption]), *(", ".join(row) for row in rows)])
@@ -281,9 +293,9 @@ class _Walk:
             return
         self.assembly.block(table.caption)
         if table.layout or len(rows) < 2 or max(map(len, rows)) < 2:
-            for row in rows:
-                for cell in row:
-                    self.assembly.block(cell)
+            for cell in (cell for row in cells for cell in row):
+                if not (cell.code and len(rows[0]) > 1 and _LINE_NUMBERS.fullmatch(cell.text)):
+                    self.assembly.block(cell.text, kind=Kind.CODE if cell.code else Kind.PROSE)
         else:
             self.assembly.block(
                 markdown_table(_without_empty_columns(_grid(table.rows))),
@@ -328,11 +340,3 @@ def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:
         if any(column < len(row) and row[column].strip() for row in rows)
     ]
     return [[row[column] if column < len(row) else "" for column in used] for row in rows]
-
-
-def _is_menu(node: Any) -> bool:
-    links = node.query_selector_all("a")
-    if len(links) < _MENU_LINKS:
-        return False
-    linked = sum(len("".join((link.text or "").split())) for link in links)
-    return linked > _MENU_SHARE * len("".join((node.text or "").split()))
