@@ -53,9 +53,9 @@ def draft_of(finding: Finding, *, findings: Sequence[Finding]) -> str:
         return words
     supports = [str(passage["text"]) for one in findings for passage in one["sources"]]
     supports += [finding["instruction"], output]
-    loose = {problem.claim for problem in grounding.ungrounded_claims(words, supports)}
-    kept = [sentence for sentence in grounding.sentences(words) if sentence not in loose]
-    return " ".join([*kept, f"The result is {output.rstrip('.')}."])
+    loose = [problem.claim for problem in grounding.ungrounded_claims(words, supports)]
+    kept = without_claims(words, loose)
+    return " ".join(filter(None, [kept, f"The result is {output.rstrip('.')}."]))
 
 
 def _tells(words: str, finding: Finding, *, findings: Sequence[Finding]) -> bool:
@@ -71,16 +71,18 @@ def _tells(words: str, finding: Finding, *, findings: Sequence[Finding]) -> bool
 def without_repetitions(draft: str) -> str:
     """The draft without sentences that state only what an earlier one has stated."""
     kept: list[str] = []
-    for sentence in grounding.sentences(draft):
+
+    def repeats(sentence: str) -> bool:
         before = " ".join(kept)
         figures = grounding.numbers(sentence)
         if figures and figures <= grounding.numbers(before):
             said = {grounding.stem(word) for word in grounding.words(before)}
-            new = [w for w in grounding.content_words(sentence) if grounding.stem(w) not in said]
-            if not new:
-                continue
+            if all(grounding.stem(one) in said for one in grounding.content_words(sentence)):
+                return True
         kept.append(sentence)
-    return " ".join(kept)
+        return False
+
+    return grounding.without_sentences(draft, drop=repeats)
 
 
 def in_a_row(findings: Sequence[Finding]) -> str:
@@ -127,10 +129,7 @@ def for_writer(findings: Sequence[Finding], *, question: str) -> str:
 
 def without_claims(draft: str, claims: Sequence[str]) -> str:
     """The draft without the sentences that are not supported."""
-    unsupported = set(claims)
-    return " ".join(
-        sentence for sentence in grounding.sentences(draft) if sentence not in unsupported
-    )
+    return grounding.without_sentences(draft, drop=set(claims).__contains__)
 
 
 def compose(

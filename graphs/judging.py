@@ -43,9 +43,7 @@ async def judge(
     computed = [finding["output"] for finding in findings if finding["output"]]
     computed += making.outputs_of(findings)
     stated = [*texts, *map(evidence.place, passages)]
-    loose = grounding.ungrounded_claims(
-        citations.without_marks(draft), [*stated, *computed, question]
-    )
+    loose = grounding.ungrounded_claims(draft, [*stated, *computed, question])
     if loose:
         return Verdicted(supported=False, problems=tuple(loose))
     if computed or not passages:

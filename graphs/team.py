@@ -34,7 +34,7 @@ from graphs.context import TeamContext, usage_of
 from graphs.loop import think
 from graphs.node import ask, emit, spending, stopped, tell_limit
 from graphs.state import Asking, Branch, Finding, Task, TeamState
-from guardrails import limits
+from guardrails import citations, limits
 from models.errors import MalformedStep
 from tools.uploads import Upload
 
@@ -227,7 +227,7 @@ async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]
             tell_limit(runtime, reached)
             return await _ended(state, stopped(runtime, reached), runtime)
         draft = reply.message.text.strip()
-    update = {"draft": draft, **spending(runtime)}
+    update = {"draft": citations.marks_inside(draft), **spending(runtime)}
     if context.agent != TEAM:
         return await _ended(state, update, runtime)
     return Command(update=update, goto=CRITICISE)

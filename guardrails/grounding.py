@@ -16,9 +16,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"(?<![\w.])\d{1,3}(?:[,\u00a0\u202f]\d{3})+(?:\.\d+)?(?!\w)|\d+(?:\.\d+)?")
-_CITATION = re.compile(r"\[\d+(?:\s*,\s*\d+)*\]")
+MARK = r"(?:\[[1-9]\d{0,2}(?:\s*,\s*[1-9]\d{0,2})*\]|(?<=\s)\[0\])"
+"""Of a citation. Nothing has the number 0, so `items[0]` is none."""
+INLINE_CODE = r"(?:(?<!`)(?P<ticks>`+)(?!`)[^\n]*?(?<!`)(?P=ticks)(?!`))"
+_CITATION = re.compile(MARK)
+_CODE = re.compile(INLINE_CODE)
+_ITEM = re.compile(r"(?P<indent>[ \t]*)(?P<number>[1-9]\d{0,2})[.)][ \t]+(?=\S)")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?", re.UNICODE)
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=\S)|\n+")
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=\S)")
 
 _LONGEST_REMEMBERED = 4_000
 
@@ -158,9 +163,59 @@ def missing_words(question: str, evidence: Iterable[str]) -> list[str]:
     return [word for word in content_words(question) if stem(word) not in roots]
 
 
+def item_numbers(text: str) -> dict[int, str]:
+    """The numbers of a numbered list's items as they stand at the beginning of lines, by line.
+
+    They count from 1 on, in twos at least: "45. That is the limit" numbers nothing.
+    """
+    found: dict[int, str] = {}
+    begun: dict[str, list[tuple[int, str]]] = {}
+    for place, line in enumerate(text.split("\n")):
+        item = _ITEM.match(line)
+        if item is None:
+            continue
+        items = begun.setdefault(item["indent"], [])
+        if int(item["number"]) != len(items) + 1:
+            items.clear()
+        if int(item["number"]) == len(items) + 1:
+            items.append((place, item.group()))
+            found |= dict(items) if len(items) > 1 else {}
+    return found
+
+
 def sentences(text: str) -> list[str]:
-    """The sentences or lines of an answer, without their surrounding space."""
-    return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
+    """The sentences or lines of an answer, without their surrounding space and list numbers."""
+    numbered = item_numbers(text)
+    lines = enumerate(text.split("\n"))
+    return [one for place, line in lines for one in _parts(line[len(numbered.get(place, "")) :])]
+
+
+def without_sentences(text: str, *, drop: Callable[[str], bool]) -> str:
+    """The text without those of its ``sentences`` that are to be dropped, asked in order.
+
+    Lines of which nothing is dropped stay as they are.
+    """
+    numbered = item_numbers(text)
+    lines = []
+    for place, line in enumerate(text.split("\n")):
+        head = numbered.get(place) or line[: len(line) - len(line.lstrip())]
+        parts = _parts(line[len(head) :])
+        kept = [part for part in parts if not drop(part)]
+        if kept == parts:
+            lines.append(line)
+        elif kept:
+            lines.append(head + " ".join(kept))
+    return "\n".join(lines).strip()
+
+
+def _parts(line: str) -> list[str]:
+    # What looks like a sentence's end within `a. b` is none.
+    masked = _CODE.sub(lambda code: "`" * len(code.group()), line) if "`" in line else line
+    parts, begun = [], 0
+    for end in [*(stop.start() for stop in _SENTENCE_END.finditer(masked)), len(line)]:
+        parts.append(line[begun:end].strip())
+        begun = end
+    return [part for part in parts if part]
 
 
 @dataclass(frozen=True, kw_only=True)

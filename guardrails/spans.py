@@ -48,7 +48,7 @@ def _split(text: str, where: re.Pattern[str]) -> list[Place]:
 
 
 def claims(answer: str) -> list[Claim]:
-    """The sentences of an answer, in order."""
+    """The sentences of an answer, in order; code makes no claims."""
     return [
         Claim(
             text=citations.without_marks(answer[start:end]),
@@ -56,7 +56,7 @@ def claims(answer: str) -> list[Claim]:
             end=end,
             numbers=tuple(citations.marks(answer[start:end])),
         )
-        for start, end in _split(answer, _ANSWER_END)
+        for start, end in _split(citations.without_code(answer), _ANSWER_END)
     ]
 
 

@@ -104,6 +104,40 @@ async def test_a_claim_that_stays_unsupported_goes_out() -> None:
     assert outcome.answer == "Within 45 days [1]."
 
 
+@pytest.mark.parametrize("mark", [" [1].", ".[1]", ". [1]"])
+async def test_a_claim_that_stays_unsupported_goes_out_whatever_it_cites(mark: str) -> None:
+    draft = f"Within 45 days{mark} There is a fee of 12 EUR{mark}"
+    with ScriptedModel(
+        steps=[
+            planned(),
+            Scripted(agent="researcher", answer=draft),
+            Scripted(agent="researcher", answer=draft),
+        ]
+    ) as model:
+        house = House(model)
+        outcome = await house.answered(QUESTION)
+    assert outcome.answer == "Within 45 days [1]."
+    verdicts = [event for event in house.events if isinstance(event, events.Verdict)]
+    assert [verdict.unsupported_share for verdict in verdicts] == [0.5, 0.5]
+
+
+async def test_a_numbered_list_comes_back_as_it_was_written() -> None:
+    draft = "To reset it:\n1. Open the settings.\n2. Press the button."
+    with ScriptedModel(
+        steps=[
+            planned(),
+            Scripted(agent="researcher", answer=draft),
+            Scripted(agent="critic", answer=SUPPORTED),
+        ]
+    ) as model:
+        house = House(
+            model,
+            found={"": [passage("Open the settings, then press the button.", chunk_id="reset")]},
+        )
+        outcome = await house.answered("How do I reset it?")
+    assert outcome.answer == ("To reset it:\n1. Open the settings [1].\n2. Press the button [1].")
+
+
 async def test_the_model_critic_can_send_a_draft_back() -> None:
     """A near miss, such as paid leave for parental leave, has no wrong number in it."""
     refused = {"reason": "it speaks of paid leave", "supported": False}

@@ -57,3 +57,77 @@ def test_marks_in_the_text_are_exactly_the_used_passages(text: str, passages: li
     assert set(citations.marks(cited)) == set(range(1, len(used) + 1))
     assert len(set(used)) == len(used)
     assert all(0 <= index < len(passages) for index in used)
+
+
+@given(
+    st.text(alphabet="ab1. `~[]|-\n:", max_size=80),
+    st.lists(st.text(alphabet="ab 1", max_size=9), max_size=3),
+)
+def test_marks_in_markdown_are_exactly_the_used_passages(text: str, passages: list[str]) -> None:
+    cited, used = citations.cite(text, passages)
+    assert set(citations.marks(cited)) == set(range(1, len(used) + 1))
+
+
+def test_code_and_tables_keep_their_form() -> None:
+    """Indentation is meaning in code, and a mark behind a row's last bar would be a cell more."""
+    answer = """Set the port:
+
+```yaml
+server:
+  port: 8080  # see ports[1]
+```
+
+| Plan | Price |
+|------|-------|
+| Monthly | 12 EUR [2] |
+
+- The first is `ports[1]`, else ports[0]
+  - the server port is 8080"""
+    text, used = citations.cite(answer, ["The server has port 8080.", "Plan: monthly, 12 EUR."])
+    assert (
+        text
+        == """Set the port: [1]
+
+```yaml
+server:
+  port: 8080  # see ports[1]
+```
+
+| Plan | Price |
+|------|-------|
+| Monthly | 12 EUR [2] |
+
+- The first is `ports[1]`, else ports[0]
+  - the server port is 8080 [1]"""
+    )
+    assert used == [0, 1]
+    assert citations.without_marks("```\na[1]\n```\nIt is `a[2]` [3].") == (
+        "```\na[1]\n```\nIt is `a[2]`."
+    )
+
+
+def test_a_block_of_code_alone_is_cited_behind_it() -> None:
+    text, used = citations.cite("```\nserver port\n```", ["The server has a port."])
+    assert (text, used) == ("```\nserver port\n```\n[1]", [0])
+    assert citations.cite("```\nserver port", ["The server has a port."]) == (
+        "```\nserver port",
+        [],
+    )
+
+
+def test_the_number_of_a_list_item_is_no_claim_of_its_own() -> None:
+    passages = ["Open the settings, then press reset.", "There is 1 settings page in 2 colours."]
+    text, _ = citations.cite("1. Open the settings.\n2. Press reset.", passages)
+    assert text == "1. Open the settings [1].\n2. Press reset [1]."
+
+
+def test_words_that_only_begin_like_talk_about_passages_stay() -> None:
+    passages = ["Passage planning is done before departure; passages of the canal cost 5 EUR."]
+    text, _ = citations.cite(
+        "Passage planning is done before departure. Passages of the canal cost 5 EUR.", passages
+    )
+    assert text == (
+        "Passage planning is done before departure [1]. Passages of the canal cost 5 EUR [1]."
+    )
+    text, _ = citations.cite("According to passage 2, the canal costs 5 EUR.", passages)
+    assert text == "The canal costs 5 EUR [1]."

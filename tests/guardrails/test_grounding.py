@@ -75,3 +75,18 @@ def test_a_text_is_read_alike_whether_it_is_remembered_or_too_long_for_that() ->
     for one in (text, text, text * 200, text * 200):
         assert grounding.numbers(one) == {Decimal(30), Decimal(21)}
         assert grounding.stem("refunded") in grounding.stems(one)
+
+
+def test_what_numbers_a_list_is_stated_by_nobody() -> None:
+    steps = "To do:\n1. Open it.\n2. Close it within 45 days."
+    assert grounding.sentences(steps) == ["To do:", "Open it.", "Close it within 45 days."]
+    assert grounding.ungrounded_claims(steps, ["45 days"]) == []
+    alone = "45. That is the limit."
+    assert [one.claim for one in grounding.ungrounded_claims(alone, ["the limit"])] == ["45."]
+
+
+def test_a_text_without_some_sentences_keeps_its_lines() -> None:
+    text = "Plans:\n1. Monthly. It costs 12.\n2. Annual.\n   - Run `a. b` there. Or not."
+    left = grounding.without_sentences(text, drop=["It costs 12.", "Or not."].__contains__)
+    assert left == "Plans:\n1. Monthly.\n2. Annual.\n   - Run `a. b` there."
+    assert grounding.without_sentences(text, drop=lambda _: True) == ""

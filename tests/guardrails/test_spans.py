@@ -74,6 +74,16 @@ def test_each_mark_of_a_sentence_is_resolved() -> None:
     assert there == (start + 7, end + 7)
 
 
+def test_an_index_in_code_cites_nothing() -> None:
+    answer = "Run this [2]:\n```\nports[1]\n```\nThen `ports[1]` is open [2]."
+    claims = spans.claims(answer)
+    assert [one.numbers for one in claims] == [(2,), (2,)]
+    assert [answer[one.start : one.end] for one in claims] == [
+        "Run this [2]:",
+        "Then `ports[1]` is open [2].",
+    ]
+
+
 @given(st.text(alphabet="ab1 .\n|-*", max_size=80), st.text(alphabet="ab1 .\n|-", max_size=40))
 def test_every_place_lies_in_its_text_and_places_are_in_order(text: str, claim: str) -> None:
     places = spans.narrowed(claim, text)
