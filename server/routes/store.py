@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from graphs.store import RedisStore
 from server.auth import Caller, CallerDep
-from server.errors import Invalid, NotFound
+from server.errors import Invalid
 from server.serving import House, Serving
 from server.wire import shapes
 from server.wire import store as wire
@@ -37,7 +37,7 @@ async def put(asked: wire.ItemPut, house: House, caller: CallerDep) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/items", responses=told(404, answer=shapes.Item))
+@router.get("/items", responses=told(answer=shapes.Item | None))
 async def get(
     house: House,
     caller: CallerDep,
@@ -45,8 +45,8 @@ async def get(
     key: Annotated[str, Query()],
     *,
     refresh_ttl: bool | None = None,
-) -> dict[str, Any]:
-    """An item; the parts of `namespace` stand between full stops. 404 where there is none."""
+) -> dict[str, Any] | None:
+    """An item, or null; the parts of `namespace` stand between full stops."""
     try:
         asked = wire.ItemKey(namespace=namespace.split("."), key=key)
     except ValidationError as error:
@@ -54,9 +54,7 @@ async def get(
     found = await _store(house, caller).aget(
         tuple(asked.namespace), asked.key, refresh_ttl=refresh_ttl
     )
-    if found is None:
-        raise NotFound(f"no item {asked.key[:100]!r} in {namespace[:200]}")
-    return wire.item(found)
+    return wire.item(found) if found is not None else None
 
 
 @router.delete("/items", response_model=None, status_code=204)
