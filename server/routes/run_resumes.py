@@ -34,6 +34,7 @@ async def answered(house: Serving, asked: Asked, *, waiting: ThreadRecord, calle
 
     Raises an ApprovalError; then nothing, or not all, is decided and no run is to be made.
     """
+    paused = await house.runs.get(waiting.paused, tenant=waiting.tenant)
     command = dict(asked.command or {})
     command["resume"] = await answering.decided(
         house.approvals,
@@ -43,7 +44,13 @@ async def answered(house: Serving, asked: Asked, *, waiting: ThreadRecord, calle
         resume=command["resume"],
         caller=caller,
     )
-    return replace(asked, command=command, answers=waiting.paused)
+    asked = replace(asked, command=command, answers=waiting.paused)
+    goes_elsewhere = asked.checkpoint or command.get("goto") or command.get("update")
+    if asked.graph != paused.asked.graph or goes_elsewhere:
+        return asked
+    # An answer alone is no request of the one who gives it: it goes on for who asked, as it would
+    # after a decision on any other surface.
+    return replace(asked, user=paused.asked.user, roles=paused.asked.roles)
 
 
 def answer_key(asked: Asked) -> str:

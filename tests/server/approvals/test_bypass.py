@@ -27,7 +27,7 @@ from server.runs.ledger import RedisRunLedgers
 from server.runs.records import RunRecord
 from tests.faults.provider import Fault, Provider, calling
 from tests.server.people import LIMITS, People, at_work
-from tests.server.surface import Parts
+from tests.server.surface import Parts, configured, hashed, in_process
 
 APPROVE = {"decisions": [{"type": "approve"}]}
 SEARCH = policy.Rule(tool="search_documents", decision=policy.Decision.ALLOW)
@@ -180,6 +180,36 @@ async def test_a_caller_cannot_say_himself_who_decides_about_his_call(
             with pytest.raises(NotAllowedError):
                 await people.decide(one, caller=Caller(name="local"))
         assert people.world.did == []
+
+
+async def test_who_asked_does_not_become_another_by_an_answer_on_the_wire(
+    parts: Parts, redis: Redis, keys: Keys, model: ChatModel
+) -> None:
+    """What a run asks next would else be its requester's to approve, by the answerer's roles."""
+    asks = policy.Rule(tool="*", agent="researcher", decision=policy.Decision.ASK)
+    async with at_work(parts, redis, keys, model, rules=(SEARCH, asks)) as people:
+        app = configured(
+            people.parts,
+            keys=[
+                {"name": "ann", "sha256": hashed("ann"), "roles": ["user", "operator"]},
+                {"name": "olga", "sha256": hashed("olga"), "roles": ["operator"]},
+            ],
+        )
+        async with (
+            in_process(app, **{"x-api-key": "ann"}) as ann,
+            in_process(app, **{"x-api-key": "olga"}) as olga,
+        ):
+            people.client = ann
+            await people.ask(input=wants(200, 300))
+            people.client = olga
+            await people.answer(APPROVE)
+            (second,) = await people.waiting()
+            assert people.world.refunds() == [200]
+            assert (second.requested_by, second.requester_roles) == ("ann", ("operator", "user"))
+            said = {"decision": "approve"}
+            refused = await ann.post(f"/approvals/{second.approval_id}/decision", json=said)
+        assert refused.status_code == 403
+        assert people.world.refunds() == [200]
 
 
 def most(model_calls: int) -> limits.Limits:
