@@ -133,12 +133,22 @@ def without_claims(draft: str, claims: Sequence[str]) -> str:
 
 
 def compose(
-    *, draft: str, question: str, findings: Sequence[Finding], stop_reason: str
+    *,
+    draft: str,
+    question: str,
+    findings: Sequence[Finding],
+    stop_reason: str,
+    round_number: int = 0,
 ) -> Composed:
-    """The final text and its sources, by what the run came to."""
+    """The final text and its sources, by what the run came to.
+
+    The words of findings before ``round_number`` have been refused by the critic.
+    """
     code = next((finding["code"] for finding in reversed(findings) if finding["output"]), "")
     if stop_reason in _REASONS:
-        return _partial(draft, findings, reason=_REASONS[stop_reason], code=code)
+        said = [one["text"] for one in findings if one["round"] >= round_number and one["text"]]
+        known = draft or " ".join(said)
+        return _partial(known, findings, reason=_REASONS[stop_reason], code=code)
     if not draft:
         found_any = any(finding["sources"] for finding in findings)
         text = _NOT_FOUND.format(question=question) if found_any or not findings else _EMPTY
@@ -186,10 +196,9 @@ def citations_of(text: str, sources: Sequence[Source]) -> list[Citation]:
     return found
 
 
-def _partial(draft: str, findings: Sequence[Finding], *, reason: str, code: str) -> Composed:
+def _partial(known: str, findings: Sequence[Finding], *, reason: str, code: str) -> Composed:
     """What is known so far, marked as stopped and why."""
     lead = _PARTIAL.format(reason=reason)
-    known = draft or " ".join(finding["text"] for finding in findings if finding["text"])
     passages = _passages(findings)
     if known:
         text, used = citations.cite(known, [str(passage["text"]) for passage in passages])

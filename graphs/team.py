@@ -206,7 +206,7 @@ async def gather(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
     if following:
         return await _send(runtime, {"wave": state["wave"] + 1}, following, state=state)
     if not found:
-        return await _ended(state, {"stop_reason": NOT_FOUND}, runtime)
+        return await _ended(state, {"draft": "", "stop_reason": NOT_FOUND}, runtime)
     return Command(goto=WRITE) if runtime.context.apart else await write(state, runtime)
 
 
@@ -255,15 +255,14 @@ async def criticise(state: TeamState, runtime: Runtime[TeamContext]) -> Command[
     }
     if verdict.supported:
         return await _ended(state, {**update, "stop_reason": ANSWERED}, runtime)
+    kept = answers.without_claims(state["draft"], claims)
+    update["draft"] = kept
     if state["round"] + 1 < context.max_rounds:
         tasks = planning.again(state["tasks"])
         first = [task for task in tasks if task["wave"] == 0]
         started = {**update, "tasks": tasks, "round": state["round"] + 1, "wave": 0}
         return await _send(runtime, started, first, state=cast("TeamState", {**state, **started}))
-    kept = answers.without_claims(state["draft"], claims)
-    if not kept:
-        return await _ended(state, {**update, "draft": "", "stop_reason": NOT_FOUND}, runtime)
-    return await _ended(state, {**update, "draft": kept, "stop_reason": ANSWERED}, runtime)
+    return await _ended(state, {**update, "stop_reason": ANSWERED if kept else NOT_FOUND}, runtime)
 
 
 async def _ended(
@@ -285,6 +284,7 @@ async def finish(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
         question=state.get("task", ""),
         findings=findings,
         stop_reason=state.get("stop_reason") or ANSWERED,
+        round_number=state.get("round", 0),
     )
     made = making.of_findings(findings)
     text = guarding.disarmed(making.linked(composed.text, made), context=context)

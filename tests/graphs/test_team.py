@@ -121,6 +121,22 @@ async def test_a_claim_that_stays_unsupported_goes_out_whatever_it_cites(mark: s
     assert [verdict.unsupported_share for verdict in verdicts] == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("draft", ["Within 12 days.", "Within 45 days. There is a fee of 12 EUR."])
+async def test_what_was_sent_back_is_no_answer_where_nothing_else_is_found(draft: str) -> None:
+    with ScriptedModel(
+        steps=[
+            planned(),
+            Scripted(agent="researcher", answer=draft),
+            Scripted(agent="researcher", contains="did not hold", answer="NOT FOUND"),
+            Scripted(agent="researcher", calls=(("search_documents", {"query": "return"}),)),
+        ]
+    ) as model:
+        outcome = await House(model).answered(QUESTION)
+    assert outcome.stop_reason == "not_found"
+    assert outcome.answer.startswith("The documents do not say that.")
+    assert "12" not in outcome.answer
+
+
 async def test_a_numbered_list_comes_back_as_it_was_written() -> None:
     draft = "To reset it:\n1. Open the settings.\n2. Press the button."
     with ScriptedModel(

@@ -43,6 +43,22 @@ async def test_the_limit_before_the_critic_keeps_the_draft() -> None:
     assert len(outcome.sources) == 1
 
 
+@pytest.mark.parametrize(
+    ("draft", "told"),
+    [
+        ("Within 45 days. There is a fee of 12 EUR.", "What I have so far: Within 45 days [1]."),
+        ("Within 12 days.", "The passages that fit the question best are listed as sources."),
+    ],
+)
+async def test_the_limit_after_the_critic_keeps_nothing_that_it_refused(
+    draft: str, told: str
+) -> None:
+    with ScriptedModel(steps=[plan(), Scripted(agent="researcher", answer=draft)]) as model:
+        outcome = await House(model, steps=2).answered(QUESTION)
+    assert outcome.stop_reason == "max_steps"
+    assert outcome.answer.endswith(told)
+
+
 async def test_a_call_that_could_exceed_the_tokens_is_not_made() -> None:
     """Nothing is spent on it: the worst case is reserved before the attempt."""
     with ScriptedModel(steps=[]) as model:
