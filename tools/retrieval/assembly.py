@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from itertools import takewhile
 
 from tools.retrieval.documents import Kind, Parsed, Section
 
-# Control characters and zero-width spaces say nothing; surrogates cannot be stored as UTF-8.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\ufeff\ud800-\udfff]")
+# Control characters and zero-width spaces say nothing; surrogates cannot be stored as UTF-8. A soft
+# hyphen stands within a word that is searched without it.
+_UNPRINTABLE = re.compile("\u00ad\n?|[\x00-\x08\x0e-\x1f\x7f\u200b\u2060\ufeff\ud800-\udfff]")
+# A new line within a cell, a new page; and letters that a font draws as one.
+_PLAINLY = str.maketrans(
+    {"\v": " ", "\f": "\n", "\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi"}
+    | {"\ufb04": "ffl", "\ufb05": "st", "\ufb06": "st"}
+)
 
 _RAISED_AFTER = frozenset("0123456789)")
 _RAISED = re.compile(r"[-+\u2212\u2013]?\d[\d.,]*")
@@ -21,8 +28,9 @@ def is_raised(text: str, *, after: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """Text with one kind of line end and without control characters."""
-    return _UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    """Text with one kind of line end, one form of each letter, and without control characters."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_PLAINLY)
+    return unicodedata.normalize("NFC", _UNPRINTABLE.sub("", text))
 
 
 def markdown_table(rows: list[list[str]]) -> str:

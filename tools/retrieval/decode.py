@@ -16,26 +16,48 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _DECLARED = re.compile(rb"(?:charset|encoding|coding)\s*[=:]\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})")
+# What is declared as one of these is read as the larger set that its writers use, as browsers do.
+_READ_AS = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+}
 _GUESS_FROM = 64
 _GUESS_BYTES = 200_000
+# Of so many characters beyond ASCII one may be broken, and the text still is UTF-8.
+_SOUND = 10
 
 
-def decode(data: bytes) -> str:
-    """The text of ``data``; never fails, since Windows-1252 reads any bytes."""
+def decode(data: bytes, *, declared: str | None = None) -> str:
+    """The text of ``data``, which whoever sent it ``declared`` to be in an encoding; never fails,
+    since Windows-1252 reads any bytes.
+    """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data.decode(encoding, errors="replace")
     if wide := _wide_without_mark(data):
         return data.decode(wide, errors="replace")
+    codec = _codec(declared, data)
+    # Their bytes are all ASCII, so that UTF-8 would read them as something else.
+    if (codec.startswith("iso2022") and b"\x1b" in data) or (codec == "utf-7" and declared):
+        return data.decode(codec, errors="replace")
     try:
         return data.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    declared = _DECLARED.search(data[:4096])
-    if declared is not None:
+    except UnicodeDecodeError as error:
+        broken = error
+    if (text := _mostly_utf8(data, broken, declared=codec == "utf-8")) is not None:
+        return text
+    for one in (_READ_AS.get(codec, codec), codec):
         try:
-            return data.decode(declared.group(1).decode("ascii"))
-        except (LookupError, UnicodeDecodeError, ValueError):
+            return data.decode(one)
+        except (LookupError, ValueError):
             pass
     # On a line or two the guess is worse than the commonest encoding.
     if len(data) >= _GUESS_FROM:
@@ -51,8 +73,28 @@ def is_binary(data: bytes) -> bool:
     head = data[:8192]
     if any(data.startswith(mark) for mark, _ in _MARKS) or _wide_without_mark(head):
         return False
-    control = sum(byte < 32 and byte not in (7, 8, 9, 10, 12, 13, 27) for byte in head)
+    control = sum(byte < 32 and byte not in (7, 8, 9, 10, 11, 12, 13, 27) for byte in head)
     return b"\0" in head or control > len(head) * 0.02
+
+
+def _codec(declared: str | None, data: bytes) -> str:
+    """Python's name of the declared encoding; empty where none is, or nobody knows it."""
+    if declared is None:
+        found = _DECLARED.search(data[:4096])
+        declared = found.group(1).decode("ascii") if found else ""
+    try:
+        return codecs.lookup(declared).name
+    except (LookupError, ValueError):
+        return ""
+
+
+def _mostly_utf8(data: bytes, error: UnicodeDecodeError, *, declared: bool) -> str | None:
+    """The text, if it is UTF-8 but for a few broken characters, or one that is cut off."""
+    text = data.decode("utf-8", errors="replace")
+    broken = text.count("\ufffd") - data.count(b"\xef\xbf\xbd")
+    sound = len(text) - len(text.encode("ascii", errors="ignore")) - text.count("\ufffd")
+    is_cut = error.end >= len(data) and error.start >= len(data) - 3
+    return text if sound >= broken * (1 if declared or is_cut else _SOUND) else None
 
 
 def _wide_without_mark(data: bytes) -> str | None:

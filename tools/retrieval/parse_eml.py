@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import email
-import email.policy
 from collections.abc import Iterator
+from email.errors import HeaderParseError
 from email.message import EmailMessage, MIMEPart
+from email.policy import EmailPolicy
+from typing import Any
 
-from tools.retrieval import attachments, parse_html
+from tools.retrieval import attachments, decode, parse_html
 from tools.retrieval.assembly import Assembly
 from tools.retrieval.documents import Parsed
 from tools.retrieval.errors import EmptyDocument, TooLarge
@@ -18,13 +20,32 @@ _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _MAX_PARTS = 200
 
 
+class _Lenient(EmailPolicy):
+    """Headers as they come: in bytes of any encoding, and in forms that no standard knows."""
+
+    def header_fetch_parse(self, name: str, value: Any) -> Any:
+        raw = str(value).encode("utf-8", errors="surrogateescape")
+        if not raw.isascii():
+            value = decode.decode(raw)
+        try:
+            return super().header_fetch_parse(name, value)
+        except (HeaderParseError, LookupError, AttributeError, TypeError, ValueError):
+            # The library's reader of headers trips over some.
+            if name.lower().startswith("content-"):
+                return super().header_fetch_parse(name, str(value).partition(";")[0])
+            return str(value)
+
+
+_POLICY = _Lenient()
+
+
 def parse(data: bytes, *, name: str, read: attachments.Reader, max_chars: int) -> Parsed:
     """The message, then each attachment under its own name, read by ``read``.
 
     An attachment that cannot be read is named with the reason. Raises TooLarge for more than 200
     parts or ``max_chars`` characters of text, EmptyDocument for a message of nothing.
     """
-    message = email.message_from_bytes(data, policy=email.policy.default)
+    message = email.message_from_bytes(data, policy=_POLICY)
     assert isinstance(message, EmailMessage)
     if sum(1 for _ in message.walk()) > _MAX_PARTS:
         raise TooLarge(f"{name}: more than {_MAX_PARTS} parts; save its attachments one by one")
@@ -34,7 +55,10 @@ def parse(data: bytes, *, name: str, read: attachments.Reader, max_chars: int) -
     headers = [(key, _header(message, key)) for key in _HEADERS]
     assembly.block("\n".join(f"{key}: {value}" for key, value in headers if value))
     body = message.get_body(preferencelist=("plain", "html"))
-    text = "" if body is None else _content(body)
+    text = _text(body)
+    if not text.strip() and (page := message.get_body(preferencelist=("html",))) is not None:
+        # Some programs send a plain form that is empty.
+        body, text = page, _text(page)
     found = bool(subject or text.strip())
     if body is not None and body.get_content_type() == "text/html":
         _html(text, name=name, assembly=assembly)
@@ -83,16 +107,25 @@ def _bytes(part: MIMEPart) -> bytes:
         inner = part.get_payload(0)
         return inner.as_bytes() if isinstance(inner, MIMEPart) else b""
     data = part.get_payload(decode=True)
-    return data if isinstance(data, bytes) else b""
+    if not isinstance(data, bytes):
+        return b""
+    if _is_text(part, data):
+        # Once it is by itself nobody knows what its charset was.
+        return decode.decode(data, declared=part.get_content_charset()).encode("utf-8", "replace")
+    return data
 
 
-def _content(part: MIMEPart) -> str:
-    try:
-        content = part.get_content()
-    except (LookupError, ValueError):
-        # A charset that nobody knows.
-        return _bytes(part).decode("utf-8", errors="replace")
-    return content if isinstance(content, str) else ""
+def _is_text(part: MIMEPart, data: bytes) -> bool:
+    return (
+        part.get_content_maintype() == "text"
+        and part.get_content_charset() is not None
+        and not decode.is_binary(data)
+        and not data.startswith(b"%PDF-")
+    )
+
+
+def _text(part: MIMEPart | None) -> str:
+    return "" if part is None else decode.decode(_bytes(part))
 
 
 def _header(message: EmailMessage, key: str) -> str:

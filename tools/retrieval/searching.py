@@ -13,6 +13,7 @@ from models.errors import ModelError
 from models.reranker import RerankError
 from tools.retrieval import compound, diversity, fusion
 from tools.retrieval import filters as filtering
+from tools.retrieval.assembly import clean
 from tools.retrieval.documents import Hit, Scores
 from tools.retrieval.errors import StoreError
 from tools.retrieval.filters import Condition
@@ -83,7 +84,7 @@ class Searcher:
         A question that cannot be embedded in time is searched by its words alone; a reranker
         that fails or is late leaves the fused order. Raises BadFilter, StoreError.
         """
-        query = query.encode("utf-8", errors="replace").decode("utf-8")
+        query = clean(query.encode("utf-8", errors="replace").decode("utf-8"))
         if not query.strip() or limit < 1:
             return Found(hits=[])
         options = options or self._options

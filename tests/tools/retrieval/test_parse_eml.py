@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from email.message import EmailMessage
 
 import pytest
@@ -94,6 +95,59 @@ def test_attachments_keep_the_limits_of_documents() -> None:
 def test_a_message_of_nothing_is_empty() -> None:
     with pytest.raises(EmptyDocument):
         read(b"From: a@example.org\nDate: Mon, 02 Mar 2026 09:30:00 +0100\n\n", name="a.eml")
+
+
+def raw(headers: str, *parts: tuple[str, bytes]) -> bytes:
+    """A message as some program wrote it: each part by its content type, in base64."""
+    made = f"From: ann@example.org\nTo: bob@example.org\n{headers}".encode()
+    if not parts:
+        return made
+    for kind, data in parts:
+        made += f"\n--B\nContent-Type: {kind}\nContent-Transfer-Encoding: base64\n\n".encode()
+        made += base64.b64encode(data)
+    return made + b"\n--B--\n"
+
+
+def test_the_html_form_of_a_body_is_read_where_the_plain_one_is_empty() -> None:
+    made = raw(
+        "Subject: News\nContent-Type: multipart/alternative; boundary=B\n",
+        ("text/plain; charset=utf-8", b" \r\n"),
+        ("text/html; charset=utf-8", b"<p>All of it.</p>"),
+    )
+    assert read(made, name="a.eml").text.endswith("Subject: News\n\nAll of it.")
+
+
+def test_texts_beside_the_body_are_read_in_their_charset() -> None:
+    parsed = read(
+        raw(
+            "Content-Type: multipart/mixed; boundary=B\n",
+            ("text/plain; charset=iso-8859-1", b"\x80 100"),
+            ("text/plain; charset=koi8-r", "Привет".encode("koi8-r")),
+            ("text/html; charset=koi8-r", "<p>Мир</p>".encode("koi8-r")),
+            ("text/plain; charset=utf-8; name=a.pdf", pdf("A page.")),
+        ),
+        name="a.eml",
+    )
+    assert [one.text for one in parsed.sections[1:]] == ["Привет", "Мир", "A page."]
+    assert "€ 100" in parsed.sections[0].text
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ("Subject: Grüße\n\nText.", "Subject: Grüße"),
+        ('Cc: "Last, First" <x@y.z>,\n , broken <\nSubject: S\n\nText.', "Subject: S"),
+        ("Date: yesterday\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe\n\nText.", "Date: yesterday"),
+    ],
+)
+def test_headers_that_no_standard_knows_are_read_all_the_same(headers: str, told: str) -> None:
+    for name, data in (
+        ("utf-8", raw(headers)),
+        ("latin-1", raw(headers).decode().encode("latin-1")),
+    ):
+        parsed = read(data, name=f"{name}.eml")
+        assert told in parsed.text
+        assert parsed.text.endswith("\n\nText.")
 
 
 def test_a_message_in_an_unknown_charset_is_read_all_the_same() -> None:

@@ -76,7 +76,7 @@ def test_a_superscript_makes_no_other_number(written: str, read_as: str | None) 
     [
         ('<math alttext="E=mc^{2}"><mi>E</mi></math>', "E=mc^{2}"),
         (
-            '<math><mi>x</mi><annotation encoding="application/x-tex">\\frac{a}{b}</annotation></math>',
+            '<math><mi>x</mi><annotation encoding="x-tex">\\frac{a}{b}</annotation></math>',
             "\\frac{a}{b}",
         ),
         (

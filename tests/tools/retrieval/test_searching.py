@@ -205,6 +205,14 @@ async def test_japanese_is_found_by_parts_of_its_words(store: PassageStore) -> N
         assert (await find(knowledge, query)).hits[0].title == "日本"
 
 
+async def test_a_question_is_read_as_documents_are(store: PassageStore) -> None:
+    knowledge = LocalKnowledge(store, embedder=EMBEDDER, parser=InlineParser())
+    await knowledge.ingest_text("Die Größe.", name="a.md", tenant="t", collection="c")
+    for asked in ("Gro\u0308ße", "Grö\u00adße"):
+        found = await knowledge.find(asked, tenant="t", collection="c")
+        assert found.hits[0].scores.bm25
+
+
 def test_options_tell_what_differs_from_the_defaults() -> None:
     assert SearchOptions().to_json() == {}
     assert SearchOptions(mode=Mode.BM25, diversity=0.3).to_json() == {
