@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 from tools.retrieval import grid
 from tools.retrieval.assembly import Assembly, clean
@@ -14,6 +15,8 @@ from tools.retrieval.sniff import Format
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 50
+# A comma that is not within a number.
+_NO_DECIMAL = re.compile(r"(?<!\d),|,(?!\d)")
 # A quoted cell of more lines than this is a quotation mark that nobody closed.
 _CELL_LINES = 50
 
@@ -58,7 +61,8 @@ def sniff_delimiter(text: str) -> str:
     """Comma, semicolon, tab or bar; a comma where none of them parts the lines."""
     sample = "\n".join(text.split("\n", _SAMPLE_LINES)[:_SAMPLE_LINES])[:100_000]
     best, best_score = ",", (0.0, 0)
-    for delimiter in _DELIMITERS:
+    decimal = ";" in sample and not _NO_DECIMAL.search(sample)
+    for delimiter in _DELIMITERS[decimal:]:
         try:
             widths = [
                 len(row) for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -10,6 +12,12 @@ from tools.retrieval.decode import decode
 from tools.retrieval.documents import Kind, Parsed
 from tools.retrieval.errors import EmptyDocument
 from tools.retrieval.sniff import Format
+
+# Fields between two lines; what a line merely stands above is text.
+_FRONT_MATTER = re.compile(
+    r"---[ \t]*\n(?P<fields>(?:[ \t]*(?:#.*)?\n)*(?:[\w\"'][^:\n]*:(?:[ \t].*)?\n(?:.*\n)*?)?)"
+    r"(?:---|\.\.\.)[ \t]*(?:\n|\Z)"
+)
 
 
 def parse_plain(data: bytes, *, name: str) -> Parsed:
@@ -26,9 +34,13 @@ def parse_markdown(data: bytes, *, name: str) -> Parsed:
     tokens = MarkdownIt("commonmark").enable("table").parse(source)
     assembly = Assembly()
     first_heading = ""
+    covered = 0
     for place, token in enumerate(tokens):
         if token.level != 0 or token.map is None:
             continue
+        # Definitions of links, and notes that look like them, are in no token.
+        assembly.block("\n".join(lines[covered : token.map[0]]))
+        covered = token.map[1]
         if token.type == "heading_open":
             heading = _plain(tokens[place + 1])
             first_heading = first_heading or heading
@@ -41,6 +53,7 @@ def parse_markdown(data: bytes, *, name: str) -> Parsed:
         }.get(token.type, Kind.PROSE)
         if token.type != "hr":
             assembly.block("\n".join(lines[token.map[0] : token.map[1]]), kind=kind)
+    assembly.block("\n".join(lines[covered:]))
     parsed = assembly.finish(title=title or first_heading or name, media_type=Format.MARKDOWN)
     return _not_empty(parsed, name=name)
 
@@ -62,11 +75,13 @@ def _plain(inline: Token) -> str:
 
 
 def _without_front_matter(source: str) -> tuple[str, str]:
-    if not source.startswith("---\n") or (end := source.find("\n---", 4)) < 0:
+    """The text, and the title that the fields in front of it give; a line at the top is none."""
+    matter = _FRONT_MATTER.match(source)
+    if matter is None:
         return source, ""
     title = ""
-    for line in source[4:end].split("\n"):
+    for line in matter["fields"].split("\n"):
         key, _, value = line.partition(":")
         if key.strip() == "title":
             title = value.strip().strip("\"'")
-    return source[end + 4 :].partition("\n")[2], title
+    return source[matter.end() :], title

@@ -73,7 +73,7 @@ def sniff(data: bytes, *, name: str) -> Format:
     suffix = suffix_of(name)
     if not data.strip():
         raise EmptyDocument(f"{name}: holds no text; nothing to ingest")
-    if b"%PDF-" in data[:1024]:
+    if _is_pdf(data):
         return Format.PDF
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _sniff_zip(data, name=name)
@@ -91,6 +91,13 @@ def sniff(data: bytes, *, name: str) -> Format:
             )
         raise _unsupported(name, "binary data")
     return _sniff_text(data, suffix=suffix)
+
+
+def _is_pdf(data: bytes) -> bool:
+    """Whether ``data`` begins as a PDF does; one may begin late, and a text may speak of PDFs."""
+    at = data[:1024].find(b"%PDF-")
+    early = at >= 0 and not data[:at].removeprefix(b"\xef\xbb\xbf").strip(b"\0 \t\r\n")
+    return early or (at > 0 and (decode.is_binary(data) or b"\nstartxref" in data))
 
 
 def suffix_of(name: str) -> str:

@@ -31,6 +31,18 @@ def test_a_csv_is_a_table_whatever_its_dialect(delimiter: str, encoding: str) ->
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "read_as"),
+    [
+        ("1,5;2,5\n3,5;4,25\n", [["1,5", "2,5"], ["3,5", "4,25"]]),
+        ("a;b\n1,5;2,5\n", [["a", "b"], ["1,5", "2,5"]]),
+        ("x;y,1\nz;w,2\n", [["x;y", "1"], ["z;w", "2"]]),
+    ],
+)
+def test_a_decimal_comma_parts_no_number(source: str, read_as: list[list[str]]) -> None:
+    assert [row for row in rows(source) if row] == read_as
+
+
 def test_broken_rows_of_a_csv_are_kept() -> None:
     parsed = read(b'Report\na,b\n1\n1,2,3\n"x\ny",z\n\n4,5\n', name="a.csv")
     assert [one.text for one in parsed.sections] == [

@@ -24,3 +24,20 @@ def test_a_page_is_not_taken_for_the_program_that_made_it(
     name: str, data: bytes, found: Format
 ) -> None:
     assert sniff(data, name=name) is found
+
+
+PAGE = b"%PDF-1.4\n1 0 obj\nendobj\nstartxref\n9\n%%EOF\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (PAGE, Format.PDF),
+        (b"\xef\xbb\xbf\r\n" + PAGE, Format.PDF),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + PAGE, Format.PDF),
+        (b"\x1b\0junk" + PAGE[:20], Format.PDF),
+        (b"# Formats\n\nA PDF begins with %PDF-1.7.", Format.MARKDOWN),
+    ],
+)
+def test_a_text_that_speaks_of_pdfs_is_none(data: bytes, found: Format) -> None:
+    assert sniff(data, name="a.md") is found
