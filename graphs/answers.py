@@ -146,8 +146,7 @@ def compose(
     """
     code = next((finding["code"] for finding in reversed(findings) if finding["output"]), "")
     if stop_reason in _REASONS:
-        said = [one["text"] for one in findings if one["round"] >= round_number and one["text"]]
-        known = draft or " ".join(said)
+        known = draft or in_a_row([one for one in findings if one["round"] >= round_number])
         return _partial(known, findings, reason=_REASONS[stop_reason], code=code)
     if not draft:
         found_any = any(finding["sources"] for finding in findings)

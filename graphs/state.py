@@ -30,6 +30,12 @@ def first(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, A
     return old if old and old.get("run_id") == new.get("run_id") else new
 
 
+def latest(old: str | None, new: str) -> str:
+    """Several may write it in one step: branches that a limit has ended at once."""
+    del old
+    return new
+
+
 def merged(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any]:
     """Add and replace by key; a key whose value is ``None`` goes, and ``None`` empties all."""
     if new is None:
@@ -154,7 +160,7 @@ class TeamState(TypedDict, total=False):
     verdict: dict[str, Any]
     round: int
     wave: int
-    stop_reason: str
+    stop_reason: Annotated[str, latest]
     stopped: Annotated[dict[str, Any], first]
     held: Annotated[dict[str, Branch], merged]
     settled: Annotated[dict[str, dict[str, Any]], merged]

@@ -199,8 +199,10 @@ async def gather(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str
     left = [task for task in state["tasks"] if task["id"] not in done]
     if any(task["wave"] <= state["wave"] for task in left):
         return Command()
-    if state.get("stop_reason"):
-        return await _ended(state, {}, runtime)
+    if reason := state.get("stop_reason"):
+        # Branches may have ended for several limits at once; the first is the one to be raised.
+        limit = (state.get("stopped") or {}).get("limit")
+        return await _ended(state, {"stop_reason": limit or reason}, runtime)
     found = [finding for finding in here if finding["found"]]
     following = [task for task in left if task["wave"] == state["wave"] + 1]
     if following:

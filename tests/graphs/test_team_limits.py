@@ -13,7 +13,7 @@ from graphs import events
 from models.attempts import TokenUsage
 from models.chat import Reply
 from models.scripted import Scripted, ScriptedModel
-from tests.graphs.team_house import PLAN_RESEARCH, SUPPORTED, House
+from tests.graphs.team_house import PLAN_RESEARCH, REFUND, SUPPORTED, House, passage
 
 QUESTION = "How long can I return a plan?"
 
@@ -57,6 +57,33 @@ async def test_the_limit_after_the_critic_keeps_nothing_that_it_refused(
         outcome = await House(model, steps=2).answered(QUESTION)
     assert outcome.stop_reason == "max_steps"
     assert outcome.answer.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (1, "The passages that fit the question best are listed as sources."),
+        (2, "What I have so far: Within 45 days [1]."),
+        (3, "What I have so far: Within 45 days [1]. An annual plan in full [1]."),
+    ],
+)
+async def test_a_limit_that_ends_several_agents_at_once_ends_the_run_with_what_it_has(
+    steps: int, told: str
+) -> None:
+    parts = ["How long can I return a plan?", "How much is refunded?", "Who asks?"]
+    with ScriptedModel(
+        steps=[
+            Scripted(agent="coordinator", answer={**PLAN_RESEARCH, "tasks": parts}),
+            Scripted(agent="researcher", answer="Within 45 days [1]."),
+            Scripted(agent="researcher", answer="An annual plan in full [1]."),
+        ][:steps]
+    ) as model:
+        house = House(model, steps=steps, found={"": [passage(REFUND, chunk_id="refund")]})
+        outcome = await house.answered(" ".join(parts))
+    assert (outcome.stop_reason, len(outcome.sources)) == ("max_steps", 1)
+    assert outcome.answer.endswith(told)
+    assert outcome.stopped is not None
+    assert outcome.stopped.limit == "max_steps"
 
 
 async def test_a_call_that_could_exceed_the_tokens_is_not_made() -> None:
