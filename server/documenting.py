@@ -67,7 +67,7 @@ PARAMETERS: Mapping[str, str] = {
     "tenant": "Only those of this tenant; for admins.",
     "collection": "Which documents; else those of the setting.",
     "Last-Event-ID": "Go on behind this event; `-1`: from the beginning.",
-    "Idempotency-Key": "The same request under the same key is one run.",
+    "Idempotency-Key": "The same request under the same key is one run; another one is refused.",
     "X-Counterpoint-Collection": "Which documents; else those of the setting.",
     "approval_id": "An approval's id.",
     "kind": "Only entries of this kind.",

@@ -15,6 +15,7 @@ from server.attaching import with_files
 from server.auth import CallerDep
 from server.errors import Invalid
 from server.routes.run_ends import result, values
+from server.routes.run_repeats import repeated
 from server.routes.run_resumes import answer_key, answered, taken_over, waiting_run
 from server.runs.asked import TEAM, Asked
 from server.runs.record import RunNotFoundError, RunRecord
@@ -97,11 +98,17 @@ class Desk:
             return_exceptions=True,
         )
         asked, waiting = _found(both[0]), _found(both[1])
-        key = self.idempotency_key
+        on, key, also = str(thread_id) if thread_id else None, self._key(part), None
         if waiting and asked.command is not None and "resume" in asked.command:
+            # Behind the look at what waits: an answer sent again is none to the next question.
+            if key and (known := await self.house.runs.known(key, tenant=self.caller.tenant)):
+                record = repeated(known, asked, thread_id=on)
+                if record.asked.answers == waiting.paused:
+                    await taken_over(self.house, record, waiting=waiting, caller=self.caller)
+                return record
             asked = await answered(self.house, asked, waiting=waiting, caller=self.caller)
             # Who says the same once more, as a double click does, is given the same run.
-            key = answer_key(asked)
+            also = answer_key(asked)
 
         async def create(names: Sequence[str], place: str | None) -> RunRecord:
             wanted = asked
@@ -113,7 +120,8 @@ class Desk:
                 wanted,
                 tenant=self.caller.tenant,
                 thread_id=place,
-                idempotency_key=f"{key}:{part}" if key and part is not None else key,
+                idempotency_key=key,
+                also_key=also,
                 create_thread=thread_id is None or request.if_not_exists == "create",
                 after_seconds=request.after_seconds,
             )
@@ -122,12 +130,18 @@ class Desk:
             self.house.files,
             files.files if files is not None else (),
             tenant=self.caller.tenant,
-            thread_id=str(thread_id) if thread_id else None,
+            thread_id=on,
             create=create,
         )
+        if key and not also:
+            repeated(record, asked, thread_id=on, with_files=files is not None)
         if waiting is not None:
             await taken_over(self.house, record, waiting=waiting, caller=self.caller)
         return record
+
+    def _key(self, part: int | None) -> str | None:
+        key = self.idempotency_key
+        return f"{key}:{part}" if key and part is not None else key
 
     async def _taken(self, request: RunRequest) -> tuple[RunRequest, Taken | None]:
         """The request without the files in its messages, and those; None where it has none, or

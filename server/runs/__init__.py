@@ -11,7 +11,7 @@ From the outside in:
 - ``durability``        when a word to a caller outlives a crash
 - ``queue``             the engine: says "advance run X", at least once, and is never the truth
 - ``worker``            claims, works, stores the end (``held``, ``emitter``, ``endings``)
-- ``telling``           an end or a pause reaches the event log; what is taken back goes
+- ``telling``           an end or a pause reaches the log; what is taken back (``told_scripts``)
 - ``ledger``            what a run may still spend
 - ``explain``           why a run is where it is
 

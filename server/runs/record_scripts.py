@@ -18,8 +18,9 @@ from server.runs.admission import ADMISSION, BEGINS, ENDS
 
 # ARGV[4..]: made, data, tenant, thread, q, h, idempotency key or '', how long that is kept in
 # seconds, strategy, whether the thread is made, whether it is temporary, microseconds to wait, the
-# graph's and the assistant's id as JSON, the end that tells a cancel, retention, format; for a new
-# thread its ttl or '', how long it lives in microseconds, then keys and values of its metadata.
+# graph's and the assistant's id as JSON, the end that tells a cancel, retention, format, another
+# idempotency key or ''; for a new thread its ttl or '', how long it lives in microseconds, then
+# keys and values of its metadata.
 # Replies what happened ('created', 'same', 'exists', 'busy', 'missing', 'leaving'), the run that it
 # is about, its creation, its due time, the runs that ended by it and those that have to.
 CREATE = (
@@ -29,13 +30,22 @@ CREATE = (
 local id, made, data, tenant, thread, q, h, key = unpack(ARGV, 3, 10)
 local strategy, temporary, later = ARGV[12], ARGV[14] == '1', tonumber(ARGV[15])
 local told, retention = ARGV[18], ARGV[19]
-if key ~= '' then
-  local known = redis.call('GET', key)
-  if known and redis.call('EXISTS', run_key(known)) == 1 then
-    -- A write, so that waiting for the disk covers what the first request wrote.
-    redis.call('EXPIRE', key, ARGV[11])
-    return {'same', known, '', '', {}, {}, {}, {}}
+local function known_under(name)
+  local known = name ~= '' and redis.call('GET', name)
+  return known and redis.call('EXISTS', run_key(known)) == 1 and known
+end
+local function keep_keys(run)
+  for _, name in ipairs({key, ARGV[21]}) do
+    if name ~= '' and (known_under(name) or run) == run then
+      redis.call('SET', name, run, 'EX', ARGV[11])
+    end
   end
+end
+local known = known_under(key) or known_under(ARGV[21])
+if known then
+  -- A write, so that waiting for the disk covers what the first request wrote.
+  keep_keys(known)
+  return {'same', known, '', '', {}, {}, {}, {}}
 end
 if redis.call('EXISTS', run_key(id)) == 1 then
   local found = redis.call('HMGET', run_key(id), 'made', 'created_at', 'due_at')
@@ -64,11 +74,11 @@ if not temporary then
       'state_updated_at', stamp, 'status', 'idle', 'paused', '')
     redis.call('ZADD', threads_key(q), stamp, thread)
     redis.call('SADD', TENANTS, tenant)
-    if ARGV[21] ~= '' then
-      redis.call('HSET', record, 'ttl', ARGV[21])
-      redis.call('ZADD', LIVING, string.format('%.0f', now + ARGV[22]), tenant .. ':' .. thread)
+    if ARGV[22] ~= '' then
+      redis.call('HSET', record, 'ttl', ARGV[22])
+      redis.call('ZADD', LIVING, string.format('%.0f', now + ARGV[23]), tenant .. ':' .. thread)
     end
-    for i = 23, #ARGV, 2 do
+    for i = 24, #ARGV, 2 do
       put(record, threads_by(q), thread, ARGV[i], ARGV[i + 1])
     end
   end
@@ -100,9 +110,7 @@ redis.call('HSET', run_key(id), 'data', data, 'format', ARGV[20], 'tenant', tena
 if temporary then
   redis.call('HSET', run_key(id), 'temporary', 1)
 end
-if key ~= '' then
-  redis.call('SET', key, id, 'EX', ARGV[11])
-end
+keep_keys(id)
 redis.call('ZADD', ALL, stamp, id)
 redis.call('ZADD', thread_runs_key(q, h), stamp, id)
 keep_list({q = q, h = h}, later / 1000000)
@@ -320,23 +328,6 @@ return {'interrupted', unpack(queued())}
 """
 )
 
-# ARGV[4]: retention. The end of the run is in the event log; what was to be taken back is.
-CLOSED = (
-    ENDS
-    + ADMISSION
-    + """
-local id, run = ARGV[3], about(ARGV[3])
-redis.call('ZREM', UNTOLD, id)
-if run and run.undo then
-  redis.call('DEL', run_key(id), ledger_key(id))
-  redis.call('ZREM', ALL, id)
-  redis.call('ZREM', thread_runs_key(run.q, run.h), id)
-  leave(id, run)
-end
-return queued()
-"""
-)
-
 # Replies 1, or the state that keeps the record from going, or '' where there is none.
 DELETE = (
     ENDS
@@ -386,13 +377,3 @@ settle(run)
 return {'pending', unpack(queued())}
 """
 )
-
-# KEYS: the runs whose end or pause may not be told, the run. ARGV: run, the state that was told,
-# how often the run had been resumed then. What it came to since has still to be told.
-TOLD = """
-local found = redis.call('HMGET', KEYS[2], 'status', 'resumes')
-if not found[1] or (found[1] == ARGV[2] and (found[2] or '0') == ARGV[3]) then
-  redis.call('ZREM', KEYS[1], ARGV[1])
-end
-return 1
-"""

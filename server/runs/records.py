@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from graphs.keys import DEFAULT_TENANT, Keys
-from server.runs import endings, record_scripts
+from server.runs import endings, record_scripts, told_scripts
 from server.runs.admission import FORMAT, Admission
 from server.runs.asked import CancelAction
 from server.runs.moves import Claim, ClaimOutcome, Created, Queued
@@ -90,10 +90,10 @@ class RunRecords:
         self._release = redis.register_script(record_scripts.RELEASE)
         self._cancel = redis.register_script(record_scripts.CANCEL)
         self._resume = redis.register_script(record_scripts.RESUME)
-        self._closed = redis.register_script(record_scripts.CLOSED)
+        self._closed = redis.register_script(told_scripts.CLOSED)
         self._delete = redis.register_script(record_scripts.DELETE)
         self._requeue = redis.register_script(record_scripts.REQUEUE)
-        self._told = redis.register_script(record_scripts.TOLD)
+        self._told = redis.register_script(told_scripts.TOLD)
 
     @property
     def max_attempts(self) -> int:
@@ -115,6 +115,7 @@ class RunRecords:
         record: RunRecord,
         *,
         idempotency_key: str | None = None,
+        also_key: str | None = None,
         create_thread: bool = True,
         after_seconds: float = 0,
         new_thread: NewThread | None = None,
@@ -123,12 +124,16 @@ class RunRecords:
     ) -> Created:
         """Store a new run as pending; ``made`` names the call, should it be sent twice.
 
-        A thread that it makes is given what ``new_thread`` has.
+        A run that is known under one of the keys is given instead. A thread that it makes is given
+        what ``new_thread`` has.
 
         Raises RunExistsError, ThreadBusyError, ThreadNotFoundError.
         """
         asked, new_thread = record.asked, new_thread or NewThread()
-        key = self.keys.idempotency(record.tenant, idempotency_key) if idempotency_key else ""
+        key, also = (
+            self.keys.idempotency(record.tenant, one) if one else ""
+            for one in (idempotency_key, also_key)
+        )
         reply = await self.call(
             self._create,
             record.run_id,
@@ -149,6 +154,7 @@ class RunRecords:
             orjson.dumps(endings.cancelled().model_dump(mode="json")),
             self.retention_seconds,
             FORMAT,
+            also,
             *new_thread.told(),
             client=client,
         )
@@ -179,6 +185,13 @@ class RunRecords:
             flagged=[word.decode() for word in reply[5]],
             queued=Queued.of(reply),
         )
+
+    async def known(self, idempotency_key: str, *, tenant: str) -> RunRecord | None:
+        """The run that was made under this key, if there is one."""
+        name = self.keys.idempotency(tenant, idempotency_key)
+        run_id = cast("bytes | None", await self.redis.get(name))
+        found = await self.many([run_id.decode()]) if run_id else []
+        return found[0] if found else None
 
     async def get(self, run_id: str) -> RunRecord:
         """The record. Raises RunNotFoundError."""

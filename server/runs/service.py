@@ -22,6 +22,7 @@ from server.runs.asked import Asked, CancelAction
 from server.runs.durability import Durability, UnconfirmedError
 from server.runs.explain import Explanation, explain
 from server.runs.moves import Created, Queued
+from server.runs.pages import page
 from server.runs.queue import RunQueue, not_queued
 from server.runs.record import NotDurableError, RunNotFoundError, RunRecord
 from server.runs.records import RunRecords
@@ -73,6 +74,7 @@ class Runs:
         tenant: str = DEFAULT_TENANT,
         thread_id: str | None = None,
         idempotency_key: str | None = None,
+        also_key: str | None = None,
         create_thread: bool = True,
         after_seconds: float = 0,
         new_thread: NewThread | None = None,
@@ -80,9 +82,10 @@ class Runs:
         """Accept a run: stored and queued at once, answered when it is durable.
 
         Without a thread it gets one of its own; one that is made has what ``new_thread`` says.
-        Under an ``idempotency_key`` that is known, the first request's run is given instead. Raises
-        ThreadBusyError, ThreadNotFoundError, and NotDurableError where the run is stored but might
-        not outlive a crash; it goes on then, and asking again under the same key finds it.
+        Under an ``idempotency_key`` that is known, or else ``also_key``, the first request's run is
+        given instead; it is found under both from then on. Raises ThreadBusyError,
+        ThreadNotFoundError, and NotDurableError where the run is stored but might not outlive a
+        crash; it goes on then, and asking again under the same key finds it.
         """
         since = time.time()
         if origin := caller():
@@ -100,6 +103,7 @@ class Runs:
             return await self._records.create(
                 record,
                 idempotency_key=idempotency_key,
+                also_key=also_key,
                 create_thread=create_thread,
                 after_seconds=after_seconds,
                 new_thread=new_thread,
@@ -133,6 +137,12 @@ class Runs:
             raise RunNotFoundError(f"no run {run_id}")
         return record
 
+    async def known(
+        self, idempotency_key: str, *, tenant: str = DEFAULT_TENANT
+    ) -> RunRecord | None:
+        """The run that was made under this key, if there is one."""
+        return await self._records.known(idempotency_key, tenant=tenant)
+
     async def of_thread(
         self,
         thread_id: str,
@@ -144,7 +154,7 @@ class Runs:
     ) -> list[RunRecord]:
         """A thread's runs, newest first."""
         found = self._records.of_thread(thread_id, tenant=tenant)
-        return await _page(found, tenant=None, status=status, limit=limit, offset=offset)
+        return await page(found, tenant=None, status=status, limit=limit, offset=offset)
 
     async def search(
         self,
@@ -156,12 +166,12 @@ class Runs:
     ) -> list[RunRecord]:
         """All runs, or a tenant's, newest first; for operators."""
         found = self._records.all()
-        return await _page(found, tenant=tenant, status=status, limit=limit, offset=offset)
+        return await page(found, tenant=tenant, status=status, limit=limit, offset=offset)
 
     async def dead(self, *, limit: int = 10, offset: int = 0) -> list[RunRecord]:
         """Runs that were given up, the latest first; for operators."""
         found = self._records.dead()
-        return await _page(found, tenant=None, status=None, limit=limit, offset=offset)
+        return await page(found, tenant=None, status=None, limit=limit, offset=offset)
 
     async def past(
         self, thread_id: str, *, since: datetime, tenant: str = DEFAULT_TENANT
@@ -376,24 +386,3 @@ def _not_durable(run_id: str, done: str, error: Exception) -> NotDurableError:
         "request again (with the same Idempotency-Key, if it makes a run)",
         run_id=run_id,
     )
-
-
-async def _page(
-    found: AsyncIterator[RunRecord],
-    *,
-    tenant: str | None,
-    status: RunStatus | None,
-    limit: int,
-    offset: int,
-) -> list[RunRecord]:
-    page: list[RunRecord] = []
-    async with aclosing(cast("Any", found)):
-        async for record in found:
-            if tenant in {None, record.tenant} and status in {None, record.status}:
-                if offset > 0:
-                    offset -= 1
-                    continue
-                if len(page) >= limit:
-                    break
-                page.append(record)
-    return page

@@ -99,6 +99,7 @@ echo = (
     .compile()
 )
 asks = _line(look=_look, ask=_ask)
+asks_twice = _line(ask=_ask, ask_again=_ask)
 deep = _line(look=_look, inner=_line(look=_look, write=_write).compile())
 fails = _line(look=_look, fail=_fail)
 writes = _line(write=_write)
@@ -110,5 +111,5 @@ def sources() -> Sequence[GraphSource]:
     """Where the registry finds them."""
     return [
         GraphSource(name=name, target=f"{__name__}:{name}", folder=Path.cwd())
-        for name in ("echo", "asks", "deep", "fails", "writes", "floods", "gated")
+        for name in ("echo", "asks", "asks_twice", "deep", "fails", "writes", "floods", "gated")
     ]

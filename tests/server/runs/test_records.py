@@ -70,6 +70,20 @@ async def test_a_key_that_is_known_gives_the_run_that_it_made(records: RunRecord
     assert (await records.create(other, idempotency_key="k")).is_new
 
 
+async def test_a_run_is_found_under_either_of_its_keys(records: RunRecords) -> None:
+    async def ask(name: str, key: str | None, also: str | None) -> str:
+        run = RunRecord(run_id=name, thread_id=name)
+        return (await records.create(run, idempotency_key=key, also_key=also)).run_id
+
+    assert await ask("r", "mine", "answer") == "r"
+    assert await ask("s", "theirs", "answer") == "r"
+    assert [await ask("t", key, None) for key in ("mine", "theirs", "answer")] == ["r"] * 3
+    assert await ask("u", "other", None) == "u"
+    assert await ask("v", "other", "answer") == "u"
+    found = [await records.known(key, tenant="default") for key in ("answer", "other", "none")]
+    assert [run and run.run_id for run in found] == ["r", "u", None]
+
+
 async def test_an_unknown_run_is_named(records: RunRecords) -> None:
     for asked in (
         records.get("x"),
