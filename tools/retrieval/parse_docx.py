@@ -8,26 +8,36 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-import docx
 import docx.opc.exceptions
 from docx.document import Document
+from docx.opc.part import PartFactory
 from docx.oxml.ns import qn
+from docx.package import Package
+from docx.parts.document import DocumentPart
 from docx.table import Table, _Cell
 from docx.text.paragraph import Paragraph
 from lxml import etree
 
 from tools.retrieval import omml
-from tools.retrieval.assembly import Assembly, markdown_table
+from tools.retrieval.assembly import Assembly, is_raised, markdown_table
 from tools.retrieval.documents import Kind, Parsed
 from tools.retrieval.errors import DamagedDocument, EmptyDocument, NeedsOcr
 from tools.retrieval.office_archive import guard
 from tools.retrieval.sniff import Format
 
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
-_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+# What a drawing is for programs that do not know it, and text that is tracked as moved elsewhere.
+_TWICE = ("{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback", qn("w:moveFrom"))
 _WRAPPERS = frozenset(map(qn, "w:sdt w:sdtContent w:customXml w:ins w:moveTo".split()))
 _NOTES = {"footnotes": "Footnote", "endnotes": "Endnote", "comments": "Comment"}
+_OTHER_KINDS = (
+    "application/vnd.ms-word.document.macroEnabled.main+xml",
+    "application/vnd.ms-word.template.macroEnabledTemplate.main+xml",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.template.main+xml",
+)
 _MAX_DEPTH = 20
+# Word itself has 63 columns at most.
+_MAX_ACROSS = 63
 
 
 def parse(data: bytes, *, name: str, max_unpacked: int) -> Parsed:
@@ -38,8 +48,10 @@ def parse(data: bytes, *, name: str, max_unpacked: int) -> Parsed:
     """
     guard(data, name=name, max_unpacked=max_unpacked)
     try:
-        document = docx.Document(io.BytesIO(data))
-        return _parse(document, name=name)
+        # Not docx.Document, which refuses templates and documents with macros.
+        PartFactory.part_type_for.update(dict.fromkeys(_OTHER_KINDS, DocumentPart))
+        package = Package.open(io.BytesIO(data))
+        return _parse(package.main_document_part.document, name=name)
     except (
         docx.opc.exceptions.PackageNotFoundError,
         zipfile.BadZipFile,
@@ -161,8 +173,7 @@ def _text(paragraph: Paragraph) -> str:
 
 def _runs(element: Any) -> str:
     parts: list[str] = []
-    # A drawing is there twice: for programs that know it, and for those that do not.
-    skipped = {node for old in element.iter(_FALLBACK) for node in old.iter()}
+    skipped = {node for old in element.iter(*_TWICE) for node in old.iter()}
     for node in element.iter(
         qn("w:p"), qn("w:t"), omml.MATH, qn("w:tab"), qn("w:br"), qn("w:cr"), qn("w:noBreakHyphen")
     ):
@@ -174,7 +185,10 @@ def _runs(element: Any) -> str:
             parts.append(omml.linear(node))
             skipped.update(node.iter())
         elif node.tag == qn("w:t"):
-            parts.append(node.text or "")
+            text = node.text or ""
+            before = next((part for part in reversed(parts) if part), "")
+            raised = _is_superscript(node) and is_raised(text, after=before)
+            parts.append(f"^{text}" if raised else text)
         elif node.tag == qn("w:tab"):
             # A tab stop's definition carries the same tag as a tab.
             parts.append("\t" if node.getparent().tag == qn("w:r") else "")
@@ -183,17 +197,41 @@ def _runs(element: Any) -> str:
     return "".join(parts)
 
 
+def _is_superscript(node: Any) -> bool:
+    mark = node.getparent().find(f"{qn('w:rPr')}/{qn('w:vertAlign')}")
+    return mark is not None and mark.get(qn("w:val")) == "superscript"
+
+
 def _rows(table: Table, *, depth: int) -> list[list[str]]:
+    """The cells as they stand on the grid. One over several rows is given in each of them."""
     rows: list[list[str]] = []
-    for row in table.rows:
-        cells: list[str] = []
-        last: object = None
-        for cell in row.cells:
-            # A merged cell is given once for every column that it covers.
-            cells.append("" if cell._tc is last else _cell(cell, depth=depth))
-            last = cell._tc
+    above: dict[int, str] = {}
+    for row in _held(table._tbl, qn("w:tr")):
+        cells = [""] * _count(row, "w:trPr/w:gridBefore", least=0)
+        for held in _held(row, qn("w:tc")):
+            goes_on = held.find(f"{qn('w:tcPr')}/{qn('w:vMerge')}")
+            is_first = goes_on is None or goes_on.get(qn("w:val")) == "restart"
+            if is_first or len(cells) not in above:
+                above[len(cells)] = _cell(_Cell(held, table), depth=depth)
+            cells.append(above[len(cells)])
+            cells.extend([""] * (_count(held, "w:tcPr/w:gridSpan", least=1) - 1))
         rows.append(cells)
     return rows
+
+
+def _held(element: Any, tag: str, depth: int = 0) -> Iterator[Any]:
+    """Rows of a table or cells of a row, also those in content controls."""
+    for child in element:
+        if child.tag == tag:
+            yield child
+        elif child.tag in _WRAPPERS and depth < _MAX_DEPTH:
+            yield from _held(child, tag, depth + 1)
+
+
+def _count(element: Any, path: str, *, least: int) -> int:
+    found = element.find("/".join(map(qn, path.split("/"))))
+    value = "" if found is None else found.get(qn("w:val"), "")
+    return min(max(int(value), least), _MAX_ACROSS) if value.isdecimal() else least
 
 
 def _cell(cell: _Cell, *, depth: int) -> str:

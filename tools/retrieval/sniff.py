@@ -148,11 +148,12 @@ def _sniff_zip(data: bytes, *, name: str) -> Format:
     if encrypted:
         raise EncryptedDocument(f"{name}: encrypted; remove the password and ingest it again")
     for part, kind in (
-        ("word/document.xml", Format.DOCX),
-        ("ppt/presentation.xml", Format.PPTX),
-        ("xl/workbook.xml", Format.XLSX),
+        # Office on the web numbers them.
+        (r"word/document\d*\.xml", Format.DOCX),
+        (r"ppt/presentation\d*\.xml", Format.PPTX),
+        (r"xl/workbook\d*\.xml", Format.XLSX),
     ):
-        if part in names:
+        if any(re.fullmatch(part, entry) for entry in names):
             return kind
     for place, what in (
         ("xl/", "an Excel workbook of another kind than XLSX"),

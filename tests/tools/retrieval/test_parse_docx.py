@@ -1,0 +1,113 @@
+"""DOCX files as Word really writes them: nothing in them is lost, doubled or shifted."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+
+import docx
+import pytest
+from docx.oxml import parse_xml
+from docx.oxml.ns import nsdecls
+
+from tests.tools.retrieval.making import saved
+from tests.tools.retrieval.test_parse import read
+from tools.retrieval.sniff import Format
+
+MAIN = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+RUN = "<w:r><w:t>{}</w:t></w:r>"
+CELL = "<w:tc>{}<w:p><w:r><w:t>{}</w:t></w:r></w:p></w:tc>"
+
+
+def table(*rows: str) -> str:
+    """The text of a DOCX that holds a table of these rows alone."""
+    document = docx.Document()
+    made = document.add_table(rows=0, cols=3)
+    for row in rows:
+        made._tbl.append(parse_xml(row.replace(">", f" {nsdecls('w')}>", 1)))
+    return read(saved(document), name="a.docx").text
+
+
+def rewritten(data: bytes, change: Callable[[str], str], old: bytes, new: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as given, zipfile.ZipFile(out, "w") as made:
+        for name in given.namelist():
+            made.writestr(change(name), given.read(name).replace(old, new))
+    return out.getvalue()
+
+
+def test_text_that_was_moved_stands_where_it_was_moved_to() -> None:
+    document = docx.Document()
+    for words, mark in (("From here.", "moveFrom"), ("To here.", "moveTo")):
+        moved = f'<w:{mark} {nsdecls("w")} w:id="1" w:author="a">{RUN.format(" Moved.")}</w:{mark}>'
+        document.add_paragraph(words)._p.append(parse_xml(moved))
+    assert read(saved(document), name="a.docx").text == "From here.\n\nTo here. Moved."
+
+
+def test_rows_and_cells_in_content_controls_are_read() -> None:
+    cells = CELL.format("", "b") + CELL.format("", "c")
+    control = "<w:sdt><w:sdtContent>{}</w:sdtContent></w:sdt>"
+    assert table(
+        f"<w:tr>{CELL.format('', 'a')}{control.format(cells)}</w:tr>",
+        control.format(f"<w:tr>{CELL.format('', '1')}{control.format(cells)}</w:tr>"),
+    ).splitlines() == ["| a | b | c |", "| --- | --- | --- |", "| 1 | b | c |"]
+
+
+def test_cells_stand_in_their_columns() -> None:
+    begins = '<w:tcPr><w:vMerge w:val="restart"/></w:tcPr>'
+    goes_on = "<w:tcPr><w:vMerge/></w:tcPr>"
+    wide = '<w:tcPr><w:gridSpan w:val="2"/></w:tcPr>'
+    assert table(
+        f"<w:tr>{CELL.format(goes_on, 'a')}{CELL.format('', 'b')}{CELL.format('', 'c')}</w:tr>",
+        f"<w:tr>{CELL.format(begins, '1')}{CELL.format(wide, '2')}</w:tr>",
+        f"<w:tr>{CELL.format(goes_on, '')}{CELL.format('', '3')}{CELL.format('', '4')}</w:tr>",
+        '<w:tr><w:trPr><w:gridBefore w:val="1"/></w:trPr>'
+        f"{CELL.format('', '5')}{CELL.format('', '6')}</w:tr>",
+    ).splitlines() == [
+        "| a | b | c |",
+        "| --- | --- | --- |",
+        "| 1 | 2 |  |",
+        "| 1 | 3 | 4 |",
+        "|  | 5 | 6 |",
+    ]
+
+
+def test_a_cell_over_thousands_of_rows_is_read() -> None:
+    goes_on = CELL.format("<w:tcPr><w:vMerge/></w:tcPr>", "") + CELL.format("", "x")
+    assert table(*[f"<w:tr>{goes_on}</w:tr>"] * 1_500).count("| x |") == 1_500
+
+
+def test_a_superscript_makes_no_other_number() -> None:
+    document = docx.Document()
+    paragraph = document.add_paragraph("The mass is 10")
+    for text, raised in (("6", True), (" kg, the 5", False), ("th", True)):
+        paragraph.add_run(text).font.superscript = raised
+    assert read(saved(document), name="a.docx").text == "The mass is 10^6 kg, the 5th"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        b"application/vnd.ms-word.document.macroEnabled.main+xml",
+        b"application/vnd.openxmlformats-officedocument.wordprocessingml.template.main+xml",
+    ],
+)
+def test_a_template_and_a_document_with_macros_are_read(kind: bytes) -> None:
+    document = docx.Document()
+    document.add_paragraph("Words.")
+    made = rewritten(saved(document), str, MAIN, kind)
+    assert read(made, name="a.docm").text == "Words."
+
+
+def test_a_docx_of_word_on_the_web_is_one() -> None:
+    document = docx.Document()
+    document.add_paragraph("Words.")
+    made = rewritten(
+        saved(document),
+        lambda name: name.replace("document.xml", "document2.xml"),
+        b"word/document.xml",
+        b"word/document2.xml",
+    )
+    parsed = read(made, name="a.docx")
+    assert (parsed.text, parsed.media_type) == ("Words.", Format.DOCX)
