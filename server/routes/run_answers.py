@@ -99,13 +99,11 @@ class Desk:
         )
         asked, waiting = _found(both[0]), _found(both[1])
         on, key, also = str(thread_id) if thread_id else None, self._key(part), None
-        if waiting and asked.command is not None and "resume" in asked.command:
-            # Behind the look at what waits: an answer sent again is none to the next question.
-            if key and (known := await self.house.runs.known(key, tenant=self.caller.tenant)):
-                record = repeated(known, asked, thread_id=on)
-                if record.asked.answers == waiting.paused:
-                    await taken_over(self.house, record, waiting=waiting, caller=self.caller)
-                return record
+        # Looked for behind what waits: an answer sent again is none to the next question.
+        known = await self.house.runs.known(key, tenant=self.caller.tenant) if key else None
+        if known is not None:
+            repeated(known, asked, thread_id=on, with_files=files is not None)
+        if waiting and asked.command is not None and "resume" in asked.command and known is None:
             asked = await answered(self.house, asked, waiting=waiting, caller=self.caller)
             # Who says the same once more, as a double click does, is given the same run.
             also = answer_key(asked)
@@ -135,7 +133,7 @@ class Desk:
         )
         if key and not also:
             repeated(record, asked, thread_id=on, with_files=files is not None)
-        if waiting is not None:
+        if waiting is not None and record.asked.answers in {"", waiting.paused}:
             await taken_over(self.house, record, waiting=waiting, caller=self.caller)
         return record
 
