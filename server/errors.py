@@ -107,7 +107,7 @@ class RunFault(Fault):
 
 def run_status(error: str) -> int:
     """The HTTP status for what a run failed of (``RunFailed.error``)."""
-    if error == "cancelled":
+    if error in {"cancelled", "checkpoint_gone"}:
         return 409
     kind = getattr(model_errors, error, None)
     if not isinstance(kind, type) or not issubclass(kind, model_errors.ModelError):

@@ -124,8 +124,8 @@ class GraphExecutor:
             return timed_out(seconds_of(record, self._limits))
         clock.shorten(left)
         state = begun.head
-        if isinstance(begun.start, starting.Overtaken):
-            return overtaken()
+        if (ended := refused(begun.start)) is not None:
+            return ended
         if isinstance(begun.start, starting.Begin):
             config = starting.config_of(record, forks=begun.start.forks)
             config["callbacks"] = [spending, *self._callbacks(record)]
@@ -190,7 +190,8 @@ async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begu
     """How this attempt begins; what it answers is noted before it does. Raises FencedError."""
     if not starting.needs_look(record):
         given = starting.first_input(record.asked)
-        start: starting.Start = starting.Begin(given=given, forks=starting.forks(record.asked))
+        fresh = starting.Begin(given=given, forks=starting.forks(record.asked))
+        start = await _unless_gone(fresh, record, graph)
         return Begun(start=start, account=Account(), ledger=ledgers.fresh(record))
     head = await graph.aget_state(head_of(record))
     noted = (await ledgers.account(record.run_id)).answering
@@ -200,6 +201,7 @@ async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begu
         answering=noted[1] if noted is not None and noted[0] == record.resumes else None,
         stops=await _stops(record, graph, head),
     )
+    start = await _unless_gone(start, record, graph)
     given = start.given if isinstance(start, starting.Begin) else None
     answering = None
     if isinstance(given, Command) and given.resume is not None:
@@ -213,6 +215,15 @@ async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begu
         answering=answering,
     )
     return Begun(start=start, account=account, ledger=ledger, head=head)
+
+
+async def _unless_gone(start: starting.Start, record: RunRecord, graph: Graph) -> starting.Start:
+    """LangGraph would begin with an empty state where it does not find the one to go on from."""
+    place = starting.place_of(record)
+    if place is None or not isinstance(start, starting.Begin) or not start.forks:
+        return start
+    saver = cast("BaseCheckpointSaver[str]", graph.checkpointer)
+    return start if await saver.aget_tuple(place) is not None else starting.Gone()
 
 
 async def _stops(record: RunRecord, graph: Graph, head: StateSnapshot) -> bool:
@@ -321,11 +332,21 @@ def failed(error: BaseException) -> events.RunFailed:
     return events.RunFailed(error=type(error).__name__, message=message[:_LONGEST_MESSAGE])
 
 
-def overtaken() -> events.RunFailed:
-    return events.RunFailed(
-        error="overtaken",
-        message="Another run went on with this thread, so the question is gone; ask anew.",
-    )
+def refused(start: starting.Start) -> events.RunFailed | None:
+    """The end of a run that cannot begin at all."""
+    match start:
+        case starting.Overtaken():
+            return events.RunFailed(
+                error="overtaken",
+                message="Another run went on with this thread, so the question is gone; ask anew.",
+            )
+        case starting.Gone():
+            return events.RunFailed(
+                error="checkpoint_gone",
+                message="The thread has no such checkpoint, or keeps it no more; its history lists "
+                "those that it has.",
+            )
+    return None
 
 
 def timed_out(seconds: float) -> events.RunFailed:

@@ -46,7 +46,11 @@ class Overtaken:
     """The pause that was decided upon is gone: another run went on with the thread."""
 
 
-Start = Begin | Finished | Paused | Overtaken
+class Gone:
+    """The checkpoint that the run was to go on from is not kept any more."""
+
+
+Start = Begin | Finished | Paused | Overtaken | Gone
 
 
 def needs_look(record: RunRecord) -> bool:
@@ -195,6 +199,14 @@ def _is_by_id(answer: Any) -> TypeGuard[Mapping[str, Any]]:
 def forks(asked: Asked) -> bool:
     """Whether the run was to go on from an earlier checkpoint."""
     return bool(_fork(asked))
+
+
+def place_of(record: RunRecord) -> RunnableConfig | None:
+    """The checkpoint of the thread itself that the run was to go on from, if it is one of these."""
+    place = _fork(record.asked)
+    if not place or place["checkpoint_ns"]:
+        return None
+    return {"configurable": {**place, "thread_id": record.thread_id}}
 
 
 def _fork(asked: Asked) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from models.chat import ChatModel
 from models.errors import ModelError
 from models.registry import Role
 from server import graph_stream, limit_asking, model_routing, starting
-from server.executor import Begun, begin, fence_of, head_of, options_of, outcome_of, overtaken
+from server.executor import Begun, begin, fence_of, head_of, options_of, outcome_of, refused
 from server.heard_head import HeardHead
 from server.redacted_telling import Telling
 from server.registry import GraphRegistry
@@ -121,8 +121,8 @@ class TeamExecutor:
                 begun = await begin(record, graph, ledgers=self._ledgers)
             else:
                 record, begun = await self._told(record, told, graph=graph, permits=permits)
-            if isinstance(begun.start, starting.Overtaken):
-                return overtaken().model_copy(update={"usage": usage_of(begun.account.spent)})
+            if (ended := refused(begun.start)) is not None:
+                return ended.model_copy(update={"usage": usage_of(begun.account.spent)})
             state, durable = begun.head, begun.ledger
             ledger = limits.Ledger(
                 _raised(self._limits.lowered(asked.limits), asked.raised, begun.account.raised),

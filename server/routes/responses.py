@@ -23,6 +23,7 @@ from server.runs.records import RunNotFoundError
 from server.runs.transitions import RunStatus
 from server.runs.workload import in_background
 from server.serving import Heartbeat, House, Serving
+from server.threads.states import Place
 from server.threads.thread import NewThread
 from server.wire import attachments, frontend_tasks, responses, shapes, sse
 from server.wire.chat import COLLECTION
@@ -206,7 +207,7 @@ async def _answers(asked: ResponseRequest, house: Serving, caller: Caller) -> Ma
 
 
 async def _before(asked: ResponseRequest, house: Serving, caller: Caller) -> RunRecord | None:
-    """The run that this one goes on from. Raises NotFound, Invalid."""
+    """The run that this one goes on from. Raises NotFound, Invalid, ThreadNotFoundError."""
     param = "previous_response_id"
     if asked.previous_response_id is None:
         return None
@@ -222,14 +223,28 @@ async def _before(asked: ResponseRequest, house: Serving, caller: Caller) -> Run
         )
     if not record.status.is_terminal:
         raise Invalid(f"{param}: it is still worked on; wait for its end", param=param)
+    if (at := _checkpoint(record)) is not None:
+        thread = await house.threads.get(record.thread_id, tenant=caller.tenant)
+        if not await house.states.keeps(thread, Place(checkpoint_id=at)):
+            raise NotFound(
+                f"{param}: where it came to is not kept any more; send the conversation as input",
+                param=param,
+                code="previous_response_not_found",
+            )
     return record
+
+
+def _checkpoint(record: RunRecord) -> str | None:
+    """Where a run came to; None where it has no steps."""
+    found = (record.result or {}).get("checkpoint_id")
+    return found if isinstance(found, str) and found else None
 
 
 def _going_on(wanted: Asked, asked: ResponseRequest, before: RunRecord | None) -> Asked:
     """The run on the thread of the one before, from where that came to."""
     limits = {} if asked.max_tool_calls is None else {"tool_calls": asked.max_tool_calls}
     wanted = replace(wanted, temporary=not asked.stores, limits=limits)
-    at = (before.result or {}).get("checkpoint_id") if before is not None else None
+    at = _checkpoint(before) if before is not None else None
     return replace(wanted, checkpoint={"checkpoint_id": at}) if at else wanted
 
 

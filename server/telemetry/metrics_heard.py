@@ -20,7 +20,8 @@ from server.telemetry.metrics import NOT_TOLD, Bounds, Metrics
 _LIMITS = frozenset(limit.value for limit in Limit)
 _FAILURES = frozenset(
     {
-        *("attempts_spent", "cancelled", "internal", "overtaken", "stopped", TIMEOUT),
+        *("attempts_spent", "cancelled", "checkpoint_gone", "internal", "overtaken", "stopped"),
+        TIMEOUT,
         *(name for name in dir(errors) if name[0].isupper()),
         *_LIMITS,
     }

@@ -153,7 +153,7 @@ class ThreadStates:
         A thread whose next step is gone by that is idle again, and no run waits there for a person.
         Raises ThreadBusyError, StateError, GraphNotFoundError, CheckpointNotFoundError.
         """
-        if at.checkpoint_id and await self._scoped(record).aget_tuple(_config(record, at)) is None:
+        if at.checkpoint_id and not await self.keeps(record, at):
             raise CheckpointNotFoundError(
                 f"checkpoint_id: thread {record.thread_id} has no checkpoint "
                 f"{at.checkpoint_id[:100]}"
@@ -165,6 +165,10 @@ class ThreadStates:
                 )
             await self._settle(record, graph)
         return written
+
+    async def keeps(self, record: ThreadRecord, at: Place) -> bool:
+        """Whether a thread has a checkpoint, still."""
+        return await self._scoped(record).aget_tuple(_config(record, at)) is not None
 
     async def replay(
         self, record: ThreadRecord, supersteps: Sequence[Sequence[Update]]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from langgraph_sdk import get_client
 from openai import APIStatusError, BadRequestError, InternalServerError, NotFoundError, OpenAI
 
 from graphs import events
@@ -353,3 +354,35 @@ async def test_a_conversation_branches_where_a_response_is_gone_on_from_twice(
     assert "Hello Ana." in model.asked[1].text
     assert "Hello Ana." in model.asked[2].text
     assert "Who am I?" not in model.asked[2].text
+
+
+async def test_one_whose_steps_are_gone_is_not_gone_on_from_with_nothing(folder: Path) -> None:
+    def reply(text: str) -> Scripted:
+        return Scripted(agent="coordinator", answer={"move": "reply", "text": text, "tasks": []})
+
+    async with (
+        whole(folder, reply("Hello Ana."), reply("Hello again.")) as (url, _),
+        openai_client(url) as client,
+        get_client(url=url, api_key=None) as threads,
+    ):
+        first = await client.responses.create(model=MODEL, input="Hi, I am Ana.")
+        more: Any = {"model": MODEL, "input": "It is me.", "previous_response_id": first.id}
+        second: Any = await client.responses.create(**more)
+        thread_id = second.counterpoint["thread_id"]
+        await threads.threads.prune([thread_id], strategy="keep_latest")
+        with pytest.raises(NotFoundError, match="send the conversation as input") as refused:
+            await client.responses.create(**more)
+        state: Any = await threads.threads.get_state(thread_id)
+        asked: Any = {"messages": [{"role": "user", "content": "Who am I?"}]}
+        with pytest.raises(Exception, match="no such checkpoint"):
+            await threads.runs.wait(
+                thread_id, "team", input=asked, checkpoint=state["parent_checkpoint"]
+            )
+        kept: Any = await threads.threads.get_state(thread_id)
+    assert refused.value.code == "previous_response_not_found"
+    assert [one["content"] for one in kept["values"]["messages"]] == [
+        "Hi, I am Ana.",
+        "Hello Ana.",
+        "It is me.",
+        "Hello again.",
+    ]

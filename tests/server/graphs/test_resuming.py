@@ -247,3 +247,19 @@ async def test_a_run_goes_on_from_an_earlier_checkpoint(desk: Desk) -> None:
     configurable = {"configurable": checkpoint}
     finished(await desk.run(run_id="r3", config=configurable))
     assert desk.witness.ran == ["one", "two", "two", "two"]
+
+
+async def test_a_run_does_not_begin_anew_where_the_checkpoint_to_go_on_from_is_gone(
+    desk: Desk,
+) -> None:
+    desk.serve(app.chain(desk.witness, "one", "two"))
+    finished(await desk.run({"done": []}))
+    gone = {"checkpoint_id": "1f1ed7bb-e3d5-68df-bfff-714daadcc1f0"}
+    inputs: list[Any] = [{"done": []}, None]
+    for given in inputs:
+        end = failure(await desk.run(given, run_id="r2", checkpoint=gone))
+        assert end.error == "checkpoint_gone"
+        end = failure(await desk.run(given, run_id="r3", config={"configurable": gone}))
+        assert end.error == "checkpoint_gone"
+    assert desk.witness.ran == ["one", "two"]
+    assert await desk.done() == ["one", "two"]
