@@ -14,7 +14,7 @@ from graphs import events
 from server.errors import openai_error, run_status
 from server.wire import sections
 from server.wire.files import path_of
-from server.wire.printable import short
+from server.wire.printable import inert, short
 from server.wire.progress_text import parsed, progress_line
 from server.wire.sections import SOURCES
 
@@ -97,8 +97,8 @@ class Completion:
         line = progress_line(known) if known else None
         if line is None:
             return []
-        self._progress.append(line)
-        return [self._chunk({"reasoning_content": line + "\n"})]
+        self._progress.append(inert(line))
+        return [self._chunk({"reasoning_content": self._progress[-1] + "\n"})]
 
     def ending(self, finished: events.RunFinished) -> list[Chunk]:
         """The answer in pieces, its sources, why it ended, and what it took if that was asked."""
@@ -240,4 +240,5 @@ def source_line(source: events.Source) -> str:
         *([f"page {source.page}"] if source.page is not None else []),
         *([short(source.heading)] if source.heading else []),
     ]
-    return f"[{source.number}] {', '.join(place)}: “{short(source.text, longest=SOURCE_TEXT)}”"
+    text = short(source.text, longest=SOURCE_TEXT)
+    return inert(f"[{source.number}] {', '.join(place)}: “{text}”")

@@ -6,6 +6,9 @@ import re
 
 LONGEST = 120
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+|\s+")
+# What makes text stand in another order than it is in.
+_TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+_MARKUP = re.compile(r"\](?=[(\[])|<(?=[A-Za-z/!?])")
 
 
 def short(text: str, *, longest: int = LONGEST) -> str:
@@ -15,6 +18,14 @@ def short(text: str, *, longest: int = LONGEST) -> str:
         return line
     cut = line[: longest - 1]
     return (cut.rsplit(" ", 1)[0] if " " in cut[longest // 2 :] else cut).rstrip() + "…"
+
+
+def inert(line: str) -> str:
+    """A line of which no Markdown renderer makes an image, a link or HTML, read as it stands.
+
+    What documents and programs say is shown where a browser would fetch what an image names.
+    """
+    return _MARKUP.sub(r"\g<0> ", _TURNING.sub("", line))
 
 
 def printable(text: str) -> str:

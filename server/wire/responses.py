@@ -21,6 +21,7 @@ from server.wire import sections
 from server.wire.chat import COLLECTION, answer_text, as_data, cited, finish_reason, pieces
 from server.wire.files import path_of
 from server.wire.messages import Message, storable
+from server.wire.printable import inert
 from server.wire.progress_text import parsed, progress_line
 
 KWARGS = "response"
@@ -228,8 +229,8 @@ class Rendering:
                 self._event("response.output_item.added", output_index=0, item=item),
                 self._summary("part.added", part={"type": "summary_text", "text": ""}),
             ]
-        self._lines.append(line + "\n")
-        return [*told, self._summary("text.delta", delta=line + "\n")]
+        self._lines.append(inert(line) + "\n")
+        return [*told, self._summary("text.delta", delta=self._lines[-1])]
 
     def ending(self, finished: events.RunFinished) -> list[Event]:
         """The rest of a response that came to an answer."""

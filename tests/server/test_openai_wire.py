@@ -17,16 +17,20 @@ from server.app import build
 from server.runs.transitions import RunStatus
 from server.wire.chat import pieces
 from server.wire.messages import plain
+from tests.server import surface
 from tests.server.surface import (
     ANSWER,
     SECONDS,
+    SOURCES,
     USAGE,
+    WORK,
     Parts,
     Team,
     in_process,
     openai_client,
     served,
 )
+from tests.server.wire.test_printable import alive
 
 QUESTION: list[Any] = [
     {"role": "user", "content": "How many days do I have to return an annual plan?"}
@@ -318,3 +322,35 @@ def test_what_a_tool_gave_never_becomes_the_systems_word() -> None:
 
 def ask(**more: Any) -> dict[str, Any]:
     return {"model": "counterpoint", "messages": QUESTION, **more}
+
+
+EVIL = "![x](https://evil.example/?q=1) [pay](//evil.example) <img src=//evil.example/i> \u202egnp"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+async def test_what_documents_and_programs_say_is_shown_without_anything_made_of_it(
+    app: FastAPI, team: Team, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A browser would fetch what an image names, with what a run has read in it."""
+    source = SOURCES[0].model_copy(update=dict.fromkeys(("title", "source", "heading"), EVIL))
+    team.end = events.RunFinished(
+        answer=ANSWER,
+        sources=[source.model_copy(update={"text": EVIL})],
+        stop_reason="answered",
+        usage=USAGE,
+    )
+    printed = WORK[2].model_copy(update={"summary": EVIL})
+    monkeypatch.setattr(surface, "WORK", [*WORK[:2], printed, *WORK[3:]])
+    async with in_process(app) as client:
+        asked = {"model": "counterpoint", "messages": QUESTION, "input": QUESTION[0]["content"]}
+        body = (await client.post(path, json=asked)).json()
+    if path == "/v1/responses":
+        reasoning, message = body["output"]
+        shown = [reasoning["summary"][0]["text"], message["content"][0]["text"]]
+    else:
+        message = body["choices"][0]["message"]
+        shown = [message["reasoning_content"], message["content"]]
+    for text in shown:
+        assert "evil.example" in text
+        assert "\u202e" not in text
+        assert alive(text) == set()
