@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, MutableMapping, Sequence
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Literal
@@ -46,14 +47,21 @@ def configure(
 ) -> Path:
     """Write what is logged to a file that only its owner reads; with ``debug`` also to stderr."""
     path = data_dir / FILE
-    path.touch(mode=0o600)
     handlers: list[logging.Handler] = [
-        RotatingFileHandler(path, maxBytes=_LARGEST, backupCount=_KEPT, encoding="utf-8")
+        _OwnersFile(path, maxBytes=_LARGEST, backupCount=_KEPT, encoding="utf-8")
     ]
     if debug:
         handlers.append(logging.StreamHandler())
     _log_to(handlers, debug=debug, style=style, secrets=secrets)
     return path
+
+
+class _OwnersFile(RotatingFileHandler):
+    """A file that rotates, of which every new one is its owner's alone as well."""
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).touch(mode=0o600)
+        return super()._open()
 
 
 def configure_as_set(settings: Settings, *, debug: bool = False, file: bool = True) -> None:

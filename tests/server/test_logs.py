@@ -65,6 +65,17 @@ def test_the_file_is_its_owners_alone_and_json_where_that_is_set(tmp_path: Path)
     assert datetime.fromisoformat(told["time"]).tzinfo == UTC
 
 
+def test_the_file_that_follows_a_full_one_is_its_owners_alone_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_LARGEST", 500)
+    path = logs.configure(tmp_path)
+    for number in range(10):
+        logging.getLogger("server.x").warning("run %d %s", number, "x" * 200)
+    modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()}
+    assert modes == {path.name: 0o600, f"{path.name}.1": 0o600, f"{path.name}.2": 0o600}
+
+
 def test_lines_of_a_run_have_its_ids_whoever_logs_them() -> None:
     record = RunRecord(run_id="run-1", thread_id="thread-1", tenant="acme")
     started = events.RunStarted(run_id="run-1", thread_id="thread-1")
