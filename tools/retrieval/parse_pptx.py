@@ -6,11 +6,12 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-import pptx
 from lxml import etree
 from pptx.enum.shapes import MSO_SHAPE_TYPE, PP_PLACEHOLDER
+from pptx.package import Package
 
-from tools.retrieval.assembly import Assembly, markdown_table
+from tools.retrieval import omml, pptx_charts
+from tools.retrieval.assembly import Assembly, is_raised, markdown_table
 from tools.retrieval.documents import Kind, Parsed
 from tools.retrieval.errors import EmptyDocument, NeedsOcr, TooLarge
 from tools.retrieval.office_archive import guard
@@ -18,6 +19,7 @@ from tools.retrieval.sniff import Format
 
 _MAX_DEPTH = 20
 _DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_OTHERWISE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds"
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}dm"
 _TITLES = (PP_PLACEHOLDER.TITLE, PP_PLACEHOLDER.CENTER_TITLE, PP_PLACEHOLDER.VERTICAL_TITLE)
@@ -32,7 +34,8 @@ def parse(data: bytes, *, name: str, max_unpacked: int, max_pages: int) -> Parse
     EmptyDocument, or DamagedDocument.
     """
     guard(data, name=name, max_unpacked=max_unpacked)
-    deck = pptx.Presentation(io.BytesIO(data))
+    # Not pptx.Presentation, which refuses slide shows and templates.
+    deck = Package.open(io.BytesIO(data)).main_document_part.presentation
     count = len(deck.slides)
     if count > max_pages:
         raise TooLarge(f"{name}: {count} slides, the limit is {max_pages}; split it")
@@ -42,6 +45,7 @@ def parse(data: bytes, *, name: str, max_unpacked: int, max_pages: int) -> Parse
     first_title = ""
     for number, slide in enumerate(deck.slides, start=1):
         assembly.page(number)
+        _unwrap(slide._element)
         blocks = list(_blocks(slide))
         title = next((text for kind, text in blocks if kind == "title"), "")
         if not any(text.strip() for _, text in blocks):
@@ -68,12 +72,21 @@ def parse(data: bytes, *, name: str, max_unpacked: int, max_pages: int) -> Parse
     )
 
 
+def _unwrap(slide: Any) -> None:
+    """Put shapes that only newer programs know, as those with equations, where all others are."""
+    for choices in list(slide.iter(f"{_OTHERWISE}AlternateContent")):
+        if choices.getparent().tag.endswith(("}spTree", "}grpSp")):
+            for shape in list(choices[0]) if len(choices) else ():
+                choices.addprevious(shape)
+            choices.getparent().remove(choices)
+
+
 def _blocks(slide: Any) -> Iterator[tuple[str, str]]:
     shapes = sorted(_flat(slide.shapes, depth=0), key=lambda place: place[0])
     for _, shape in shapes:
         yield from _of_shape(shape)
     if slide.has_notes_slide and (frame := slide.notes_slide.notes_text_frame) is not None:
-        notes = frame.text.strip()
+        notes = _text(frame, bullets=False)
         if notes:
             yield "text", f"Speaker notes: {notes}"
 
@@ -98,14 +111,18 @@ def _of_shape(shape: Any) -> Iterator[tuple[str, str]]:
         return
     if getattr(shape, "has_table", False):
         rows = [
-            ["" if cell.is_spanned else cell.text for cell in row.cells] for row in shape.table.rows
+            ["" if cell.is_spanned else _text(cell.text_frame, bullets=False) for cell in row.cells]
+            for row in shape.table.rows
         ]
         yield "table", markdown_table(rows)
     elif getattr(shape, "has_chart", False):
-        yield from _of_chart(shape.chart)
+        space = shape.chart._chartSpace
+        yield "text", "\n".join(pptx_charts.words(space))
+        for rows in pptx_charts.tables(space):
+            yield "table", markdown_table(rows)
     elif shape.has_text_frame:
         if role in _TITLES:
-            yield "title", " ".join(shape.text_frame.text.split())
+            yield "title", " ".join(_text(shape.text_frame, bullets=False).split())
         else:
             yield "text", _text(shape.text_frame, bullets=role in _BODIES)
     elif (ids := shape._element.find(f".//{_DIAGRAM}")) is not None:
@@ -121,22 +138,35 @@ def _of_shape(shape: Any) -> Iterator[tuple[str, str]]:
         yield "picture", ""
 
 
-def _of_chart(chart: Any) -> Iterator[tuple[str, str]]:
-    if chart.has_title and chart.chart_title.has_text_frame:
-        yield "text", chart.chart_title.text_frame.text
-    for plot in chart.plots:
-        series = list(plot.series)
-        rows = [["", *(one.name for one in series)]]
-        for place, category in enumerate(plot.categories):
-            values = [one.values[place] if place < len(one.values) else None for one in series]
-            rows.append([str(category), *("" if one is None else f"{one:.15g}" for one in values)])
-        yield "table", markdown_table(rows)
-
-
 def _text(frame: Any, *, bullets: bool) -> str:
     lines = []
     for paragraph in frame.paragraphs:
-        line = " ".join(paragraph.text.replace("\v", " ").split())
+        line = " ".join(_line(paragraph._p).split())
         if line:
             lines.append(f"{'  ' * paragraph.level}- {line}" if bullets else line)
     return "\n".join(lines)
+
+
+def _line(paragraph: Any) -> str:
+    """The paragraph's text, with its equations in a line."""
+    parts: list[str] = []
+    skipped = {node for old in paragraph.iter(f"{_OTHERWISE}Fallback") for node in old.iter()}
+    for node in paragraph.iter(f"{_DRAWING}t", f"{_DRAWING}br", omml.MATH):
+        if node in skipped:
+            continue
+        if node.tag == omml.MATH:
+            parts.append(omml.linear(node))
+            skipped.update(node.iter())
+        elif node.tag == f"{_DRAWING}br":
+            parts.append(" ")
+        else:
+            text = node.text or ""
+            before = next((part for part in reversed(parts) if part), "")
+            raised = _is_superscript(node) and is_raised(text, after=before)
+            parts.append(f"^{text}" if raised else text)
+    return "".join(parts)
+
+
+def _is_superscript(node: Any) -> bool:
+    looks = node.getparent().find(f"{_DRAWING}rPr")
+    return looks is not None and looks.get("baseline", "0").rstrip("%").lstrip("0").isdecimal()
