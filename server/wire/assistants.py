@@ -7,12 +7,13 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.assistants.records import Assistant, Definition
 from server.threads.matching import contains
-from server.wire.json_fields import JsonObject
+from server.wire.json_fields import JsonObject, checked
 from server.wire.messages import storable
+from server.wire.run_request import RunConfig
 
 FIELDS = (
     "assistant_id",
@@ -32,6 +33,8 @@ LONGEST_TEXT = 10_000
 
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(storable)]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(storable)]
+# Every run of the assistant begins with it: what a run could not be asked with is refused here.
+Config = Annotated[RunConfig, BeforeValidator(checked)]
 Offset = Annotated[int, Field(ge=0, le=2**53)]
 Limit = Annotated[int, Field(ge=1, le=MOST)]
 
@@ -55,6 +58,10 @@ def _fields(given: list[str] | None) -> list[str] | None:
     return given
 
 
+def _as_given(config: RunConfig | None) -> dict[str, Any]:
+    return config.model_dump(exclude_unset=True) if config is not None else {}
+
+
 class AssistantCreate(BaseModel):
     """A new assistant."""
 
@@ -62,7 +69,7 @@ class AssistantCreate(BaseModel):
 
     graph_id: Name
     assistant_id: UUID | None = None
-    config: JsonObject | None = None
+    config: Config | None = None
     context: JsonObject | None = None
     metadata: JsonObject | None = None
     name: Name | None = None
@@ -76,7 +83,7 @@ class AssistantCreate(BaseModel):
             graph_id=self.graph_id,
             name=self.name or self.graph_id,
             description=self.description,
-            config=self.config or {},
+            config=_as_given(self.config),
             context=self.context or {},
             metadata=self.metadata or {},
         )
@@ -88,7 +95,7 @@ class AssistantPatch(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     graph_id: Name | None = None
-    config: JsonObject | None = None
+    config: Config | None = None
     context: JsonObject | None = None
     metadata: JsonObject | None = None
     name: Name | None = None
@@ -97,7 +104,8 @@ class AssistantPatch(BaseModel):
     @property
     def changes(self) -> dict[str, Any]:
         """The fields that change."""
-        return self.model_dump(exclude_none=True)
+        told = self.model_dump(exclude_none=True, exclude={"config"})
+        return told if self.config is None else {**told, "config": _as_given(self.config)}
 
 
 class AssistantCount(BaseModel):

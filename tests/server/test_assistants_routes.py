@@ -28,7 +28,8 @@ async def made(client: httpx.AsyncClient, **body: Any) -> Any:
 
 async def test_an_assistant_is_made_changed_and_deleted(app: FastAPI) -> None:
     async with in_process(app) as client:
-        first = await made(client, config={"tags": ["a"]}, context={"tone": "dry"}, unknown=1)
+        config = {"tags": ["a"], "mine": None, "configurable": {"agent": "coder", "x": None}}
+        first = await made(client, config=config, context={"tone": "dry"}, unknown=1)
         assert set(first) == {
             "assistant_id",
             "graph_id",
@@ -41,7 +42,7 @@ async def test_an_assistant_is_made_changed_and_deleted(app: FastAPI) -> None:
             "created_at",
             "updated_at",
         }
-        assert (first["version"], first["name"]) == (1, "talking")
+        assert (first["version"], first["name"], first["config"]) == (1, "talking", config)
         at = f"/assistants/{first['assistant_id']}"
         assert (await client.get(at)).json() == first
         body = {"name": "Ann", "metadata": {"a": 1}, "context": {}}
@@ -213,6 +214,9 @@ async def test_whatever_comes_in_the_answer_is_no_fault_of_ours(
         ("POST", "/assistants", {"graph_id": "none"}, 404, "graph_id"),
         ("POST", "/assistants", {"graph_id": "team", "assistant_id": "x"}, 422, "assistant_id"),
         ("POST", "/assistants", {"graph_id": "team", "config": []}, 422, "config"),
+        ("POST", "/assistants", {"graph_id": "team", "config": {"tags": "a"}}, 422, "config.tags"),
+        ("PATCH", "/assistants/team", {"config": {"configurable": 5}}, 422, "config.configurable"),
+        ("PATCH", "/assistants/team", {"config": {"recursion_limit": 0}}, 422, "recursion_limit"),
         ("POST", "/assistants", {"graph_id": "team", "if_exists": "x"}, 422, "if_exists"),
         ("PATCH", "/assistants/team", {"graph_id": "none"}, 404, "graph_id"),
         ("POST", "/assistants/search", {"limit": 0}, 422, "limit"),
