@@ -353,21 +353,19 @@ def _tell(hear: Hear, listener: Listener, message_id: str, piece: Piece) -> None
 
 def _usage_of(written: Written, *, expected: int, failure: BaseException | None) -> TokenUsage:
     """What an attempt used: as the provider says, else counted here and never zero."""
+    counted = tokens.count_text(written.everything)
     if (said := written.usage) and said.input_tokens > 0:
         return TokenUsage(
             input_tokens=said.input_tokens,
-            output_tokens=said.output_tokens,
+            output_tokens=said.output_tokens if said.output_tokens > 0 else counted,
             cached_tokens=said.cached_tokens,
+            estimated=said.output_tokens <= 0 < counted,
         )
     refused = isinstance(failure, ModelError) and not isinstance(failure, ModelTimeout | StreamCut)
     if refused and not written.begun:
         return TokenUsage()
     floor = 1 if failure is None else 0
-    return TokenUsage(
-        input_tokens=expected,
-        output_tokens=max(floor, tokens.count_text(written.everything)),
-        estimated=True,
-    )
+    return TokenUsage(input_tokens=expected, output_tokens=max(floor, counted), estimated=True)
 
 
 def _ending(written: Written, failure: BaseException | None, *, started: float) -> Ending:

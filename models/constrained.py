@@ -21,6 +21,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from models import written_json
 from models.dialect import Malformed, Read, Request
 from models.hearing import AnswerText, Listener, all_of, reasoning_of
 from models.pieces import Written
@@ -139,6 +140,7 @@ def _objects(text: str) -> Iterator[Mapping[str, Any]]:
     for candidate in (text, *_FENCE.findall(text), text[text.find("{") :] if "{" in text else ""):
         try:
             value, _ = json.JSONDecoder(strict=False).raw_decode(candidate.strip())
+            value = written_json.kept(value)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):

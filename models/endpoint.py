@@ -18,7 +18,7 @@ from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import SecretStr
 
-from models import failures
+from models import failures, written_json
 from models.errors import ModelError
 from models.pieces import CallPiece, Piece, Usage
 from models.registry import ModelSpec, is_private
@@ -162,7 +162,7 @@ def _piece(chunk: ChatGenerationChunk) -> Piece:
     assert isinstance(message, AIMessageChunk)
     used = message.usage_metadata
     return Piece(
-        text=str(message.text),
+        text=written_json.whole_text(str(message.text)),
         calls=[
             CallPiece(
                 number=call["index"] or 0,

@@ -1,8 +1,11 @@
-"""Our errors for what a provider answers, the same whichever client asked it. Pure: no IO."""
+"""Our errors for what a provider answers, the same whichever client asked it. No IO."""
 
 from __future__ import annotations
 
 import math
+import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 from models.errors import (
     BadKey,
@@ -114,12 +117,20 @@ def _unreadable(spec: ModelSpec) -> str:
 
 
 def _seconds(after: str | None) -> float | None:
-    """A ``Retry-After`` in seconds; None for one that names a date, or nonsense."""
+    """A ``Retry-After``, a number or a date, in seconds from now; None for nonsense."""
     try:
         seconds = float(after or "nan")
     except ValueError:
-        return None
+        seconds = _until(after or "")
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _until(date: str) -> float:
+    try:
+        when = parsedate_to_datetime(date)
+    except ValueError:
+        return math.nan
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
 
 
 def _rate_limited(spec: ModelSpec, *, exhausted: bool, after: str | None) -> RateLimited:

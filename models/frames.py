@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from models import written_json
 from models.pieces import CallPiece, Piece, Usage
 
 _EMPTY = Piece()
@@ -28,7 +29,7 @@ class ProviderError(Exception):
 def read(data: bytes) -> Piece:
     """One frame of a stream; raises ``BadFrame`` and ``ProviderError``."""
     try:
-        frame = orjson.loads(data)
+        frame = _loads(data)
         choices = frame.get("choices")
         if not choices:
             return _without_choice(frame)
@@ -56,7 +57,7 @@ def read(data: bytes) -> Piece:
 def whole(data: bytes) -> Piece:
     """A reply that came as one JSON object, since the server does not stream."""
     try:
-        frame = orjson.loads(data)
+        frame = _loads(data)
         if not frame.get("choices"):
             _raise_error(frame)
             raise BadFrame
@@ -72,6 +73,14 @@ def problem_in(body: bytes) -> ProviderError | None:
         return _error(orjson.loads(body))
     except (AttributeError, ValueError):
         return None
+
+
+def _loads(data: bytes) -> Any:
+    """A frame; half of a surrogate pair, where a server has cut between both, becomes U+FFFD."""
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        return written_json.loads(data.decode())
 
 
 def _without_choice(frame: Mapping[str, Any]) -> Piece:

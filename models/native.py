@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 
+from models import written_json
 from models.dialect import Malformed, Read, Request
 from models.hearing import Listener, all_of, reasoning_of
 from models.pieces import Written
@@ -46,7 +47,7 @@ class Native:
             problem: str | None = None
             args: Any = None
             try:
-                args = json.loads(written or "{}")
+                args = written_json.loads(written or "{}")
             except ValueError as error:
                 problem = f"the arguments of {name} are no valid JSON ({error})"
             if problem is None and not isinstance(args, dict):
@@ -59,7 +60,10 @@ class Native:
             if problem:
                 return Malformed(problem=problem, text=f"{name}({written})", cut=raw.was_cut)
             if name != ANSWER:
-                identity = call.id or f"call_{uuid4().hex[:16]}"
+                # Results are told apart by it, and some servers give every call the same.
+                taken = {one["id"] for one in calls}
+                fresh = f"call_{uuid4().hex[:16]}"
+                identity = call.id if call.id and call.id not in taken else fresh
                 calls.append(ToolCall(name=name, args=args, id=identity, type="tool_call"))
         if calls:
             return Read(message=AIMessage(text, tool_calls=calls))
@@ -79,7 +83,7 @@ class Native:
 
 def _object(text: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(text)
+        value = written_json.loads(text)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -131,9 +131,10 @@ class Written:
 
     def _add_call(self, piece: CallPiece) -> None:
         # Some servers give every call the index 0, and tell them apart by their ids alone.
-        for known in self.calls:
+        for known in reversed(self.calls):
             if known.number == piece.number and piece.id in ("", known.id):
-                known.name += piece.name
+                # Others say the whole name again with each piece.
+                known.name += piece.name if piece.name != known.name else ""
                 known.args += piece.args
                 return
         self.calls.append(

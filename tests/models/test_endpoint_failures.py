@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -50,6 +52,22 @@ async def test_a_429_waits_as_long_as_it_is_told(
         reply = await model.call(ASK, tools=[SEARCH], gate=gate)
     assert (reply.attempts, waits.seconds) == (2, [7.0])
     assert [(usage.input_tokens, ok) for usage, _, ok in gate.settled] == [(0, False), (50, True)]
+
+
+@both
+@pytest.mark.parametrize(("minutes", "least", "most"), [(1, 50.0, 60.0), (-1, 0.0, 0.0)])
+async def test_a_429_waits_until_the_time_that_it_is_told(
+    openai_endpoint: OpenAIEndpoint, mode: ToolMode, minutes: int, least: float, most: float
+) -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
+    openai_endpoint.will(
+        Fails(status=429, headers={"retry-after": until}), calls(mode, {"query": "plan"})
+    )
+    waits = Waits()
+    async with model_of(openai_endpoint, mode, waits=waits) as model:
+        await model.call(ASK, tools=[SEARCH])
+    (waited,) = waits.seconds
+    assert least <= waited <= most
 
 
 @both
@@ -139,10 +157,11 @@ async def test_an_error_within_the_stream_is_tried_again(
 
 
 @both
+@pytest.mark.parametrize("usage", [None, (50, 0), (0, 0)])
 async def test_missing_usage_is_counted_here_and_never_zero(
-    openai_endpoint: OpenAIEndpoint, mode: ToolMode
+    openai_endpoint: OpenAIEndpoint, mode: ToolMode, usage: tuple[int, int] | None
 ) -> None:
-    openai_endpoint.will(calls(mode, {"query": "annual plan"}, usage=None))
+    openai_endpoint.will(calls(mode, {"query": "annual plan"}, usage=usage))
     async with model_of(openai_endpoint, mode) as model:
         reply = await model.call(ASK, tools=[SEARCH])
     assert reply.usage.estimated

@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from models.errors import ContextTooLong, MalformedStep
-from models.registry import ToolMode
+from models.registry import ClientKind, ToolMode
 from tests.doubles.openai_endpoint import Call, OpenAIEndpoint, Says
 from tests.models.chatting import (
     MODES,
@@ -139,6 +139,56 @@ async def test_a_native_model_may_call_several_tools_at_once(
     async with model_of(openai_endpoint, ToolMode.NATIVE) as model:
         reply = await model.call(ASK, tools=[SEARCH])
     assert [c["args"]["query"] for c in reply.message.tool_calls] == ["plan", "refund"]
+
+
+async def test_calls_that_share_an_id_get_results_of_their_own(
+    openai_endpoint: OpenAIEndpoint,
+) -> None:
+    two = tuple(
+        Call(name="search_documents", args=f'{{"query": "{word}"}}', id="call_1")
+        for word in ("plan", "refund")
+    )
+    openai_endpoint.will(Says(calls=two, finish="tool_calls"))
+    async with model_of(openai_endpoint, ToolMode.NATIVE, client=ClientKind.LEAN) as model:
+        reply = await model.call(ASK, tools=[SEARCH])
+    first, second = reply.message.tool_calls
+    assert (first["args"], second["args"]) == ({"query": "plan"}, {"query": "refund"})
+    assert first["id"] == "call_1" != second["id"]
+
+
+@both
+async def test_half_a_character_in_a_call_can_be_kept_and_sent_on(
+    openai_endpoint: OpenAIEndpoint, mode: ToolMode
+) -> None:
+    openai_endpoint.will(calls(mode, '{"query": "plan \\ud83d"}'))
+    async with model_of(openai_endpoint, mode) as model:
+        reply = await model.call(ASK, tools=[SEARCH])
+    assert reply.message.tool_calls[0]["args"] == {"query": "plan \ufffd"}
+
+
+@both
+async def test_half_a_character_in_an_answer_can_be_kept(
+    openai_endpoint: OpenAIEndpoint, mode: ToolMode
+) -> None:
+    openai_endpoint.will(answers(mode, "30 days \ud83d", usage=(50, 10)))
+    async with model_of(openai_endpoint, mode) as model:
+        reply = await model.call(ASK, tools=[SEARCH])
+    assert reply.message.content == "30 days \ufffd"
+
+
+@both
+@pytest.mark.parametrize(
+    "value", ["1" + "0" * 30, "1e999", "NaN", "[" * 101 + "]" * 101, "[" * 9000]
+)
+async def test_what_no_store_holds_is_no_argument(
+    openai_endpoint: OpenAIEndpoint, mode: ToolMode, value: str
+) -> None:
+    openai_endpoint.will(
+        calls(mode, f'{{"query": "plan", "limit": {value}}}'), calls(mode, {"query": "plan"})
+    )
+    async with model_of(openai_endpoint, mode) as model:
+        reply = await model.call(ASK, tools=[SEARCH])
+    assert reply.message.tool_calls[0]["args"] == {"query": "plan"}
 
 
 @both

@@ -163,6 +163,29 @@ async def test_calls_that_share_an_index_are_told_apart_by_their_ids(index: dict
     assert [(call.name, call.args) for call in found] == [("a", '{"n":1}'), ("b", '{"n":1}')]
 
 
+async def test_the_fragments_of_calls_that_share_an_index_belong_to_the_last_one() -> None:
+    deltas: list[dict[str, Any]] = [
+        {"index": 0, "id": "a", "function": {"name": "search", "arguments": '{"q"'}},
+        {"index": 0, "function": {"name": "search", "arguments": ": 1}"}},
+        {"index": 0, "id": "b", "function": {"name": "search", "arguments": '{"q"'}},
+        {"index": 0, "function": {"arguments": ": 2}"}},
+    ]
+    writes = [frame({"tool_calls": [delta]}) for delta in deltas]
+    async with byte_server(Bytes(writes=[*writes, *says()])) as server:
+        calls = (await ask(server.url)).calls
+    assert [(call.id, call.name, call.args) for call in calls] == [
+        ("a", "search", '{"q": 1}'),
+        ("b", "search", '{"q": 2}'),
+    ]
+
+
+async def test_half_of_a_pair_is_one_letter_lost_and_no_reply() -> None:
+    """A server that cuts its text between the halves of what it spells as a pair."""
+    cut = frame({"content": "Tage~"}).replace(b"~", b"\\ud83d")
+    async with byte_server(Bytes(writes=[cut, *says(".")])) as server:
+        assert (await ask(server.url)).text == "Tage\ufffd."
+
+
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 async def test_reasoning_is_kept_apart_from_the_text(name: str) -> None:
     writes = [frame({name: "so ", "content": None}), frame({name: "what"}), *says("thirty")]
