@@ -22,6 +22,11 @@ from tools.retrieval.sniff import Format
 
 # What Excel itself can hold; a file may claim any number.
 _MAX_ROWS = 1_048_576
+# Of a formula whose saved value is an empty text, the library gives none, but its kind.
+_TEXT_RESULT = "str"
+# What a format shows as it stands, or leaves room for.
+_LITERAL = re.compile(r'"[^"]*"|[\\_*].')
+_ZEROS = re.compile("0{2,20}")
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
 
 
@@ -100,7 +105,7 @@ def _rows(sheet: Any, second: Iterable[tuple[Any, ...]], budget: _Budget) -> Ite
     for number, (cells, formulas) in enumerate(pairs, start=1):
         row = [
             shown(cell.value, cell.number_format)
-            if cell.value is not None
+            if cell.value is not None or cell.data_type == _TEXT_RESULT
             else _formula(formulas[place] if place < len(formulas) else None)
             for place, cell in enumerate(cells)
         ]
@@ -128,9 +133,16 @@ def shown(value: Any, number_format: str | None = None) -> str:
             return plain.date().isoformat() if _midnight(plain) else plain.isoformat(sep=" ")
         case datetime.date() | datetime.time():
             return value.isoformat()
+        case datetime.timedelta():
+            minutes, seconds = divmod(round(abs(value.total_seconds())), 60)
+            sign = "-" if value < datetime.timedelta() else ""
+            return f"{sign}{minutes // 60}:{minutes % 60:02}:{seconds:02}"
         case int() | float():
-            if number_format and number_format.rstrip().endswith("%"):
+            if number_format and "%" in _LITERAL.sub("", number_format.partition(";")[0]):
                 return f"{_number(value * 100)}%"
+            # Numbers that are names: postal codes, articles.
+            if number_format and _ZEROS.fullmatch(number_format) and float(value).is_integer():
+                return f"{value:0{len(number_format)}.0f}"
             return _number(value)
         case _:
             return str(value)

@@ -44,9 +44,10 @@ def test_a_formulas_saved_value_stands_for_it() -> None:
         "xl/worksheets/sheet1.xml",
         b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
         b'<row r="1"><c r="A1"><v>20</v></c><c r="B1"><f>A1*2</f><v>40</v></c></row>'
+        b'<row r="2"><c r="A2" t="str"><f>C1&amp;""</f><v></v></c><c r="B2"><f>A1</f></c></row>'
         b"</sheetData></worksheet>",
     )
-    assert read(book, name="a.xlsx").text == "Sheet\n\n| 20 | 40 |\n| --- | --- |"
+    assert read(book, name="a.xlsx").text == "Sheet\n\n| 20 | 40 |\n| --- | --- |\n|  | =A1 |"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,13 @@ def test_an_empty_workbook_holds_nothing() -> None:
         (2.50, "0.00", "2.5"),
         (1e21, None, "1e+21"),
         (-0.07, "0.00%", "-7%"),
+        (-0.07, '0.0%_);\\(0.0%\\);"-"', "-7%"),
+        (0.5, '0.0" % of all"', "0.5"),
+        (0.5, "0.0\\%;0%", "0.5"),
+        (datetime.timedelta(hours=30, minutes=5), "[h]:mm", "30:05:00"),
+        (1234, "00000", "01234"),
+        (1234.5, "00000", "1234.5"),
+        (7, "00", "07"),
         (datetime.time(9, 5), None, "09:05:00"),
         (datetime.datetime.fromisoformat("2026-01-02"), None, "2026-01-02"),
         (False, None, "FALSE"),
