@@ -73,9 +73,12 @@ class Command(BaseModel):
             raise ValueError("must be an object, or a list of [field, value]")
         return value
 
-    def stored(self) -> Object:
-        """What was given, without what was not."""
-        return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
+    def stored(self) -> Object | None:
+        """What was given, without what was not; None where it says nothing at all."""
+        told = {name: getattr(self, name) for name in sorted(self.model_fields_set)}
+        says = "resume" in told or any(told.values())
+        # LangGraph fails on a command that says nothing, and what waited would be given up for it.
+        return told if says else None
 
 
 class Checkpoint(BaseModel):
@@ -208,7 +211,7 @@ def asked(
         graph=graph,
         assistant_id=assistant_id,
         input=_for_team(request) if graph == TEAM else request.input,
-        command=request.command.stored() if request.command else None,
+        command=_command(request),
         config=merged,
         context=both or None,
         metadata=request.metadata or {},
@@ -227,10 +230,14 @@ def asked(
     )
 
 
+def _command(request: RunRequest) -> Object | None:
+    return request.command.stored() if request.command is not None else None
+
+
 def _for_team(request: RunRequest) -> Any:
     """The input with its messages made plain; the team needs some, unless it goes on."""
     given = request.input
-    goes_on = request.command is not None or request.fork is not None
+    goes_on = _command(request) is not None or request.fork is not None
     if goes_on and not given:
         return None
     if given is not None and not isinstance(given, Mapping):

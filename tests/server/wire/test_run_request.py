@@ -92,6 +92,14 @@ def test_a_run_of_its_own_takes_its_thread_with_it_unless_it_is_kept(
     assert not come_to(request(on_completion=kept)).temporary
 
 
+@pytest.mark.parametrize("told", [{}, {"goto": None}, {"goto": []}, {"update": {}}, {"no": 1}])
+def test_a_command_that_says_nothing_is_none(told: dict[str, Any]) -> None:
+    run = come_to(request(input={"steps": ["a"]}, command=told))
+    assert (run.command, run.input) == (None, {"steps": ["a"]})
+    with pytest.raises(Invalid, match=r"input\.messages is missing"):
+        come_to(request(command=told), graph=TEAM)
+
+
 def test_a_command_holds_what_was_given_and_no_more() -> None:
     assert come_to(request(command={"resume": None, "goto": "a"})).command == {
         "resume": None,
