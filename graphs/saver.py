@@ -270,18 +270,16 @@ class RedisSaver(AsyncOnlySaver):
             await self._redis.delete(name)
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy the whole history; the target must be new. Raises ValueError."""
-        stored, _ = await self._surveyed(source_thread_id)
-        if not stored:
-            return
+        """Copy the whole history; the target must be new. Raises ValueError.
+
+        The copy stays whole, also where a run of the source is taken back.
+        """
         names = [*self._names(source_thread_id), *self._names(target_thread_id)]
-        if not await self._copy(keys=names, args=[secrets.token_hex(6)]):
-            raise ValueError(f"thread {target_thread_id} has checkpoints already")
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.sadd(self._keys.checkpoint_threads, target_thread_id)
-            for run_id in _runs(stored):
-                pipeline.sadd(self._keys.checkpoint_run(run_id), target_thread_id)
-            await pipeline.execute()
+        match await self._copy(keys=names, args=[secrets.token_hex(6)]):
+            case 0:
+                raise ValueError(f"thread {target_thread_id} has checkpoints already")
+            case 1:
+                await self._redis.sadd(self._keys.checkpoint_threads, target_thread_id)
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Keep each namespace's latest checkpoint (``keep_latest``) or nothing (``delete``).

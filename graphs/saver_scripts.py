@@ -324,15 +324,17 @@ return #left
 )
 
 # KEYS: hash and index of the source, then of the target. ARGV: a word that names this very copy,
-# so that it is known again when it is sent twice. Replies 0 if the target has checkpoints already.
+# so that it is known again when it is sent twice. Replies 1, or 0 if the target has checkpoints
+# already, or 2 if the source has none.
 COPY = r"""
 if redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then
   return redis.call('HGET', KEYS[3], 'n') == ARGV[1] and 1 or 0
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('COPY', KEYS[1], KEYS[3])
-  redis.call('COPY', KEYS[2], KEYS[4])
-  redis.call('HSET', KEYS[3], 'n', ARGV[1])
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  return 2
 end
+redis.call('COPY', KEYS[1], KEYS[3])
+redis.call('COPY', KEYS[2], KEYS[4])
+redis.call('HSET', KEYS[3], 'n', ARGV[1])
 return 1
 """

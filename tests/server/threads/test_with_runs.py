@@ -96,6 +96,26 @@ async def test_a_copy_of_a_paused_thread_is_answered_apart_from_it(
         assert first["interrupts"] == {next(iter(first["interrupts"])): [interrupt]}
 
 
+async def test_a_copy_stays_whole_when_a_run_of_its_source_is_taken_back(
+    app: FastAPI, parts: Parts
+) -> None:
+    run = await done(parts, asked("asking"))
+    at = f"/threads/{run.thread_id}"
+    async with in_process(app) as client:
+        copies = [(await client.post(f"{at}/copy")).json()["thread_id"] for _ in range(2)]
+        body = {"values": {"title": "mine"}, "as_node": "ask"}
+        assert (await client.post(f"/threads/{copies[1]}/state", json=body)).status_code == 200
+        before = [(await client.get(f"/threads/{one}/history")).json() for one in copies]
+        assert [len(states) for states in before] == [2, 3]
+        await client.post(f"{at}/runs/{run.run_id}/cancel?action=rollback&wait=1")
+        # Begins when the other one is taken back.
+        fresh = await done(parts, asked("talking"), thread_id=run.thread_id)
+        of_source = (await client.get(f"{at}/history")).json()
+        assert {state["metadata"]["run_id"] for state in of_source} == {fresh.run_id}
+        after = [(await client.get(f"/threads/{one}/history")).json() for one in copies]
+        assert after == before
+
+
 async def test_a_run_goes_on_from_where_a_state_was_changed(app: FastAPI, parts: Parts) -> None:
     run = await done(parts, asked("talking"))
     at = f"/threads/{run.thread_id}"
