@@ -245,8 +245,18 @@ def _for_team(request: RunRequest) -> Any:
     messages = (given or {}).get("messages")
     if messages is None:
         raise Invalid("input.messages is missing", param="input.messages")
-    listed = messages if isinstance(messages, list) else [messages]
+    listed = [_whole(one) for one in (messages if isinstance(messages, list) else [messages])]
     return {**(given or {}), "messages": plain(listed, where="input.messages")}
+
+
+def _whole(message: Any) -> Any:
+    """A message that LangChain lets people write briefly: a text, or a pair of role and text."""
+    match message:
+        case str():
+            return {"role": "user", "content": message}
+        case [str() as role, (str() | list()) as content]:
+            return {"role": role, "content": content}
+    return message
 
 
 def check_modes(asked: Sequence[str]) -> None:

@@ -117,6 +117,15 @@ def test_the_team_reads_messages_of_either_wire() -> None:
         assert set(run.stream_modes) == {"values", "custom"}
 
 
+def test_the_team_reads_messages_that_are_written_briefly() -> None:
+    hi = {"role": "user", "content": "Hi"}
+    said = {"role": "assistant", "content": "Hello."}
+    for given, read in (("Hi", [hi]), ([["human", "Hi"], ["ai", "Hello."], "Hi"], [hi, said, hi])):
+        assert come_to(request(input={"messages": given}), graph=TEAM).messages == read
+    with pytest.raises(Invalid, match=r"input\.messages\.0\.role"):
+        come_to(request(input={"messages": [["robot", "Hi"]]}), graph=TEAM)
+
+
 @pytest.mark.parametrize("given", [{}, None])
 def test_the_team_goes_on_without_messages_where_it_is_told_how(given: Any) -> None:
     run = come_to(request(input=given, command={"resume": {"decisions": []}}), graph=TEAM)
