@@ -4,6 +4,7 @@ they are plain, and scans where there is a program to read them.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from itertools import groupby
@@ -12,7 +13,7 @@ from typing import Any
 import pypdfium2
 import pypdfium2.raw
 
-from tools.retrieval import attachments, grid, pdf_layout, pdf_tables
+from tools.retrieval import attachments, grid, pdf_annotations, pdf_layout, pdf_tables
 from tools.retrieval.assembly import Assembly
 from tools.retrieval.documents import Parsed
 from tools.retrieval.errors import DamagedDocument, EncryptedDocument, NeedsOcr, TooLarge
@@ -53,6 +54,8 @@ def parse(
             f"{name}: a PDF that is cut short or broken; get a good copy and ingest it"
         ) from None
     try:
+        with contextlib.suppress(pypdfium2.PdfiumError):
+            pdf.init_forms()
         reading = _Reading(pdf, name=name, recognizer=recognizer)
         return reading.parse(max_pages=max_pages, read=read, max_chars=max_chars)
     finally:
@@ -102,6 +105,12 @@ class _Reading:
         )
 
     def _page(self, page: Any, number: int) -> None:
+        fields = pdf_annotations.fields(page, self._pdf.formenv)
+        self._text(page, number, filled_in=bool(fields))
+        self._assembly.block("\n".join(fields))
+        self._assembly.block("\n".join(pdf_annotations.comments(page)))
+
+    def _text(self, page: Any, number: int, *, filled_in: bool) -> None:
         textpage = page.get_textpage()
         text = _mended(textpage.get_text_bounded())
         if not text and self._recognizer is not None:
@@ -111,7 +120,7 @@ class _Reading:
                 self._assembly.block(text)
                 return
         if not text:
-            self._without_text.append(number)
+            self._without_text += [number] * (not filled_in)
             return
         whole, words, tables = _tables_of(page, textpage)
         if not tables:
