@@ -142,6 +142,8 @@ def fault_of(error: Exception) -> Fault | None:
             return NotFound(str(error))
         case cron.CronConflictError():
             return _with_status(409, str(error))
+        case cron.CronKeyError():
+            return Invalid(str(error), param="Idempotency-Key")
         case approval.ApprovalError():
             return _of_approval(error)
         case states.StateError():

@@ -2,7 +2,8 @@
 
 CronError
 ├── CronNotFoundError    404   no such cron, or another tenant's
-└── CronConflictError    409   somebody else changes it at the same time
+├── CronConflictError    409   somebody else changes it at the same time
+└── CronKeyError         422   the Idempotency-Key made another cron before
 """
 
 from __future__ import annotations
@@ -27,12 +28,17 @@ class CronConflictError(CronError):
     """It was changed again and again while this change was being made."""
 
 
+class CronKeyError(CronError):
+    """Another cron was made under the same Idempotency-Key."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Definition:
     """What a caller asked for. ``run`` is the body of the runs, as their wire takes it.
 
     Without ``thread_id`` each firing has a thread of its own. ``end_time`` is the last moment at
-    which it may fire, ``user`` the name of the key that asked.
+    which it may fire, ``user`` the name of the key that asked. ``collection`` is meant where
+    neither ``run`` nor the assistant names one; empty: the setting's.
     """
 
     schedule: str
@@ -44,6 +50,7 @@ class Definition:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
     user: str = ""
+    collection: str = ""
 
     def next(self, after: datetime) -> datetime | None:
         """When it fires next; None for never. Raises ScheduleError."""

@@ -29,7 +29,7 @@ class Known(Protocol):
 def firing(*, runs: Runs, assistants: Known, collection: str) -> Fire:
     """Firings as runs: those of one firing are one, however often it is asked for.
 
-    ``collection`` holds the documents of a run that names none.
+    ``collection`` holds the documents of a run whose cron names none.
     """
 
     async def fire(due: Due) -> None:
@@ -50,7 +50,7 @@ def firing(*, runs: Runs, assistants: Known, collection: str) -> Fire:
                 assistant_id=assistant.assistant_id,
                 config=assistant.config,
                 context=assistant.context,
-                collection=collection,
+                collection=wanted.collection or collection,
                 stateless=stateless,
                 user=wanted.user,
             )

@@ -15,13 +15,21 @@ from graphs.keys import Keys
 from server import clock as clocks
 from server.clock import Clock, microseconds, moment
 from server.crons import scripts
-from server.crons.cron import Cron, CronConflictError, CronNotFoundError, Definition, Due
+from server.crons.cron import (
+    Cron,
+    CronConflictError,
+    CronKeyError,
+    CronNotFoundError,
+    Definition,
+    Due,
+)
 
 CLAIM_SECONDS = 30.0
 """How long a firing is one process' own; then another one looks after it."""
 BATCH = 16
 _log = logging.getLogger(__name__)
 _TRIES = 5
+_NAMES = uuid.UUID("0c6a2f0e-9c55-5d0b-8a3c-7f5f0d4f5a11")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +54,25 @@ class Crons:
         self._claim = redis.register_script(scripts.CLAIM)
         self._advance = redis.register_script(scripts.ADVANCE)
 
-    async def create(self, definition: Definition, *, tenant: str) -> Cron:
-        """Store a new cron. Raises ScheduleError."""
-        cron_id, now = str(uuid.uuid4()), await self.clock()
-        await self._write(cron_id, definition, tenant=tenant, version=0, now=now, before=None)
-        return await self.get(cron_id, tenant=tenant)
+    async def create(
+        self, definition: Definition, *, tenant: str, idempotency_key: str | None = None
+    ) -> Cron:
+        """Store a new cron; under a key that is known, the first request's is given instead.
+
+        Raises ScheduleError, CronKeyError.
+        """
+        made = (
+            uuid.uuid5(_NAMES, f"{tenant}:{idempotency_key}") if idempotency_key else uuid.uuid4()
+        )
+        cron_id, now = str(made), await self.clock()
+        new = await self._write(cron_id, definition, tenant=tenant, version=0, now=now, before=None)
+        found = await self.get(cron_id, tenant=tenant)
+        if not new and found.definition.stored() != definition.stored():
+            raise CronKeyError(
+                f"Idempotency-Key: it was sent with another request before, which made cron "
+                f"{cron_id}; use a new one"
+            )
+        return found
 
     async def get(self, cron_id: str, *, tenant: str) -> Cron:
         """Raises CronNotFoundError, also for another tenant's."""

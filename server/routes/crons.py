@@ -96,10 +96,16 @@ async def _create(
             "end_time: is over already; leave it out, or give a later one", param="end_time"
         )
     run = await desk.check(asked, thread_id=thread_id)
-    made = asked.definition(
-        thread_id=thread_id, assistant_id=run.assistant_id, user=desk.caller.name
+    wanted = asked.definition(
+        thread_id=thread_id,
+        assistant_id=run.assistant_id,
+        user=desk.caller.name,
+        collection=desk.collection or "",
     )
-    return _shown(await desk.house.crons.create(made, tenant=desk.caller.tenant))
+    made = await desk.house.crons.create(
+        wanted, tenant=desk.caller.tenant, idempotency_key=desk.idempotency_key
+    )
+    return _shown(made)
 
 
 async def _check(wanted: Definition, desk: Desk) -> None:

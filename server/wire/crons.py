@@ -91,7 +91,9 @@ class CronCreate(RunRequest):
         # A time that names no timezone is UTC, as schedules are.
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
-    def definition(self, *, thread_id: UUID | None, assistant_id: str, user: str) -> Definition:
+    def definition(
+        self, *, thread_id: UUID | None, assistant_id: str, user: str, collection: str = ""
+    ) -> Definition:
         """The cron as it is stored."""
         run = self.model_dump(mode="json", exclude_unset=True, include=_RUN)
         if thread_id is None and self.on_run_completed is not None:
@@ -106,6 +108,7 @@ class CronCreate(RunRequest):
             metadata=self.metadata or {},
             run=run,
             user=user,
+            collection=collection,
         )
 
 
@@ -159,7 +162,10 @@ class CronPatch(BaseModel):
         )
         thread_id = UUID(before.thread_id) if before.thread_id else None
         return whole.definition(
-            thread_id=thread_id, assistant_id=before.assistant_id, user=before.user
+            thread_id=thread_id,
+            assistant_id=before.assistant_id,
+            user=before.user,
+            collection=before.collection,
         )
 
 
