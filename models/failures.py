@@ -41,7 +41,7 @@ def for_status(
         )
     if status == 404:
         return ModelNotFound(
-            f"no model '{spec.model}' at {spec.url} (404); set COUNTERPOINT_MODEL to one that "
+            f"no model '{spec.model}' at {spec.place} (404); set COUNTERPOINT_MODEL to one that "
             "it serves, and COUNTERPOINT_MODEL_URL to its full base URL (mostly ending in /v1)",
             model=name,
         )
@@ -51,7 +51,7 @@ def for_status(
         return timed_out(spec)
     if status >= 500:
         return ModelFailed(
-            f"model '{name}' at {spec.url} failed ({status}): {detail}",
+            f"model '{name}' at {spec.place} failed ({status}): {detail}",
             model=name,
             retry_after=_seconds(retry_after),
             away=status in (502, 503),
@@ -72,7 +72,7 @@ def within_reply(spec: ModelSpec, said: str) -> ModelError:
 def unreachable(spec: ModelSpec, how: str) -> ModelUnreachable:
     """``how`` completes the sentence "model URL X …"."""
     remedy = "start it again" if spec.local else "start it or set COUNTERPOINT_MODEL_URL"
-    return ModelUnreachable(f"model URL {spec.url} {how}; {remedy}", model=spec.name)
+    return ModelUnreachable(f"model URL {spec.place} {how}; {remedy}", model=spec.name)
 
 
 def timed_out(spec: ModelSpec) -> ModelTimeout:
@@ -85,7 +85,7 @@ def timed_out(spec: ModelSpec) -> ModelTimeout:
 
 def cut(spec: ModelSpec) -> StreamCut:
     return StreamCut(
-        f"model '{spec.name}' at {spec.url} ended the connection before its reply was complete; "
+        f"model '{spec.name}' at {spec.place} ended the connection before its reply was complete; "
         "see the server's log",
         model=spec.name,
     )
@@ -111,7 +111,7 @@ def tidy(spec: ModelSpec, said: str) -> str:
 
 def _unreadable(spec: ModelSpec) -> str:
     return (
-        f"model '{spec.name}' at {spec.url} sent what is no OpenAI-compatible reply; "
+        f"model '{spec.name}' at {spec.place} sent what is no OpenAI-compatible reply; "
         "check COUNTERPOINT_MODEL_URL"
     )
 

@@ -108,7 +108,7 @@ class LeanChat(BaseChatModel):
 
     @property
     def _identifying_params(self) -> builtins.dict[str, Any]:
-        return {"model": self.spec.model, "url": self.spec.url}
+        return {"model": self.spec.model, "url": self.spec.place}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         given = {

@@ -45,7 +45,7 @@ def _published(spec: ModelSpec, *, tokens: int) -> Price:
         found = genai_prices.calc_price(usage, model_ref=spec.model, provider_api_url=spec.url)
     except LookupError:
         raise UnknownPrice(
-            f"the price of model '{spec.model}' at {spec.url} is not known, so that its cost "
+            f"the price of model '{spec.model}' at {spec.place} is not known, so that its cost "
             "cannot be limited; configure its input and output price in US dollars per million "
             "tokens (0 if it is your own)",
             model=spec.name,

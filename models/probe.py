@@ -60,7 +60,7 @@ async def probe(
     if await _honours_schemas(spec, retry=retry, gate=gate):
         return ToolMode.CONSTRAINED
     raise ToolsUnsupported(
-        f"model '{spec.name}' at {spec.url} neither calls tools nor honours a response_format of "
+        f"model '{spec.name}' at {spec.place} neither calls tools nor honours a response_format of "
         "type json_schema; serve it with vLLM or llama.cpp, or choose another model",
         model=spec.name,
     )

@@ -74,6 +74,12 @@ class ModelSpec:
         """The base URLs of all its endpoints, each once."""
         return tuple(dict.fromkeys((self.url, *self.urls)))
 
+    @property
+    def place(self) -> str:
+        """The base URL as it may be told to anybody: without a user and a password."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:

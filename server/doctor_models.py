@@ -66,7 +66,7 @@ async def _load(spec: ModelSpec) -> str:
 async def _endpoint(spec: ModelSpec) -> Finding:
     """Asks for the list of models, which costs nothing."""
     part = "Chat model"
-    said = f"{spec.model} at {spec.url}, tools {spec.tools.value}"
+    said = f"{spec.model} at {spec.place}, tools {spec.tools.value}"
     headers = {"authorization": f"Bearer {spec.key.get_secret_value()}"} if spec.key else {}
     try:
         async with httpx.AsyncClient(
@@ -75,9 +75,9 @@ async def _endpoint(spec: ModelSpec) -> Finding:
             reply = await client.get(f"{spec.url.rstrip('/')}/models", headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        return failed(part, f"{spec.url} does not answer ({reason}); start it, or correct its URL")
+        return failed(part, f"{spec.place} does not answer ({reason}); start it, or correct its URL")
     if reply.status_code in {401, 403}:
-        return failed(part, f"{spec.url} refuses the key; correct COUNTERPOINT_MODEL_KEY")
+        return failed(part, f"{spec.place} refuses the key; correct COUNTERPOINT_MODEL_KEY")
     if not reply.is_success:
         # Some serve chat completions and nothing else.
         return Finding(
@@ -89,7 +89,7 @@ async def _endpoint(spec: ModelSpec) -> Finding:
     try:
         listed = [str(model["id"]) for model in reply.json()["data"]]
     except (ValueError, KeyError, TypeError):
-        return failed(part, f"{spec.url} is not OpenAI-compatible; its URL has to end in /v1")
+        return failed(part, f"{spec.place} is not OpenAI-compatible; its URL has to end in /v1")
     if spec.model not in listed:
         known = ", ".join(listed[:5]) or "none"
         return Finding(

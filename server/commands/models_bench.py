@@ -62,7 +62,7 @@ def bench(
     counts = [requests or 4 * level for level in levels]
     console = Console(stderr=as_json)
     with _bar(console) as bar:
-        task = bar.add_task(f"{spec.model} at {spec.url}", total=sum(counts))
+        task = bar.add_task(f"{spec.model} at {spec.place}", total=sum(counts))
         measured = asyncio.run(
             _measure(
                 spec,
@@ -76,7 +76,7 @@ def bench(
             )
         )
     if as_json:
-        about = {"url": spec.url, "model": spec.model, "prompt_tokens": prompt_tokens}
+        about = {"url": spec.place, "model": spec.model, "prompt_tokens": prompt_tokens}
         body = {**about, "output_tokens": output_tokens, "items": [_item(one) for one in measured]}
         click.echo(json.dumps(body))
     else:

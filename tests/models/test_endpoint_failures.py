@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 from langchain_core.messages import HumanMessage
 
-from models import errors
+from models import errors, failures
 from models.chat import EndpointModel
-from models.registry import ToolMode
+from models.lean import LeanChat
+from models.prices import price_of
+from models.registry import ModelSpec, ToolMode
 from tests.doubles.openai_endpoint import Cut, Fails, Hangs, OpenAIEndpoint, Raw, Says
 from tests.models.chatting import (
     KEY,
@@ -214,6 +217,34 @@ async def test_a_url_that_refuses_names_itself_and_the_remedy(
         message = await fails_with(model, errors.ModelUnreachable)
     assert url in message
     assert "COUNTERPOINT_MODEL_URL" in message
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda spec: failures.unreachable(spec, "refuses connections"),
+        lambda spec: failures.for_status(spec, 404, said=""),
+        lambda spec: failures.for_status(spec, 500, said=""),
+        failures.cut,
+        failures.no_stream,
+        failures.unreadable,
+        lambda spec: raised(price_of, spec),
+        lambda spec: LeanChat(spec=spec)._identifying_params,
+    ],
+)
+def test_a_url_is_told_without_its_password(told: Callable[[ModelSpec], object]) -> None:
+    """Whoever asks hears of it, and it is kept with the run."""
+    url = "https://gate:hunter2@models.example:8443/v1"
+    said = str(told(ModelSpec(name="m", model="unknown-model", url=url)))
+    assert "https://models.example:8443/v1" in said
+    assert "hunter2" not in said
+    assert "gate" not in said
+
+
+def raised(function: Callable[[ModelSpec], object], spec: ModelSpec) -> Exception:
+    with pytest.raises(errors.ModelError) as caught:
+        function(spec)
+    return caught.value
 
 
 @pytest.mark.parametrize("body", ["<html>Welcome</html>", '{"hello": "world"}'])
