@@ -75,7 +75,9 @@ async def _endpoint(spec: ModelSpec) -> Finding:
             reply = await client.get(f"{spec.url.rstrip('/')}/models", headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        return failed(part, f"{spec.place} does not answer ({reason}); start it, or correct its URL")
+        return failed(
+            part, f"{spec.place} does not answer ({reason}); start it, or correct its URL"
+        )
     if reply.status_code in {401, 403}:
         return failed(part, f"{spec.place} refuses the key; correct COUNTERPOINT_MODEL_KEY")
     if not reply.is_success:
