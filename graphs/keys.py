@@ -263,6 +263,10 @@ class Keys:
         """Set: deleted threads of which something may be left, as ``tenant:thread``."""
         return f"{self.prefix}threads-leaving"
 
+    def thread_cleaning(self, tenant: str, thread_id: str) -> str:
+        """Who drops what a deleted thread has left: one process at a time."""
+        return self.thread(tenant, thread_id) + "cleaning"
+
     def thread_queue(self, tenant: str, thread_id: str) -> str:
         """Sorted set: ids of a thread's runs that are pending or running, in order."""
         return self.thread(tenant, thread_id) + "queue"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +31,10 @@ from server.threads.thread import (
 )
 
 BATCH = 200
+CLEANING_SECONDS = 60
+"""How long one process may take to drop what a thread has left; then another one does."""
+TRY_SECONDS = 0.05
+TRIES = 100
 # Within one status every thread has the same: what is left to sort by is the id.
 _FIELDS = {
     SortBy.THREAD_ID: "thread_id",
@@ -73,9 +78,9 @@ class RedisThreads:
         metadata: Mapping[str, Any] | None = None,
         ttl: TimeToLive | None = None,
     ) -> ThreadRecord:
-        """A new idle thread. Raises ThreadExistsError."""
+        """A new idle thread. Raises ThreadExistsError, ThreadBusyError."""
         made = thread_id or str(uuid.uuid4())
-        while True:
+        for _ in range(TRIES):
             reply = await self._create(
                 keys=self._written(tenant, made), args=self._told(tenant, made, metadata or {}, ttl)
             )
@@ -83,7 +88,9 @@ class RedisThreads:
                 raise ThreadExistsError(f"thread_id: there is a thread {made} already")
             if reply == b"ok":
                 return await self.get(made, tenant=tenant)
-            await self.clean(made, tenant=tenant)
+            if not await self.clean(made, tenant=tenant):
+                await asyncio.sleep(TRY_SECONDS)
+        raise ThreadBusyError(f"thread {made} is being deleted; try again in a moment")
 
     async def get(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> ThreadRecord:
         """Raises ThreadNotFoundError."""
@@ -158,8 +165,23 @@ class RedisThreads:
         )
         return reply in {"ok", "missing"}
 
-    async def clean(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
-        """Drop what a deleted thread has left; may be done again after a death in between."""
+    async def clean(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> bool:
+        """Drop what a deleted thread has left; may be done again after a death in between.
+
+        False where another process is at it. One at a time, and only while the thread is leaving:
+        so nothing of the next thread of that id is dropped.
+        """
+        turn, name = self._keys.thread_cleaning(tenant, thread_id), thread_name(tenant, thread_id)
+        if not await self._redis.set(turn, "1", nx=True, ex=CLEANING_SECONDS):
+            return False
+        try:
+            if await self._redis.sismember(self._keys.threads_leaving, name):
+                await self._clean(thread_id, tenant=tenant)
+        finally:
+            await self._redis.delete(turn)
+        return True
+
+    async def _clean(self, thread_id: str, *, tenant: str) -> None:
         runs_name = self._keys.thread_runs(tenant, thread_id)
         runs = cast("list[bytes]", await self._redis.zrange(runs_name, 0, -1))
         name = thread_name(tenant, thread_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import Mapping
@@ -232,3 +233,32 @@ async def test_what_is_one_tenants_is_not_anothers(threads: RedisThreads) -> Non
         await threads.get(made.thread_id, tenant="two")
     assert (await threads.search(ThreadQuery(metadata={"a": 1}), tenant="two"))[1] == 0
     assert (await threads.search(ThreadQuery(ids=[made.thread_id]), tenant="two"))[1] == 0
+
+
+async def test_what_a_deletion_drops_late_is_nothing_of_the_next_thread_of_that_id(
+    threads: RedisThreads, redis: Redis, keys: Keys, saver: RedisSaver
+) -> None:
+    begun, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(tenant: str, thread_id: str) -> None:
+        begun.set()
+        await let_go.wait()
+
+    log = EventLog(redis, keys)
+    slow = RedisThreads(redis, keys, saver=saver, log=log, forget=slowly)
+    made = await slow.create()
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        deleting = group.create_task(slow.delete(made.thread_id))
+        await begun.wait()
+        # As the sweep of another server does.
+        await threads.clean(made.thread_id)
+        assert await redis.sismember(keys.threads_leaving, made.checkpoint_thread)
+        again = group.create_task(threads.create(thread_id=made.thread_id))
+        let_go.set()
+        await again
+        await checkpointed(saver, made)
+        await deleting
+    # A sweep that has looked before the thread was made anew.
+    await threads.clean(made.thread_id)
+    config: Any = {"configurable": {"thread_id": made.checkpoint_thread}}
+    assert await saver.aget_tuple(config) is not None
