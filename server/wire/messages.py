@@ -26,21 +26,29 @@ LONGEST_ID = 200
 def plain(messages: Sequence[Any], *, where: str = "messages") -> list[Message]:
     """``[{"role": "user" | "assistant" | "system", "content": text}]``; with ``id`` where one is.
 
-    What a client's own tool gave is data and becomes the user's word, never the system's.
-    Raises Invalid, which names the field.
+    What a client's own tool gave is data and becomes the user's word, never the system's. Parts
+    that are not read, such as images, are told of where the last question is, and only named in what
+    was said before: clients send it again each time. Raises Invalid, which names the field.
     """
-    told = [_plain(message, field=f"{where}.{i}") for i, message in enumerate(messages)]
+    last = max((i for i, one in enumerate(messages) if _role(one) == "user"), default=0)
+    told = [
+        _plain(message, field=f"{where}.{i}", before=i < last) for i, message in enumerate(messages)
+    ]
     kept = [message for message in told if message is not None]
     if not kept:
         raise Invalid(f"{where}: there is nothing to answer; send a user message", param=where)
     return kept
 
 
-def _plain(message: Any, *, field: str) -> Message | None:
+def _role(message: Any) -> str | None:
+    given = message.get("role", message.get("type")) if isinstance(message, Mapping) else None
+    return ROLES.get(given) if isinstance(given, str) else None
+
+
+def _plain(message: Any, *, field: str, before: bool) -> Message | None:
     if not isinstance(message, Mapping):
         raise Invalid(f'{field}: not a message; send {{"role", "content"}}', param=field)
-    given = message.get("role", message.get("type"))
-    role = ROLES.get(given) if isinstance(given, str) else None
+    role = _role(message)
     if role is None:
         name = f"{field}.role"
         raise Invalid(f"{name}: must be system, developer, user, assistant or tool", param=name)
@@ -48,7 +56,7 @@ def _plain(message: Any, *, field: str) -> Message | None:
     if content is None and role == "assistant":
         # It only called tools of the client's.
         return None
-    text = _text(content, field=f"{field}.content")
+    text = _text(content, field=f"{field}.content", before=before)
     # Clients know their own message again by its id.
     own: Any = message.get("id")
     named = {"id": storable(own)} if isinstance(own, str) and 0 < len(own) <= LONGEST_ID else {}
@@ -62,15 +70,15 @@ def _plain(message: Any, *, field: str) -> Message | None:
             return {"role": role, "content": text, **named}
 
 
-def _text(content: Any, *, field: str) -> str:
+def _text(content: Any, *, field: str, before: bool) -> str:
     if isinstance(content, str):
         return storable(content)
     if not isinstance(content, list):
         raise Invalid(f"{field}: must be text, or a list of text parts", param=field)
-    return "\n".join(_part(part, field=field) for part in content)
+    return "\n".join(_part(part, field=field, before=before) for part in content)
 
 
-def _part(part: Any, *, field: str) -> str:
+def _part(part: Any, *, field: str, before: bool) -> str:
     if isinstance(part, str):
         return storable(part)
     kind = part.get("type") if isinstance(part, Mapping) else None
@@ -78,6 +86,8 @@ def _part(part: Any, *, field: str) -> str:
     if isinstance(text, str):
         return storable(text)
     named = storable(kind)[:50] if isinstance(kind, str) else "such"
+    if before and isinstance(kind, str):
+        return f"[not read here: {named}]"
     raise Invalid(
         f"{field}: {named} parts are not read here; send text, or a file of a user's as a `file` "
         "part; what is to be searched goes to POST /documents",

@@ -252,6 +252,19 @@ async def test_a_bad_request_names_the_field(
     assert await parts.runs.search() == []
 
 
+async def test_a_conversation_goes_on_behind_an_image_that_was_refused(
+    app: FastAPI, team: Team
+) -> None:
+    shown = {"role": "user", "content": [IMAGE, {"type": "text", "text": "What is this?"}]}
+    async with in_process(app) as client:
+        refused = await client.post("/v1/chat/completions", json={**ask(), "messages": [shown]})
+        again = {**ask(), "messages": [shown, *QUESTION]}
+        reply = await client.post("/v1/chat/completions", json=again)
+    assert (refused.status_code, reply.status_code) == (400, 200)
+    said = [one["content"] for one in team.asked[0].asked.messages]
+    assert said == ["[not read here: image_url]\nWhat is this?", QUESTION[0]["content"]]
+
+
 async def test_a_bad_request_reaches_the_client_in_words(app: FastAPI) -> None:
     async with served(app) as url, openai_client(url) as client:
         with pytest.raises(BadRequestError, match=r"messages\.0\.content: image_url parts"):
