@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from guardrails import grounding
+from guardrails import grounding, languages
 
 Passage = Mapping[str, Any]
 
@@ -122,10 +122,11 @@ def unspoken(question: str, passages: Sequence[Passage]) -> list[str]:
     A word that stands in no passage may have a synonym there (a plan that one can return is
     refunded), which plain words cannot tell: so it counts only where no passage is near the
     question in meaning, either (cosine under ``NEAR_DENSE``), and where a third of the question's
-    words is missing. Empty where that is not known.
+    words is missing. Empty where that is not known, and for questions that are not English: the
+    default embedder knows no nearness there.
     """
     nearest = _nearest(passages)
-    if nearest is None or nearest >= NEAR_DENSE:
+    if nearest is None or nearest >= NEAR_DENSE or languages.is_foreign(question):
         return []
     missing = grounding.missing_words(question, _texts(passages))
     few = len(missing) < UNSPOKEN_SHARE * len(grounding.content_words(question))

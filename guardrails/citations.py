@@ -86,7 +86,7 @@ def supporting(
     shared = []
     for text in passages:
         common_stems = frozenset(stems & grounding.stems(text))
-        shared.append((figures & grounding.numbers(text), common_stems))
+        shared.append((figures & grounding.readings(text), common_stems))
     chosen: list[int] = []
     figures_had: frozenset[Decimal] = frozenset()
     words_had: frozenset[str] = frozenset()
@@ -151,7 +151,7 @@ def cite(text: str, passages: Sequence[str]) -> tuple[str, list[int]]:
             parts = grounding.sentences(marks_inside(line[len(head) :]))
             if parts:
                 lead = len(lines)
-            lines.append(head + " ".join(attach(*cited(part)) for part in parts) if parts else "")
+            lines.append(head + grounding.line_of(attach(*cited(part)) for part in parts))
         place += len(block.lines)
     return "\n".join(lines).strip(), used
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
+from guardrails import languages
+
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"(?<![\w.])\d{1,3}(?:[,\u00a0\u202f]\d{3})+(?:\.\d+)?(?!\w)|\d+(?:\.\d+)?")
@@ -21,9 +23,15 @@ MARK = r"(?:\[[1-9]\d{0,2}(?:\s*,\s*[1-9]\d{0,2})*\]|(?<=\s)\[0\])"
 INLINE_CODE = r"(?:(?<!`)(?P<ticks>`+)(?!`)[^\n]*?(?<!`)(?P=ticks)(?!`))"
 _CITATION = re.compile(MARK)
 _CODE = re.compile(INLINE_CODE)
+# "1.200,50" and "12,5", as most of the world beside the English writes it.
+_POINTED = re.compile(
+    r"(?<![\w.,])(?:\d{1,3}(?:[.\u00a0\u202f]\d{3})+(?:,\d+)?|\d+,\d+)(?![\w,]|\.\d)"
+)
 _ITEM = re.compile(r"(?P<indent>[ \t]*)(?P<number>[1-9]\d{0,2})[.)][ \t]+(?=\S)")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?", re.UNICODE)
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=\S)")
+_PAIRED = re.compile(rf"[{languages.PAIRED}]+")
+SENTENCE_END = r"(?:(?<=[.!?])\s+(?=\S)|(?<=[。！？])\s*(?=[^\s。！？」』）”’]))"
+_SENTENCE_END = re.compile(SENTENCE_END)
 
 _LONGEST_REMEMBERED = 4_000
 
@@ -35,6 +43,12 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _WORD_VALUES = {word: value for value, word in enumerate(_UNITS)}
 _WORD_VALUES |= {word: 10 * (index + 2) for index, word in enumerate(_TENS)}
 _WORD_VALUES |= {"hundred": 100, "thousand": 1000}
+
+_COUNTED_ONE = re.compile(
+    r"(?<![\d.,])1(?![.,]?\d)|\bone\s+(?:[^\W\d_]+\s+)?"
+    r"(?:second|minute|hour|day|week|month|year|percent|euro?|dollar)s?\b",
+    re.IGNORECASE,
+)
 
 _STOP_WORDS = frozenset(
     """a about above after again against all also always am an and any anyone anything are as ask
@@ -93,17 +107,47 @@ def numbers(text: str) -> frozenset[Decimal]:
     return frozenset(found)
 
 
+@_remembered
+def claimed(text: str) -> frozenset[Decimal]:
+    """The numbers that a sentence claims: "the monthly one" counts nothing, "one day" does."""
+    found = numbers(text)
+    return found if _COUNTED_ONE.search(text) else found - {Decimal(1)}
+
+
+@_remembered
+def readings(text: str) -> frozenset[Decimal]:
+    """Every number that a text may state: of one that is not English also in its own notation."""
+    found = numbers(text)
+    if languages.is_foreign(text):
+        own = re.compile(r"[.\u00a0\u202f]")
+        found |= {
+            Decimal(own.sub("", one).replace(",", ".")).normalize()
+            for one in _POINTED.findall(text)
+        }
+    return found
+
+
 def unsupported_numbers(answer: str, supports: Iterable[str]) -> list[str]:
     """Numbers of ``answer`` that none of ``supports`` states, in ascending order."""
     known: set[Decimal] = set()
     for support in supports:
-        known |= numbers(support)
-    return [f"{value:f}" for value in sorted(numbers(answer) - known)]
+        known |= readings(support)
+    return [f"{value:f}" for value in sorted(claimed(answer) - known)]
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, as they stand."""
-    return _WORD.findall(text)
+    """The words of a text, as they stand; of languages that part none, pairs of letters."""
+    return [part for word in _WORD.findall(text) for part in _apart(word)]
+
+
+def _apart(word: str) -> list[str]:
+    if word.isascii() or not _PAIRED.search(word):
+        return [word]
+    others = [part for part in _PAIRED.split(word) if part]
+    pairs = [
+        run[at : at + 2] for run in _PAIRED.findall(word) for at in range(max(1, len(run) - 1))
+    ]
+    return [*others, *pairs]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -146,9 +190,12 @@ def content_words(text: str) -> list[str]:
     """The words that make a question special, in order, each stem once."""
     seen: set[str] = set()
     kept = []
+    foreign = languages.is_foreign(text)
     for word in words(text):
         lowered = word.lower()
-        if lowered in _STOP_WORDS or len(lowered) < 3:
+        if lowered in _STOP_WORDS or (len(lowered) < 3 and not _PAIRED.fullmatch(lowered)):
+            continue
+        if foreign and lowered in languages.FUNCTION_WORDS:
             continue
         root = stem(lowered)
         if root not in seen:
@@ -204,8 +251,14 @@ def without_sentences(text: str, *, drop: Callable[[str], bool]) -> str:
         if kept == parts:
             lines.append(line)
         elif kept:
-            lines.append(head + " ".join(kept))
+            lines.append(head + line_of(kept))
     return "\n".join(lines).strip()
+
+
+def line_of(sentences: Iterable[str]) -> str:
+    """The sentences one after another, with the space that their language puts between them."""
+    spaced = [one if one.endswith(("。", "！", "？")) else f"{one} " for one in sentences]
+    return "".join(spaced).rstrip(" ")
 
 
 def _parts(line: str) -> list[str]:

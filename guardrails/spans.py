@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from guardrails import citations, grounding
 
-_STOP = r"(?<=[.!?。！？])\s+(?=\S)"
+_STOP = grounding.SENTENCE_END
 _ANSWER_END = re.compile(rf"{_STOP}|\n+")
 # A line that is only wrapped goes on; a list, a table, a heading begin anew.
 _TEXT_END = re.compile(rf"{_STOP}|\n\s*\n|\n(?=[ \t]*(?:[-*+•|#>]|\d+[.)][ \t]))|(?<=\|)[ \t]*\n")
@@ -71,7 +71,7 @@ def narrowed(claim: str, text: str, *, most: int = _MOST) -> list[Place]:
     parts = pieces(text)
     shared = [
         (
-            figures & grounding.numbers(text[start:end]),
+            figures & grounding.readings(text[start:end]),
             stems & grounding.stems(text[start:end]),
         )
         for start, end in parts
@@ -128,7 +128,7 @@ def unsupported(
     problems = []
     for sentence in grounding.sentences(answer):
         bare = citations.without_marks(sentence)
-        figures = grounding.numbers(bare) - given
+        figures = grounding.claimed(bare) - given
         if not figures:
             continue
         named = [number - 1 for number in citations.marks(sentence)]
@@ -136,9 +136,9 @@ def unsupported(
         stated: frozenset[Decimal] = frozenset()
         for index in behind:
             if index < len(places):
-                stated |= grounding.numbers(places[index])
+                stated |= grounding.readings(places[index])
             for start, end in narrowed(bare, passages[index]):
-                stated |= grounding.numbers(passages[index][start:end])
+                stated |= grounding.readings(passages[index][start:end])
         if loose := sorted(figures - stated):
             told = ", ".join(f"{value:f}" for value in loose)
             problems.append(

@@ -11,7 +11,7 @@ from graphs.keys import DEFAULT_TENANT
 from models.embedder import HashedEmbedder
 from models.scripted import Scripted, ScriptedModel
 from server.runs.asked import DEFAULT_COLLECTION
-from tests.graphs.team_house import PLAN_RESEARCH, House, passage
+from tests.graphs.team_house import PLAN_RESEARCH, SUPPORTED, House, passage
 from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.parse import InlineParser
 from tools.retrieval.server_store import MEMORY, ServerStore
@@ -187,6 +187,21 @@ def test_a_missing_word_counts_where_nothing_near_in_meaning_was_found(
 ) -> None:
     passages = [found("The company: who pays an annual plan pays in advance.", dense)]
     assert understanding.unspoken("What does the company pension plan pay?", passages) == words
+
+
+async def test_a_question_in_another_language_is_not_held_to_english_nearness() -> None:
+    """The default embedder finds nothing near in German, and a German word has many forms."""
+    far = found("Jahresabonnements werden innerhalb von 45 Tagen vollständig erstattet.", 0.37)
+    with ScriptedModel(
+        steps=[
+            Scripted(agent="coordinator", answer={"move": "research", "text": "", "tasks": []}),
+            Scripted(agent="researcher", answer="Innerhalb von 45 Tagen [1]."),
+            Scripted(agent="critic", answer=SUPPORTED),
+        ]
+    ) as model:
+        house = House(model, found={"": [far]})
+        outcome = await house.answered("Bis wann kann ich einen Jahresplan zurückgeben?")
+    assert (outcome.answer, outcome.stop_reason) == ("Innerhalb von 45 Tagen [1].", "answered")
 
 
 async def test_a_plan_that_no_document_has_is_not_made_up() -> None:

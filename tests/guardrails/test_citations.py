@@ -131,3 +131,10 @@ def test_words_that_only_begin_like_talk_about_passages_stay() -> None:
     )
     text, _ = citations.cite("According to passage 2, the canal costs 5 EUR.", passages)
     assert text == "The canal costs 5 EUR [1]."
+
+
+def test_a_language_without_spaces_is_cited_sentence_by_sentence() -> None:
+    text, used = citations.cite(
+        "退款需要十四天。午餐由公司支付。", ["午餐由公司支付,晚餐不支付。", "退款一般需要十四天。"]
+    )
+    assert (text, used) == ("退款需要十四天 [1]。午餐由公司支付 [2]。", [1, 0])

@@ -32,6 +32,41 @@ def test_a_number_that_nobody_stated_is_named() -> None:
     assert grounding.unsupported_numbers("forty-five days", ["within 45 days"]) == []
 
 
+def test_one_is_a_number_only_where_it_counts() -> None:
+    known = ["An annual plan within 45 days, a monthly plan within 14 days."]
+    fine = "An annual plan within 45 days, the monthly one within 14, and no one pays."
+    assert grounding.unsupported_numbers(fine, known) == []
+    for wrong in ("Within one day.", "Within one working day.", "It takes 1 person."):
+        assert grounding.unsupported_numbers(wrong, known) == ["1"]
+    assert grounding.unsupported_numbers("Within one day.", ["1 day"]) == []
+
+
+def test_a_number_is_read_in_the_notation_of_its_language() -> None:
+    price = "Der große Tarif kostet 1.200,50 EUR im Jahr, der kleine 12,5 EUR."
+    assert grounding.unsupported_numbers("It costs 1,200.50 EUR or 12.5 EUR.", [price]) == []
+    assert grounding.unsupported_numbers("Er kostet 1.200,50 EUR.", [price]) == []
+    english = "The large plan weighs 1.200 kg."
+    assert grounding.unsupported_numbers("It weighs 1200 kg.", [english]) == ["1200"]
+
+
+def test_little_words_of_other_languages_make_no_question_special() -> None:
+    assert grounding.content_words("Bis wann kann ich einen Jahresplan zurückgeben?") == [
+        "Jahresplan",
+        "zurückgeben",
+    ]
+    assert grounding.content_words("¿Cuántos días de vacaciones tengo?") == ["días", "vacaciones"]
+    assert "MIT" in grounding.content_words("Is the MIT license allowed for us?")
+
+
+def test_a_language_without_spaces_has_sentences_and_words() -> None:
+    assert grounding.sentences("退款需要十四天。费用是99欧元!真的?") == [
+        "退款需要十四天。",
+        "费用是99欧元!真的?",
+    ]
+    assert grounding.content_words("退款需要") == ["退款", "款需", "需要"]
+    assert grounding.missing_words("退款?", ["年度退款规则"]) == []
+
+
 def test_only_the_sentence_with_the_loose_number_is_a_problem() -> None:
     draft = "Plans can be returned within 45 days [1]. A fee of 12 EUR applies."
     problems = grounding.ungrounded_claims(draft, ["45 days"])

@@ -1,0 +1,73 @@
+"""Which texts are not English, and the little words that say nothing in other languages. Pure."""
+
+from __future__ import annotations
+
+import re
+
+PAIRED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uff66-\uff9f"
+"""Letters of languages whose words run together, for a class of a regular expression."""
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_OTHER_SCRIPT = re.compile(r"[^\W\d_\u0000-\u024f\u1e00-\u1eff]")
+_ACCENTED = re.compile(r"[^\W\d_a-zA-Z]")
+
+_ENGLISH = frozenset(
+    """
+    a all am an and any are as at be been but by can could did do does for from had has have he
+    how i if in is it its many may me much must my no not of on or our shall should so that the
+    their there these they this to was we were what when where which who whom whose why will
+    with would you your
+    """.split()
+)
+FUNCTION_WORDS = frozenset(
+    """
+    aber als am an auch auf aus bei beim bin bis da dann das dass dem den der des die dies diese
+    dieser dieses durch ein eine einem einen einer eines er es für gibt hat habe haben hier ich ihr
+    ihre im in ist ja kann kannst kein keine können man mein meine mich mir mit muss müssen nach
+    nicht noch nur oder ohne pro sein seine sich sie sind so soll sollte über um und uns unser
+    unsere unter viel viele vom von vor wann warum was welche welchem welchen welcher welches wenn
+    wer werden wie wieviel wir wird wo wofür woher wohin worauf zu zum zur zwischen
+
+    au aux avec ce ces cette combien comment dans de des du elle elles en entre est et être il ils
+    je la le les leur leurs lui ma mais mes moi mon ne nos notre nous où ou par pas pendant peut
+    peux plus pour pourquoi quand que quel quelle quelles quels qui quoi sa sans se ses si sont
+    sous sur ta tes ton tous tout toute toutes un une vos votre vous
+
+    al ante como cómo con cuál cuáles cualquier cuándo cuando cuánta cuántas cuánto cuántos de del
+    desde dónde donde el ella ellos en entre es esta este esto están está hasta hay la las lo los
+    más me mi mis muy no nos para pero por porque puede puedo qué que quién quien se ser si sin
+    sobre son su sus también tengo tiene tienen un una uno unos y ya yo
+
+    agli ai al alla alle allo anche che chi ci come con cosa da dai dal dalla degli dei del della
+    delle dello di dopo dove e gli ha hanno ho i il io la le lo loro mia mio ne nei nel nella nelle
+    noi non o per perché più posso può quale quali quando quanta quante quanti quanto questa questo
+    se si sono su sua suo sul sulla tra un una uno voi è
+
+    ao aos as até com como da das de do dos e em entre eu foi isso já mais meu minha na nas não no
+    nos o os ou para pela pelo pode posso por qual quais quando quanto quantos que quem são se sem
+    ser seu sua tem tenho uma um você à às é
+
+    aan als bij dan dat de deze die dit door een en er geen heb hebben heeft het hoe hoeveel hun ik
+    in is je jij kan kunnen maar me met mijn moet na naar niet nog of om ons onze ook op over
+    te tot uit van voor waar waarom wanneer wat we welk welke wie wij worden wordt ze zijn zou
+
+    att av den det du där en ett från för har hur hvad hvem hvor hvordan hvornår inte jag kan
+    kunna man med mig min mitt måste ni när och om på samt ska som till under upp vad var varför
+    vem vi vid vilka vilken vilket än är är åt af at der eller er et fra ikke jeg mange må og skal
+    til ved være
+
+    a ale bez być czy dla do gdzie go i ile jak jaka jaki jakie jest już kiedy kto która który
+    które lub ma mam mogę może można na nie o od po pod przez przy są się ta tak te ten to w we z
+    za ze że kdo kde kdy jaký která které je jsem jsou má mohu pro při se si ve
+    """.split()
+)
+"""Of German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Polish and Czech."""
+
+
+def is_foreign(text: str) -> bool:
+    """Whether a text is surely not English: another script, or another language's little words."""
+    if _OTHER_SCRIPT.search(text):
+        return True
+    words = [word.lower() for word in _WORD.findall(text)]
+    theirs = sum(word in FUNCTION_WORDS for word in words)
+    ours = sum(word in _ENGLISH for word in words)
+    return theirs > ours and (theirs > 1 or _ACCENTED.search(text) is not None)
