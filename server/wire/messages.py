@@ -27,7 +27,7 @@ def plain(messages: Sequence[Any], *, where: str = "messages") -> list[Message]:
     """``[{"role": "user" | "assistant" | "system", "content": text}]``; with ``id`` where one is.
 
     What a client's own tool gave is data and becomes the user's word, never the system's. Parts
-    that are not read, such as images, are told of where the last question is, and only named in what
+    that are not read, such as images, are refused from the last question on, and only named in what
     was said before: clients send it again each time. Raises Invalid, which names the field.
     """
     last = max((i for i, one in enumerate(messages) if _role(one) == "user"), default=0)
