@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from agents import agent as agent_module
 from graphs import events
 from graphs.context import LedgerGate, TeamContext
-from guardrails import limits
+from guardrails import limits, links
 from models.chat import Reply
 from models.hearing import Hear, Heard
 
@@ -65,6 +65,7 @@ def heard_by(runtime: Runtime[TeamContext], *, agent: str, task_id: str) -> Hear
         return None
 
     tell = runtime.context.tell
+    text, reasoning = links.Pieces(), links.Pieces()
 
     def hear(heard: Heard) -> None:
         # Models write thousands: nothing looks each through.
@@ -73,8 +74,8 @@ def heard_by(runtime: Runtime[TeamContext], *, agent: str, task_id: str) -> Hear
                 agent=agent,
                 task_id=task_id,
                 message_id=heard.message_id,
-                text=heard.text,
-                reasoning=heard.reasoning,
+                text=text(heard.text),
+                reasoning=reasoning(heard.reasoning),
             )
         )
 

@@ -91,6 +91,24 @@ def disarm(text: str, *, allowed: Sequence[hosts.HostPattern] = ()) -> Disarmed:
     return Disarmed(text=_as_code(written, allowed), removed=tuple(removed))
 
 
+class Pieces:
+    """A text that is shown while it comes: of its pieces in order no image is made, which would be
+    fetched before the whole can be disarmed."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def __call__(self, piece: str) -> str:
+        """The piece as it may be shown."""
+        if not piece:
+            return piece
+        shown = piece.replace("![", "! [")
+        if self._begun and piece[0] == "[":
+            shown = " " + shown
+        self._begun = piece[-1] == "!"
+        return shown
+
+
 def _is_allowed(rest: str, allowed: Sequence[hosts.HostPattern]) -> bool:
     host = hosts.host_of("https://" + rest)
     return host is not None and any(one.matches(host) for one in allowed)

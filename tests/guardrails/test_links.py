@@ -218,3 +218,11 @@ def test_the_reader_is_told_where_a_link_led_and_keeps_its_words() -> None:
 
 def test_an_unknown_tag_is_shown_as_text_and_what_follows_is_not_lost() -> None:
     assert disarmed("a List<String> and x<y so") == "a List&lt;String> and x&lt;y so"
+
+
+@given(st.lists(st.text("!![[]x ", max_size=4), max_size=12))
+def test_of_no_pieces_of_a_text_an_image_is_made(texts: list[str]) -> None:
+    pieces = links.Pieces()
+    shown = "".join(map(pieces, texts))
+    assert "![" not in shown
+    assert shown == "".join(texts).replace("![", "! [")
