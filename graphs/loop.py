@@ -17,7 +17,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agents import agent as agent_module
-from graphs import events, evidence, guarding, retrieving
+from graphs import events, evidence, guarding, retrieving, understanding
 from graphs.acting import check
 from graphs.branches import CHECK, THINK, changed, finish, stop, to
 from graphs.context import TeamContext
@@ -162,7 +162,8 @@ def _messages(agent: agent_module.Agent, branch: Branch, *, plain: bool) -> list
 
 
 def _opening(tool: str, queries: Sequence[str]) -> list[Wanted]:
-    return [_wanted(tool, {"query": query[:200]}, opening=True) for query in queries]
+    asked = dict.fromkeys(map(understanding.query_of, queries))
+    return [_wanted(tool, {"query": query}, opening=True) for query in asked]
 
 
 def _wanted(name: str, args: dict[str, Any], *, opening: bool = False) -> Wanted:

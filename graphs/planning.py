@@ -21,14 +21,18 @@ _AND_ANOTHER = re.compile(rf",?\s+and\s+(?={ASKING})", re.IGNORECASE)
 
 
 def conversation(messages: list[AnyMessage]) -> list[AnyMessage]:
-    """The last turns, clipped, from a user's word on: no model gets a thread's whole history."""
+    """The last turns, all but the last clipped, from a user's word on: no model gets a thread's
+    whole history.
+    """
     turns = [m for m in messages if isinstance(m, HumanMessage | AIMessage) and m.text.strip()]
     last = turns[-_TURNS:]
     while last and not isinstance(last[0], HumanMessage):
         last = last[1:]
     clipped: list[AnyMessage] = []
     for message in last:
-        text = message.text.strip()[:_TURN_LENGTH]
+        text = message.text.strip()
+        if message is not last[-1]:
+            text = text[:_TURN_LENGTH]
         clipped.append(HumanMessage(text) if isinstance(message, HumanMessage) else AIMessage(text))
     return clipped
 

@@ -67,6 +67,21 @@ def wants_whole_document(question: str) -> bool:
     return bool(_WHOLE.search(question))
 
 
+def query_of(question: str, *, longest: int = 200) -> str:
+    """What is looked for where a question is too long to be searched with: its sentences that ask,
+    the last ones where not all fit; without any, its beginning.
+    """
+    if len(question) <= longest:
+        return question
+    asking = [one for one in grounding.sentences(question) if one.endswith(("?", "？"))]
+    kept: list[str] = []
+    for sentence in reversed(asking):
+        if kept and len(sentence) + sum(len(one) + 1 for one in kept) > longest:
+            break
+        kept.insert(0, sentence)
+    return " ".join(kept)[-longest:] if kept else question[:longest]
+
+
 def subject_of(question: str) -> str:
     """What a document is to be read for ("what does it say about X across sections"); else empty:
     in "a summary of the report about X" the words name the document.

@@ -138,6 +138,33 @@ async def test_a_follow_up_whose_rewriting_lost_its_point_keeps_both_questions()
     assert (told.message, told.question, told.calls) == ("And a monthly one?", both, 1)
 
 
+async def test_a_long_follow_up_keeps_its_end_and_is_searched_for_by_what_it_asks() -> None:
+    story = "I went from the office in Vienna to the one in Graz. " * 20
+    asked = "Which per diem holds in Denmark?"
+    with ScriptedModel(
+        steps=[
+            Scripted(agent="coordinator", contains=asked, answer="Which per diem holds?"),
+            Scripted(agent="coordinator", answer=PLAN_RESEARCH),
+            Scripted(agent="researcher", contains=asked, answer="NOT FOUND"),
+            Scripted(
+                agent="researcher", calls=(("search_documents", {"query": "per diem Denmark"}),)
+            ),
+        ],
+        plain=True,
+    ) as model:
+        house = House(model)
+        await house.run(QUESTION, "45 days.", story + asked)
+    assert house.asked == [f"{QUESTION} {asked}", "per diem Denmark"]
+
+
+def test_a_long_question_is_looked_for_by_its_sentences_that_ask() -> None:
+    assert understanding.query_of("How long?") == "How long?"
+    tale = "My laptop was stolen in a train. " * 8
+    assert understanding.query_of(f"What now? {tale}Whom do I tell?") == "What now? Whom do I tell?"
+    assert understanding.query_of(tale) == tale[:200]
+    assert len(understanding.query_of("why " * 90 + "?")) == 200
+
+
 async def test_a_real_search_tells_its_filters_and_a_thin_one_is_made_again() -> None:
     embedder = HashedEmbedder(dimension=64)
     store = await ServerStore.open(MEMORY, embedder=embedder.name, dimension=embedder.dimension)
