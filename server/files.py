@@ -68,11 +68,24 @@ def _walk(root: Path) -> Iterator[Path]:
 def _named(found: dict[Path, Path], folders: dict[Path, Path]) -> list[File]:
     names: dict[str, list[Path]] = {}
     for path, above in found.items():
-        names.setdefault(path.relative_to(above).as_posix(), []).append(path)
+        names.setdefault(_text(path.relative_to(above)), []).append(path)
     files = []
     for path, above in found.items():
-        name = path.relative_to(above).as_posix()
+        name = _text(path.relative_to(above))
         if len(names[name]) > 1:
-            name = path.as_posix().lstrip("/")
+            name = _text(path).lstrip("/")
         files.append(File(path=path, name=name, folder=folders.get(path)))
     return files
+
+
+def _text(path: Path) -> str:
+    """The path as text, which one from before UTF-8 is not to Python."""
+    return "/".join(map(_legible, path.as_posix().split("/")))
+
+
+def _legible(part: str) -> str:
+    raw = os.fsencode(part)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

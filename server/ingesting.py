@@ -18,6 +18,7 @@ from server import fetched, following, patience
 from server.exits import CommandFailed, Exit
 from server.fetched import Unreadable
 from server.files import File
+from server.source_names import file_name
 from tools.web import addresses
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ async def _sent(
             "POST",
             "/documents",
             data=form,
-            files={"files": (source.name, data)},
+            files={"files": (file_name(source.name) or source.name, data)},
             timeout=httpx.Timeout(30.0, read=None),
         )
     except Unreadable as error:
@@ -191,7 +192,7 @@ async def moved(
             content=following.content_of,
         )
         for old, file in plan.renamed:
-            asked = {"source": file.name, "folder": name}
+            asked = {"source": file_name(file.name), "folder": name}
             reply = await _asked(client, "PATCH", old, collection, json=asked)
             if reply is not None:
                 yield Outcome(

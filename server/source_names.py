@@ -24,6 +24,7 @@ def file_name(given: str | None) -> str:
             if len(url) <= LONGEST_NAME and ".." not in url.split("/"):
                 return url
     printable = (given or "").encode("utf-8", errors="replace").decode("utf-8")
-    name = CONTROL.sub("", printable).replace("\\", "/").strip()
+    # How forms write a quotation mark.
+    name = CONTROL.sub("", printable).replace("\\", "/").replace("%22", '"').strip()
     parts = [part for part in PurePosixPath(name).parts if part not in {"/", "..", "."}]
     return "/".join(parts)[-LONGEST_NAME:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,26 @@ async def test_an_ingest_goes_on_past_what_it_cannot_read(program: Program, tmp_
             ended = await program.run("ingest", str(path))
             assert (ended.code, len(ended.err.splitlines())) == (2, 1)
             assert words in ended.err
+
+
+async def test_files_of_any_name_go_in_once(program: Program, tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for name in (b"caf\xe9.md", b'say "hi".md', b"a\tb.md", b"x#1?y%20.md", b"back\\slash.md"):
+        (docs / os.fsdecode(name)).write_bytes(b"Words of " + name.hex().encode())
+    async with program.up() as running:
+        await running.ready()
+        assert "added 5" in (await program.run("ingest", str(docs))).out
+        again = await program.run("ingest", str(docs))
+        assert again.out.startswith("added 0, unchanged 5, updated 0, skipped 0 (")
+        listed = await program.run("documents", "list", "--json")
+        assert {one["source"] for one in json.loads(listed.out)["items"]} == {
+            "docs/café.md",
+            'docs/say "hi".md',
+            "docs/ab.md",
+            "docs/x#1?y%20.md",
+            "docs/back/slash.md",
+        }
 
 
 def test_files_are_found_in_order_and_once_and_not_beyond_the_folder(tmp_path: Path) -> None:
