@@ -29,6 +29,14 @@ def overtaken() -> events.RunFailed:
     )
 
 
+def answered(by: str) -> events.RunFailed:
+    """The end of a paused run whose question the next run of its thread has answered."""
+    return events.RunFailed(
+        error="answered",
+        message=f"Run {by} has answered what this one asked, and goes on in its place.",
+    )
+
+
 def attempts_spent(attempts: int) -> events.RunFailed:
     return events.RunFailed(
         error="attempts_spent",

@@ -128,7 +128,8 @@ return {'created', id, stamp, due, ended, flagged, first, again}
 )
 
 # ARGV[4..]: worker, nonce, lease in microseconds, most attempts, the newest format that is known,
-# the end that tells that another run took the thread over, retention.
+# the end that tells that another run took the thread over, retention, the end that tells that this
+# one answers what the paused one asked.
 # The attempt is counted before any work, once for each nonce. Replies the outcome and the record.
 CLAIM = (
     BEGINS
@@ -201,7 +202,12 @@ if outcome == 'running' and redis.call('EXISTS', record) == 1 then
     redis.call('HSET', record, 'paused', '')
     local other = paused ~= id and about(paused)
     if other and other.status == 'interrupted' then
-      finish(paused, other, 'cancelled', 'Another run took its thread over.', ARGV[9], ARGV[10])
+      local why, told = 'Another run took its thread over.', ARGV[9]
+      local asked = redis.call('HGET', key, 'data')
+      if string.find(asked, '"answers":"' .. paused .. '"', 1, true) then
+        why, told = 'Run ' .. id .. ' has answered it.', ARGV[11]
+      end
+      finish(paused, other, 'cancelled', why, told, ARGV[10])
     end
   end
 end

@@ -224,6 +224,7 @@ class RunRecords:
             self.known_format,
             orjson.dumps(endings.overtaken().model_dump(mode="json")),
             self.retention_seconds,
+            orjson.dumps(endings.answered(run_id).model_dump(mode="json")),
         )
         word, flat = reply[0].decode(), reply[1]
         if word == "missing":

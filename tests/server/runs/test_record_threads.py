@@ -122,16 +122,20 @@ async def test_a_paused_run_that_is_decided_comes_before_later_ones(records: Run
     assert (await records.claim("r")).outcome is ClaimOutcome.HELD
 
 
-async def test_a_paused_run_ends_when_another_takes_its_thread(
-    records: RunRecords, redis: Redis, keys: Keys
+@pytest.mark.parametrize(
+    ("answers", "error"), [("", "overtaken"), ("another", "overtaken"), ("r", "answered")]
+)
+async def test_a_paused_run_ends_when_another_takes_its_thread_or_answers_it(
+    records: RunRecords, redis: Redis, keys: Keys, answers: str, error: str
 ) -> None:
     await stored(records)
     await records.claim("r")
     await records.move("r", expected=RUNNING, to=RunStatus.INTERRUPTED, told=PAUSE)
-    await stored(records, "s")
+    await stored(records, "s", asked=Asked(answers=answers))
     await records.claim("s")
     record = await records.get("r")
-    assert (record.status, (record.result or {})["error"]) == (RunStatus.CANCELLED, "overtaken")
+    assert (record.status, (record.result or {})["error"]) == (RunStatus.CANCELLED, error)
+    assert (record.error == "Run s has answered it.") == (error == "answered")
     thread = await redis.hgetall(keys.thread_record("default", "t"))
     assert (thread[b"status"], thread[b"paused"]) == (b"busy", b"")
     with pytest.raises(RunConflictError, match="run r is cancelled"):
