@@ -60,6 +60,8 @@ async def examine(configured: settings.Settings) -> list[Finding]:
 async def _guarded(part: str, check: Check, configured: settings.Settings) -> list[Finding]:
     try:
         return await check(configured)
+    except settings.ConfigurationError as error:
+        return [failed(part, str(error))]
     except Exception as error:  # noqa: BLE001 - one broken part must not hide the others
         detail = f"cannot be looked at ({type(error).__name__}: {error})"
         return [Finding(part=part, state=State.FAIL, detail=detail, remedy="report this")]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from server.url_section import HttpUrl
+
 
 class RoutingSettings(BaseModel):
     """How calls of that model are spread, among the settings."""
 
-    model_urls: tuple[str, ...] = Field(
+    model_urls: tuple[HttpUrl, ...] = Field(
         default=(),
         description="Further base URLs that serve the same model, such as "
         '`["http://b:8000/v1"]`; see [routing](routing.md)',

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
+from server.url_section import HttpUrl
 from tools.retrieval.fusion import Fusion
 from tools.retrieval.options import Mode, SearchOptions
 
@@ -23,7 +24,7 @@ class SearchSettings(BaseModel):
     embedder_model: str | None = Field(
         default=None, description="The embedder's name at the hub, its folder, or its service's"
     )
-    embedder_url: str | None = Field(
+    embedder_url: HttpUrl | None = Field(
         default=None, description="What stands before `/embeddings` of an OpenAI-compatible service"
     )
     embedder_key: SecretStr | None = Field(default=None, description="Bearer key for that service")
@@ -77,7 +78,7 @@ class SearchSettings(BaseModel):
     reranker_model: str | None = Field(
         default=None, description="The reranker's name at the hub, its folder, or its service's"
     )
-    reranker_url: str | None = Field(
+    reranker_url: HttpUrl | None = Field(
         default=None, description="What stands before `/rerank` of the service"
     )
     reranker_key: SecretStr | None = Field(default=None, description="Bearer key for that service")

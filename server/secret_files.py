@@ -1,10 +1,12 @@
-"""Settings whose value lies in a file (``COUNTERPOINT_NAME_FILE``), as containers get secrets."""
+"""Settings in the environment, or in a file that it names (``COUNTERPOINT_NAME_FILE``)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 SUFFIX = "_FILE"
@@ -13,6 +15,10 @@ LARGEST_BYTES = 1_000_000
 
 class SecretFileError(Exception):
     """The file cannot be used; the message names the variable and the remedy."""
+
+
+class NoJsonError(Exception):
+    """A list or a table is not written as JSON; the message names the variable and the remedy."""
 
 
 def variables(names: Iterable[str], *, prefix: str) -> dict[str, str]:
@@ -65,3 +71,18 @@ class FiledEnvironment(EnvSettingsSource):
         loaded = super()._load_env_vars()
         filed = read(loaded, wanted)
         return {**loaded, **{name.lower(): value for name, value in filed.items()}}
+
+    def prepare_field_value(
+        self,
+        field_name: str,
+        field: FieldInfo,
+        value: Any,
+        value_is_complex: bool,  # noqa: FBT001 - the signature is pydantic's
+    ) -> Any:
+        try:
+            return super().prepare_field_value(field_name, field, value, value_is_complex)
+        except ValueError:
+            raise NoJsonError(
+                f"{self.env_prefix}{field_name.upper()}: no JSON; a list is written as "
+                '["one", "two"], a table as {"key": "value"}'
+            ) from None

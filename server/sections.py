@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from server.url_section import HttpUrl
 from server.webhooks import signing
 from tools.web import addresses
 
@@ -18,10 +19,10 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str | None = Field(
+    url: HttpUrl | None = Field(
         default=None, description="OpenAI-compatible base URL, ending in /v1; or `urls`"
     )
-    urls: tuple[str, ...] = Field(
+    urls: tuple[HttpUrl, ...] = Field(
         default=(), description="base URLs that all serve this model; see [routing](routing.md)"
     )
     model: str = Field(description="the model's name at that URL")

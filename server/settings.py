@@ -25,7 +25,7 @@ from server import settings_errors
 from server.flat_section import FlatSettings
 from server.policy_section import RuleSettings, impossible_rule, tables_of
 from server.sandbox_section import E2B_VARIABLES, SandboxSettings, with_e2b
-from server.secret_files import FiledEnvironment, SecretFileError, variables
+from server.secret_files import FiledEnvironment, NoJsonError, SecretFileError, variables
 from server.sections import (
     ClassNames,
     GraphSettings,
@@ -37,6 +37,7 @@ from server.sections import (
     WebhookSecret,
 )
 from server.slack_section import SLACK_VARIABLES, with_slack
+from server.url_section import HttpUrl, RedisUrl
 
 PREFIX = "COUNTERPOINT_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -93,7 +94,7 @@ class Settings(FlatSettings, BaseSettings):
     api_key: SecretStr | None = Field(
         default=None, description="Key that our own commands present to a server"
     )
-    redis_url: str | None = Field(
+    redis_url: RedisUrl | None = Field(
         default=None, description="Redis 7.2+ or Valkey 8; absent: one of our own"
     )
     redis_replicas: int = Field(
@@ -101,17 +102,17 @@ class Settings(FlatSettings, BaseSettings):
         ge=0,
         description="Replicas that have to have a run before it is answered as accepted",
     )
-    qdrant_url: str | None = Field(
+    qdrant_url: HttpUrl | None = Field(
         default=None, description="Qdrant server; absent: the engine in process"
     )
     qdrant_key: SecretStr | None = Field(default=None, description="API key of that Qdrant")
-    knowledge_url: str | None = Field(
+    knowledge_url: HttpUrl | None = Field(
         default=None, description="The Counterpoint process that owns the embedded document engine"
     )
     knowledge_key: SecretStr | None = Field(
         default=None, description="An admin's key of that process, where it has keys"
     )
-    model_url: str | None = Field(
+    model_url: HttpUrl | None = Field(
         default=None, description="OpenAI-compatible base URL; absent: the local model"
     )
     model: str | None = Field(default=None, description="The model's name at `model_url`")
@@ -363,7 +364,7 @@ def load(**overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise ConfigurationError(settings_errors.explained(error)) from None
-    except SecretFileError as error:
+    except (SecretFileError, NoJsonError) as error:
         raise ConfigurationError(str(error)) from None
 
 

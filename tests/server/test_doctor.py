@@ -61,6 +61,17 @@ async def test_what_cannot_be_reached_is_named_with_its_remedy(tmp_path: Path) -
     assert "hush" not in str(findings)
 
 
+async def test_a_model_that_the_configuration_lacks_something_of_is_told_with_what_it_is(
+    tmp_path: Path,
+) -> None:
+    finding = (await found(tmp_path, model_url="https://models.example/v1", model="m"))[
+        "Chat model"
+    ]
+    assert finding.state is State.FAIL
+    assert finding.detail.startswith("model_input_price: the price of model 'm'")
+    assert "configure its input and output price" in finding.remedy
+
+
 @pytest.mark.parametrize(
     ("reply", "state", "words"),
     [
