@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from graphs import events
+from graphs import circling, events, team
 from guardrails.limits import Limit
 from models import errors
 from server.runs.asked import TEAM
@@ -27,7 +27,7 @@ _FAILURES = frozenset(
     }
 )
 _DECISIONS = frozenset({"approve", "edit", "reject", "respond", "expired"})
-_REASONS = frozenset({"answered", "asked_back", *_LIMITS})
+_REASONS = frozenset({team.ANSWERED, team.ASKED_BACK, team.NOT_FOUND, circling.STOPPED, *_LIMITS})
 _BRIEF = 0.01
 """Seconds of writing below which a speed says nothing."""
 

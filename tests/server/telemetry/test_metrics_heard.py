@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from graphs import events
 from guardrails.limits import Limit
 from server.runs.asked import Asked
@@ -71,6 +73,12 @@ def test_an_answered_run_is_counted_once_with_its_times_tokens_and_cost() -> Non
     assert heart.value(names.UNSUPPORTED) == 0.2
     assert heart.value(names.RUNS_ACTIVE) == 0
     assert heart.value(names.RUNS_GIVEN_BACK) == 0
+
+
+@pytest.mark.parametrize("reason", ["asked_back", "not_found", "loop", "max_steps"])
+def test_an_answer_is_counted_by_why_the_team_stopped(reason: str) -> None:
+    heart = Heart().hear(STARTED, finished(stop_reason=reason), Left(ended=True))
+    assert heart.value(names.ANSWERS, reason, "false") == 1
 
 
 def test_a_reply_tells_when_it_began_and_how_fast_it_was_written() -> None:
