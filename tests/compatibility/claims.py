@@ -106,6 +106,14 @@ _TOLD: dict[str, dict[str, str]] = {
         "titles, tags, follow-up questions, queries, each for one model call": (
             _FRONTENDS + "test_each_task_is_one_call_whose_answer_the_client_can_parse"
         ),
+        "a conversation behind an image, which is refused": (
+            _OPENAI + "test_a_conversation_goes_on_behind_an_image_that_was_refused"
+        ),
+    },
+    "Vercel's AI SDK": {
+        "gives answers back by their ids (`item_reference`)": (
+            _RESPONSES + "test_an_answer_may_be_given_back_by_its_id"
+        ),
     },
 }
 CLAIMS = [
