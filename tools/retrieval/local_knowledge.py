@@ -70,7 +70,7 @@ class LocalKnowledge:
             name=name,
             content=hashlib.sha256(data).hexdigest(),
             title=title,
-            metadata=dict(metadata or {}),
+            metadata=_with_whole_numbers(dict(metadata or {})),
             format=format,
         )
         async with self._lock(tenant, collection, document_id):
@@ -262,6 +262,18 @@ def _conditions(place: Place) -> tuple[Condition, ...]:
     if place.page is not None:
         found.append(AnyOf(field="page", values=(place.page,)))
     return tuple(found)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """The value with 2026.0 as 2026, which the engine tells apart and JSON does not."""
+    match value:
+        case float() if value.is_integer() and abs(value) < 2**53:
+            return int(value)
+        case list() | tuple():
+            return [_with_whole_numbers(one) for one in value]
+        case dict():
+            return {name: _with_whole_numbers(one) for name, one in value.items()}
+    return value
 
 
 def _storable(text: str) -> str:

@@ -163,10 +163,15 @@ def to_payload(version: DocumentVersion, chunk: Chunk) -> dict[str, Any]:
         "folder": version.folder,
         "lacking": version.lacking,
         "metadata": dict(version.metadata),
-        "flags": {
-            name: int(value) for name, value in version.metadata.items() if isinstance(value, bool)
-        },
+        "flags": _flags(version.metadata),
     }
+
+
+def _flags(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What is true or false among the fields, as numbers, at the same place."""
+    within = {name: _flags(value) for name, value in metadata.items() if isinstance(value, Mapping)}
+    held = {name: int(value) for name, value in metadata.items() if isinstance(value, bool)}
+    return {name: value for name, value in within.items() if value} | held
 
 
 def version_of(payload: Mapping[str, Any]) -> DocumentVersion:

@@ -143,6 +143,25 @@ async def test_filters_narrow_the_search(knowledge: LocalKnowledge) -> None:
         await knowledge.search("holiday", tenant="acme", collection="hr", filters={"year": {}})
 
 
+async def test_fields_are_compared_by_what_they_say(knowledge: LocalKnowledge) -> None:
+    metadata = {"year": 2026.0, "parts": [1.0, 2.5], "about": {"final": True, "price": 3.0}}
+    await ingest(knowledge, metadata=metadata)
+    asked: tuple[tuple[dict[str, Any], bool], ...] = (
+        ({"year": 2026}, True),
+        ({"year": [2025, 2026]}, True),
+        ({"year": 2026.0}, True),
+        ({"parts": 1}, True),
+        ({"parts": 2.5}, True),
+        ({"about.final": True}, True),
+        ({"about.final": False}, False),
+        ({"about.price": 3}, True),
+        ({"year": 2025}, False),
+    )
+    for filters, fits in asked:
+        found = await knowledge.search("holiday", tenant="acme", collection="hr", filters=filters)
+        assert bool(found) is fits, filters
+
+
 async def test_a_file_name_that_is_not_utf8_does_no_harm(knowledge: LocalKnowledge) -> None:
     await ingest(knowledge, name="caf\udce9.md")
     [hit] = await knowledge.search("holiday \udce9", tenant="acme", collection="hr", limit=1)
