@@ -64,6 +64,7 @@ class _OpenedByNobody:
     """A connection outlives the run that happened to open it: it keeps none of its context.
 
     One whose opening was cancelled is closed: it may be half greeted, and nobody may come for it.
+    One that was lost a moment ago refuses what is written as any lost one does.
     """
 
     async def connect(self) -> None:
@@ -77,6 +78,13 @@ class _OpenedByNobody:
     async def _connect(self) -> None:
         opening = cast("Any", super())._connect()
         await asyncio.get_running_loop().create_task(opening, context=contextvars.Context())
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
+        try:
+            await cast("Any", super()).send_packed_command(command, check_health=check_health)
+        except (RuntimeError, TypeError) as error:
+            # How uvloop and asyncio refuse a transport that has just closed.
+            raise RedisConnectionError("the line was lost before it was written to") from error
 
 
 class SharingRedis(Redis):

@@ -116,7 +116,10 @@ def test_what_is_wrong_is_named(
     assert words in capsys.readouterr().err
 
 
-def test_serve_prints_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_serve_prints_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     given = ("serve", "qwen2.5-32b", "--format", "awq", "--gpu", "2x24GB")
     assert run(*given, "--print") == Exit.OK
     said = capsys.readouterr()
