@@ -19,16 +19,13 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 
 from models import failures, tokens
-from models.attempts import AttemptGate, Ending, OpenGate, TokenUsage
+from models.attempts import AttemptGate, OpenGate, TokenUsage
 from models.constrained import Constrained
-from models.dialect import Dialect, Read, repair
+from models.dialect import Dialect, Malformed, Read, repair
 from models.errors import (
     ContextTooLong,
     MalformedStep,
-    ModelError,
     ModelRefused,
-    ModelTimeout,
-    StreamCut,
     ToolsUnsupported,
 )
 from models.hearing import Hear, Heard, Listener
@@ -38,6 +35,7 @@ from models.prices import Price, price_of
 from models.registry import ClientKind, ModelSpec, ToolMode
 from models.retry import Enduring, Retry, Retrying
 from models.schema import Answer, Step
+from models.usage import ending_of, usage_of
 
 ToolChoice = Literal["auto", "required"]
 _SMALLEST_REPLY = 128  # tokens kept for the reply where the prompt nearly fills the context
@@ -167,6 +165,7 @@ class EndpointModel:
         self._client = client
         self._price = price
         self._retry = retry
+        self._reasons = False
 
     @property
     def name(self) -> str:
@@ -212,7 +211,9 @@ class EndpointModel:
             chosen = self.spec.temperature if temperature is None else temperature
             sampling = {"temperature": chosen}
         history = list(messages)
-        limit = min(max_tokens or self.spec.max_output, self.spec.max_output)
+        most = self.spec.max_output
+        # What it reasons counts as reply, and nobody who bounds a reply thinks of it.
+        limit = most if self._reasons else min(max_tokens or most, most)
         spending = _Spending()
         started = time.monotonic()
         repaired = False
@@ -229,7 +230,10 @@ class EndpointModel:
                 heard=heard,
             )
             outcome = await self._retry.run(attempt)
+            self._reasons = self._reasons or bool(outcome.written.reasoning)
             found = self._dialect.read(outcome.written, step)
+            if isinstance(found, Malformed) and repaired and found.stands is not None:
+                found = found.stands
             if isinstance(found, Read):
                 return Reply(
                     message=_complete(found.message, outcome, model=self.name),
@@ -250,7 +254,7 @@ class EndpointModel:
             repaired = True
             history = [*history, repair(found)]
             if found.cut:
-                limit = min(max(limit * 2, _LIMIT_AFTER_CUT), self.spec.max_output)
+                limit = most if self._reasons else min(max(limit * 2, _LIMIT_AFTER_CUT), most)
 
     async def _attempt(
         self,
@@ -286,7 +290,7 @@ class EndpointModel:
             failure = error
             raise
         finally:
-            usage = _usage_of(written, expected=expected, failure=failure)
+            usage = usage_of(written, expected=expected, failure=failure)
             cost = self._price.cost(
                 input_tokens=usage.input_tokens, output_tokens=usage.output_tokens
             )
@@ -298,7 +302,7 @@ class EndpointModel:
                 usage=usage,
                 cost=cost,
                 seconds=time.monotonic() - started,
-                ending=_ending(written, failure, started=started),
+                ending=ending_of(written, failure, started=started),
             )
         return _Outcome(written=written, usage=usage, message_id=message_id)
 
@@ -349,30 +353,6 @@ def _tell(hear: Hear, listener: Listener, message_id: str, piece: Piece) -> None
     text, reasoning = listener(piece)
     if text or reasoning:
         hear(Heard(text=text, reasoning=reasoning, message_id=message_id))
-
-
-def _usage_of(written: Written, *, expected: int, failure: BaseException | None) -> TokenUsage:
-    """What an attempt used: as the provider says, else counted here and never zero."""
-    counted = tokens.count_text(written.everything)
-    if (said := written.usage) and said.input_tokens > 0:
-        return TokenUsage(
-            input_tokens=said.input_tokens,
-            output_tokens=said.output_tokens if said.output_tokens > 0 else counted,
-            cached_tokens=said.cached_tokens,
-            estimated=said.output_tokens <= 0 < counted,
-        )
-    refused = isinstance(failure, ModelError) and not isinstance(failure, ModelTimeout | StreamCut)
-    if refused and not written.begun:
-        return TokenUsage()
-    floor = 1 if failure is None else 0
-    return TokenUsage(input_tokens=expected, output_tokens=max(floor, counted), estimated=True)
-
-
-def _ending(written: Written, failure: BaseException | None, *, started: float) -> Ending:
-    first = None if written.first_at is None else written.first_at - started
-    if failure is not None:
-        return Ending(error=type(failure).__name__, first=first)
-    return Ending(finish=written.finish or "", first=first)
 
 
 def _complete(message: AIMessage, outcome: _Outcome, *, model: str) -> AIMessage:

@@ -31,11 +31,15 @@ class Read:
 
 @dataclass(frozen=True, kw_only=True)
 class Malformed:
-    """A reply that is no valid step: ``problem`` is told to the model, ``cut`` at its limit."""
+    """A reply that is no valid step: ``problem`` is told to the model, ``cut`` at its limit.
+
+    ``stands`` is what it is taken for where the next one is no better.
+    """
 
     problem: str
     text: str
     cut: bool = False
+    stands: Read | None = None
 
 
 class Dialect(Protocol):

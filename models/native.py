@@ -15,6 +15,8 @@ from models.hearing import Listener, all_of, reasoning_of
 from models.pieces import Written
 from models.schema import ANSWER, Step, problem_with_answer
 
+_CUT = "it was cut off at the length limit; write it whole, in fewer words"
+
 
 class Native:
     """A typed answer is one more tool, since not every endpoint combines tools and schemas."""
@@ -68,6 +70,9 @@ class Native:
         if calls:
             return Read(message=AIMessage(text, tool_calls=calls))
         if step.answer is None and not step.must_call:
+            if text.strip() and raw.was_cut:
+                part = Read(message=AIMessage(f"{text.rstrip()} …"))
+                return Malformed(problem=_CUT, text=text, cut=True, stands=part)
             if text.strip():
                 return Read(message=AIMessage(text))
             return Malformed(problem="the reply was empty", text=text, cut=raw.was_cut)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from models.errors import ContextTooLong, MalformedStep
 from models.registry import ClientKind, ToolMode
-from tests.doubles.openai_endpoint import Call, OpenAIEndpoint, Says
+from tests.doubles.openai_endpoint import Call, OpenAIEndpoint, Raw, Says
 from tests.models.chatting import (
     MODES,
     SEARCH,
@@ -237,6 +239,40 @@ async def test_a_reply_cut_at_the_token_limit_gets_one_more_try_with_more_room(
         reply = await model.call(ASK, tools=[SEARCH], max_tokens=200)
     assert reply.message.tool_calls[0]["args"] == {"query": "annual plan"}
     assert [r.body["max_tokens"] for r in openai_endpoint.requests] == [200, 400]
+
+
+async def test_an_answer_cut_at_the_token_limit_is_asked_for_whole(
+    openai_endpoint: OpenAIEndpoint,
+) -> None:
+    openai_endpoint.will(Says(text="Within 30", finish="length"), Says(text="Within 30 days."))
+    async with model_of(openai_endpoint, ToolMode.NATIVE) as model:
+        reply = await model.call(ASK, max_tokens=200)
+    assert (reply.message.content, reply.attempts) == ("Within 30 days.", 2)
+    assert [r.body["max_tokens"] for r in openai_endpoint.requests] == [200, 400]
+
+
+async def test_an_answer_that_stays_cut_is_taken_as_far_as_it_goes(
+    openai_endpoint: OpenAIEndpoint,
+) -> None:
+    openai_endpoint.will(*[Says(text="Within 30 ", finish="length")] * 2)
+    async with model_of(openai_endpoint, ToolMode.NATIVE) as model:
+        reply = await model.call(ASK, tools=[SEARCH])
+    assert reply.message.content == "Within 30 …"
+
+
+async def test_a_model_that_reasons_has_room_for_it(openai_endpoint: OpenAIEndpoint) -> None:
+    """Its reasoning counts as reply: once it is seen, the bound is the model's own."""
+    reasons = {"choices": [{"delta": {"reasoning_content": "Hm."}, "finish_reason": "length"}]}
+    body = f"data: {json.dumps(reasons)}\n\ndata: [DONE]\n\n"
+    openai_endpoint.will(
+        Raw(body=body, content_type="text/event-stream"), Says(text="30 days."), Says(text="Yes.")
+    )
+    async with model_of(
+        openai_endpoint, ToolMode.NATIVE, client=ClientKind.LEAN, max_output=2_000
+    ) as model:
+        assert (await model.call(ASK, max_tokens=200)).message.content == "30 days."
+        await model.call(ASK, max_tokens=200)
+    assert [r.body["max_tokens"] for r in openai_endpoint.requests] == [200, 2_000, 2_000]
 
 
 @both
