@@ -32,15 +32,7 @@ def _message(told: Any, number: int) -> AnyMessage:
         told = {"role": "user", "content": told}
     if not isinstance(told, Mapping):
         raise _bad(number)
-    inner = told.get("kwargs")
-    if told.get("type") == "constructor" and isinstance(inner, Mapping):
-        # As `dumpd` writes a message; its class stands in the id.
-        name = str((told.get("id") or [""])[-1]).removesuffix("Chunk").removesuffix("Message")
-        told = {"type": name.lower(), **inner}
-    elif isinstance(told.get("data"), Mapping):
-        # As `message_to_dict` writes it.
-        told = {**told["data"], "type": told.get("type")}
-    plain = {name: value for name, value in told.items() if value is not None}
+    plain = {name: value for name, value in unfolded(told).items() if value is not None}
     role = str(plain.pop("role", None) or plain.pop("type", "")).removesuffix("MessageChunk")
     plain.pop("type", None)
     plain.setdefault("content", "")
@@ -49,6 +41,20 @@ def _message(told: Any, number: int) -> AnyMessage:
     except Exception:  # noqa: BLE001 - LangChain raises many kinds for what it cannot read
         raise _bad(number) from None
     return cast("AnyMessage", read[0])
+
+
+def unfolded(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message with its fields on top, in whichever way it was serialised."""
+    inner, name = told.get("kwargs"), told.get("id")
+    if told.get("type") == "constructor" and isinstance(inner, Mapping):
+        # As `dumpd` writes a message, and JavaScript's `JSON.stringify`; its class is in the id.
+        last = str(name[-1]) if isinstance(name, Sequence) and name else ""
+        kind = last.removesuffix("Chunk").removesuffix("Message").lower()
+        return {"type": kind, **inner}
+    if isinstance(told.get("data"), Mapping):
+        # As `message_to_dict` writes it.
+        return {**told["data"], "type": told.get("type")}
+    return told
 
 
 def _bad(number: int) -> BadMessageError:

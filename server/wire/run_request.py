@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from server.errors import BadRequest, Invalid
 from server.runs.asked import TEAM, Asked, MultitaskStrategy
 from server.wire.chat import COLLECTION
+from server.wire.graph_messages import unfolded
 from server.wire.json_fields import checked
 from server.wire.messages import plain
 
@@ -250,12 +251,16 @@ def _for_team(request: RunRequest) -> Any:
 
 
 def _whole(message: Any) -> Any:
-    """A message that LangChain lets people write briefly: a text, or a pair of role and text."""
+    """A message that is written briefly, a text or a pair of role and text, or serialised."""
     match message:
         case str():
             return {"role": "user", "content": message}
         case [str() as role, (str() | list()) as content]:
             return {"role": role, "content": content}
+        case {"type": str() as kind} if kind.endswith("MessageChunk"):
+            return {**message, "type": kind.removesuffix("MessageChunk").lower()}
+        case Mapping():
+            return unfolded(message)
     return message
 
 

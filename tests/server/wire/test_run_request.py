@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage, HumanMessageChunk, message_to_dict
 from pydantic import ValidationError
 
 from server.errors import BadRequest, Invalid
@@ -124,6 +125,21 @@ def test_the_team_reads_messages_that_are_written_briefly() -> None:
         assert come_to(request(input={"messages": given}), graph=TEAM).messages == read
     with pytest.raises(Invalid, match=r"input\.messages\.0\.role"):
         come_to(request(input={"messages": [["robot", "Hi"]]}), graph=TEAM)
+
+
+def test_the_team_reads_messages_as_langchain_writes_them() -> None:
+    """The first is what JavaScript's client sends of a `HumanMessage`."""
+    class_path = ["langchain_core", "messages", "HumanMessage"]
+    inner = {"content": "Hi", "additional_kwargs": {}, "id": "a"}
+    for given in (
+        {"lc": 1, "type": "constructor", "id": class_path, "kwargs": inner},
+        message_to_dict(HumanMessage("Hi", id="a")),
+        HumanMessageChunk(content="Hi", id="a").model_dump(),
+    ):
+        run = come_to(request(input={"messages": [given]}), graph=TEAM)
+        assert run.messages == [{"role": "user", "content": "Hi", "id": "a"}]
+    with pytest.raises(Invalid, match=r"input\.messages\.0\.role"):
+        come_to(request(input={"messages": {"type": "constructor", "kwargs": {}}}), graph=TEAM)
 
 
 @pytest.mark.parametrize("given", [{}, None])
