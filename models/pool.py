@@ -252,18 +252,18 @@ class Pool:
         if not self._line:
             return
         alone = [one.breaker.opens_in for one in self.endpoints if one.breaker.state is State.OPEN]
-        if not alone:
+        if all(one.breaker.state is not State.CLOSED for one in self.endpoints):
+            # Where one is being tried, how long that takes is not known.
+            self._turn_away(min(alone) if len(alone) == len(self.endpoints) else 0.0)
+        if not alone or not self._line:
             return  # a call that is under way makes room, or tells whether the endpoint is back
-        if len(alone) == len(self.endpoints):
-            self._turn_away(min(alone))
-            if not self._line:
-                return
         self._timer = asyncio.get_running_loop().call_later(min(alone), self._serve)
 
     def _turn_away(self, seconds: float) -> None:
-        """Nothing is there for so long: who has less patience does not wait for it."""
+        """Nothing is there for so long: who has less patience, or none, does not wait for it."""
         for number, waiter in self._waiters.items():
-            if waiter.patience < seconds and not waiter.turn.done():
+            is_patient = 0 < waiter.patience >= seconds
+            if not is_patient and not waiter.turn.done():
                 self._line.leave(number)
                 waiter.turn.set_exception(self._out(seconds))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,7 +55,10 @@ class NamingGate:
 
 @asynccontextmanager
 async def chain(
-    big: VLLMEndpoint, small: VLLMEndpoint, *, small_tools: ToolMode = ToolMode.CONSTRAINED
+    big: VLLMEndpoint,
+    small: VLLMEndpoint,
+    *,
+    small_tools: ToolMode = ToolMode.CONSTRAINED,
 ) -> AsyncIterator[tuple[FallbackModel, RoutedModel]]:
     async with AsyncExitStack() as stack:
         for one in (big, small):
@@ -96,6 +101,23 @@ async def test_another_model_answers_for_one_that_is_out_at_its_own_price() -> N
         assert gate.attempts[0][1] > 5 * gate.attempts[1][1]
         assert model.answered == {"small": 2}
         assert first.status().endpoints[0].state is State.OPEN
+
+
+async def test_nobody_waits_behind_the_call_that_tries_a_model_again() -> None:
+    """It may hang for the whole of its time, and another model stands by."""
+    big = saying("big")
+    async with chain(big, saying("small")) as (model, first):
+        big.down()
+        assert (await model.call(ASKED)).message.text == "small"
+        await big.up()
+        big.held.clear()
+        first.pool.endpoints[0].breaker.clock = lambda: time.monotonic() + 60
+        trial = asyncio.create_task(model.call(ASKED))
+        await big.arrived.get()
+        async with asyncio.timeout(2):
+            assert (await model.call(ASKED)).message.text == "small"
+        big.held.set()
+        assert (await trial).message.text == "big"
 
 
 async def test_one_without_room_is_not_waited_for() -> None:
