@@ -23,7 +23,7 @@ async def recorded(pids: Mapping[str, int], folder: Path | None) -> AsyncIterato
     beside = Path(sys.executable).with_name("py-spy")
     spy = str(beside) if beside.exists() else shutil.which("py-spy")
     if spy is None:
-        raise RuntimeError("--profile needs py-spy: `pip install counterpoint[bench]`")
+        raise RuntimeError("--profile needs py-spy: `.venv/bin/pip install -e '.[bench]'`")
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     watching = []
     for name, pid in pids.items():

@@ -1,6 +1,6 @@
 """Names of people and places, which have no shape: found by Presidio with a model of spaCy's.
 
-An extra (``counterpoint[presidio]``), beside the patterns. Only its recognizer of entities is
+An extra (``.[presidio]``), beside the patterns. Only its recognizer of entities is
 used: the others look for shapes that the patterns know, and one of them asks the internet.
 """
 
@@ -43,12 +43,13 @@ class Names:
 def _engine(model: str, language: str) -> Any:
     if importlib.util.find_spec("presidio_analyzer") is None:
         raise NamesUnavailableError(
-            "presidio is not installed: `pip install 'counterpoint[presidio]'`"
+            "presidio is not installed: `.venv/bin/pip install -c constraints.txt "
+            "-e '.[presidio]'` in Counterpoint's folder"
         )
     if importlib.util.find_spec(model) is None and not Path(model).is_dir():
         raise NamesUnavailableError(
-            f"spaCy's model {model} is not installed: `python -m spacy download {model}`, or name "
-            "the folder of another"
+            f"spaCy's model {model} is not installed: "
+            f"`.venv/bin/python -m spacy download {model}`, or name the folder of another"
         )
     # Late: they take a second to import.
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry

@@ -73,7 +73,8 @@ def _load(model: str, offline: bool, device: str | None) -> Any:  # noqa: FBT001
         from sentence_transformers import CrossEncoder
     except ImportError:
         raise WeightsError(
-            f"the reranker {model} needs sentence-transformers: install counterpoint[local-models]"
+            f"the reranker {model} needs sentence-transformers: .venv/bin/pip install -c "
+            "constraints.txt -e '.[local-models]' in Counterpoint's folder"
         ) from None
     try:
         return CrossEncoder(

@@ -105,7 +105,8 @@ def _load(model: str, offline: bool, device: str | None) -> tuple[Any, int]:  # 
         from sentence_transformers import SentenceTransformer
     except ImportError:
         raise WeightsError(
-            f"the embedder {model} needs sentence-transformers: install counterpoint[local-models]"
+            f"the embedder {model} needs sentence-transformers: .venv/bin/pip install -c "
+            "constraints.txt -e '.[local-models]' in Counterpoint's folder"
         ) from None
     try:
         loaded = SentenceTransformer(

@@ -43,7 +43,8 @@ class CheckSettings(BaseModel):
     redact_names: str | None = Field(
         default=None,
         description="A model of spaCy's, by name or folder, with which Presidio finds people and "
-        "places in prompts too, where `redact_prompts` is `all` (`counterpoint[presidio]`)",
+        "places in prompts too, where `redact_prompts` is `all` "
+        "(`.venv/bin/pip install -e '.[presidio]'`)",
     )
     redact_language: str = Field(
         default="en", pattern="^[a-z]{2}$", description="Its language, two letters"

@@ -99,7 +99,8 @@ def _e2b(settings: Settings) -> Sandbox | Unavailable:
     if find_spec("e2b_code_interpreter") is None:
         return Unavailable(
             reason="E2B is to run code, and its client is not installed",
-            remedy="pip install 'counterpoint[e2b]', or set sandbox.kind = \"local\"",
+            remedy=".venv/bin/pip install -c constraints.txt -e '.[e2b]' in Counterpoint's folder, "
+            'or set sandbox.kind = "local"',
         )
     # Late: its client takes as long to import as half of all the rest.
     from tools.sandbox.e2b_machine import Access

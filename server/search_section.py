@@ -18,7 +18,7 @@ class SearchSettings(BaseModel):
     embedder: Literal["minilm", "sentence-transformers", "remote"] = Field(
         default="minilm",
         description="What makes vectors of texts: all-MiniLM-L6-v2 on this machine; any model of "
-        "sentence-transformers (`pip install 'counterpoint[local-models]'`); or a service. "
+        "sentence-transformers (`.venv/bin/pip install -e '.[local-models]'`); or a service. "
         "Documents have to be ingested anew after a change",
     )
     embedder_model: str | None = Field(

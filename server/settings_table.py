@@ -36,6 +36,9 @@ with the key's name. This page is made by `python -m server.settings_table`.
 `OPENAI_API_KEY` alone selects OpenAI (`OPENAI_BASE_URL` and `COUNTERPOINT_MODEL` are honoured
 beside it). With no model URL at all, the local model answers.
 
+A list or a table is JSON in a variable: `COUNTERPOINT_CORS_ORIGINS='["https://chat.example"]'`,
+`COUNTERPOINT_SANDBOX='{"kind": "none"}'`.
+
 Each `COUNTERPOINT_NAME` may also be given as `COUNTERPOINT_NAME_FILE`, the path of a file that
 holds the value, so that a secret need not stand in the environment.
 

@@ -146,7 +146,8 @@ def opened(environ: Mapping[str, str], *, version: str = "") -> Exporting | None
     except ImportError:
         raise OtlpError(
             "spans are to be sent (OTEL_EXPORTER_OTLP_ENDPOINT), and OpenTelemetry's exporter is "
-            "not installed: pip install 'counterpoint[otel]'"
+            "not installed: .venv/bin/pip install -c constraints.txt -e '.[otel]' in "
+            "Counterpoint's folder"
         ) from None
     return Exporting(OTLPSpanExporter(), version=version, most=_queue_size(environ))
 

@@ -9,7 +9,7 @@ import pytest
 from guardrails.names import Names, NamesUnavailableError
 from guardrails.redaction import Kind, Redactor
 
-pytest.importorskip("presidio_analyzer", reason="counterpoint[presidio] is not installed")
+pytest.importorskip("presidio_analyzer", reason="presidio is not installed")
 
 
 @pytest.fixture(scope="module")

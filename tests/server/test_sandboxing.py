@@ -127,7 +127,7 @@ async def test_e2b_is_opened_as_configured(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sandboxing, "find_spec", lambda name: None)
     found = await sandboxing.opened(settings)
     assert isinstance(found, Unavailable)
-    assert "counterpoint[e2b]" in found.remedy
+    assert "-e '.[e2b]'" in found.remedy
 
 
 async def test_doctor_says_where_code_runs_and_that_e2b_is_not_there(
