@@ -78,7 +78,7 @@ def unreachable(spec: ModelSpec, how: str) -> ModelUnreachable:
 def timed_out(spec: ModelSpec) -> ModelTimeout:
     return ModelTimeout(
         f"model '{spec.name}' gave no complete reply within {spec.timeout:g} s; "
-        "raise its timeout or choose a faster model",
+        "raise COUNTERPOINT_MODEL_TIMEOUT (`timeout` of a named model) or choose a faster one",
         model=spec.name,
     )
 
