@@ -122,12 +122,16 @@ class _Reading:
         if not text:
             self._without_text += [number] * (not filled_in)
             return
-        whole, words, tables = _tables_of(page, textpage)
+        whole = textpage.get_text_range()
+        carets = pdf_layout.raised(textpage, whole)
+        words, tables = _tables_of(page, textpage, whole, carets)
         if not tables:
-            self._assembly.block(text)
+            within = whole if carets and _mended(whole) == text else ""
+            marked = _mended(pdf_layout.with_carets(within, 0, len(within), carets))
+            self._assembly.block(marked or text)
             return
         before = ""
-        pieces = list(_pieces(whole, words, tables))
+        pieces = list(_pieces(whole, words, tables, carets))
         for place, piece in enumerate(pieces):
             if isinstance(piece, str):
                 before = _mended(piece)
@@ -187,18 +191,21 @@ class _Reading:
         )
 
 
-def _tables_of(page: Any, textpage: Any) -> tuple[str, list[pdf_layout.Word], list[Table]]:
+def _tables_of(
+    page: Any, textpage: Any, text: str, carets: list[int]
+) -> tuple[list[pdf_layout.Word], list[Table]]:
     rules = pdf_layout.rules(page)
     bars = sum(not rule.horizontal for rule in rules)
     # Gaps are looked for along the lines of a page that is not turned.
     if bars < _LEAST_BARS and not page.get_rotation() and not pdf_layout.may_hold_table(textpage):
-        return "", [], []
-    text = textpage.get_text_range()
-    words = pdf_layout.words(page, textpage, text)
-    return text, words, pdf_tables.tables(words, rules) if words else []
+        return [], []
+    words = pdf_layout.words(page, textpage, text, carets=carets)
+    return words, pdf_tables.tables(words, rules) if words else []
 
 
-def _pieces(text: str, words: list[pdf_layout.Word], tables: list[Table]) -> Iterator[str | Table]:
+def _pieces(
+    text: str, words: list[pdf_layout.Word], tables: list[Table], carets: list[int]
+) -> Iterator[str | Table]:
     """Text and tables in reading order: a table stands where its first word did."""
     owner = {place: table for table in tables for place in table.words}
     given: set[int] = set()
@@ -206,7 +213,9 @@ def _pieces(text: str, words: list[pdf_layout.Word], tables: list[Table]) -> Ite
         places = list(group)
         table = owner.get(places[0])
         if table is None:
-            yield text[words[places[0]].start : words[places[-1]].end]
+            yield pdf_layout.with_carets(
+                text, words[places[0]].start, words[places[-1]].end, carets
+            )
         elif id(table) not in given:
             given.add(id(table))
             yield table

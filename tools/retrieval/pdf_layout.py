@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,6 +20,10 @@ _THIN = 3.0
 _WIDEST = 0.8
 _APART = 0.5
 _LEAST_GAPS = 3
+# A digit that may be raised above the number in front of it, and by which shares of its height.
+_RAISED = re.compile("(?<=[0-9)])[-+\u2212\u2013]?[0-9]")
+_SMALLER = 0.85
+_HIGHER = 0.15
 _MAX_OBJECTS = 5_000
 _MAX_FORMS = 5
 
@@ -66,8 +72,39 @@ def may_hold_table(textpage: Any) -> bool:
     return False
 
 
-def words(page: Any, textpage: Any, text: str) -> list[Word]:
-    """The words of ``text``, which is all of ``textpage``; none where the two do not agree."""
+def raised(textpage: Any, text: str) -> list[int]:
+    """Where in ``text``, which is all of ``textpage``, a superscript follows a number."""
+    if len(text) != textpage.count_chars():
+        return []
+    return [
+        match.start() for match in _RAISED.finditer(text) if _is_raised(textpage, match.start())
+    ]
+
+
+def with_carets(text: str, start: int, end: int, places: Sequence[int]) -> str:
+    """``text`` from ``start`` to ``end``, with a caret in front of each of ``places``."""
+    inner = places[bisect_right(places, start) : bisect_left(places, end)]
+    return "^".join(text[first:last] for first, last in pairwise([start, *inner, end]))
+
+
+def _is_raised(textpage: Any, place: int) -> bool:
+    before, after = (_box(textpage, at, at, turn=0) for at in (place - 1, place))
+    low, high = (_origin(textpage, at) for at in (place - 1, place))
+    height = before[3] - before[1]
+    return after[3] - after[1] < _SMALLER * height and high - low > _HIGHER * height
+
+
+def _origin(textpage: Any, place: int) -> float:
+    x, y = ctypes.c_double(), ctypes.c_double()
+    pdfium.FPDFText_GetCharOrigin(textpage.raw, place, ctypes.byref(x), ctypes.byref(y))
+    return y.value
+
+
+def words(page: Any, textpage: Any, text: str, *, carets: Sequence[int] = ()) -> list[Word]:
+    """The words of ``text``, which is all of ``textpage``; none where the two do not agree.
+
+    A word has a caret in front of each of the places ``carets``.
+    """
     if len(text) != textpage.count_chars():
         return []
     turn = page.get_rotation()
@@ -85,7 +122,7 @@ def words(page: Any, textpage: Any, text: str) -> list[Word]:
             x0, y0, x1, y1 = box
             found.append(
                 Word(
-                    text=text[first:last],
+                    text=with_carets(text, first, last, carets),
                     start=first,
                     end=last,
                     line=line,
