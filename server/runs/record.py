@@ -147,3 +147,25 @@ def decoded(run_id: str, stored: Mapping[bytes, bytes]) -> RunRecord:
         resumes=int(stored.get(b"resumes", 0)),
         undo=b"undo" in stored,
     )
+
+
+def not_created(what: str, record: RunRecord, *, run_id: str) -> RunError:
+    """Why a run was not stored, by the word for it; ``run_id`` is the run that it is about."""
+    thread = f"thread {record.thread_id}"
+    match what:
+        case "exists":
+            return RunExistsError(f"run {run_id} exists already")
+        case "busy":
+            return ThreadBusyError(
+                f"{thread} is busy with run {run_id}; wait for its end, cancel it, or ask with "
+                "another multitask_strategy than reject"
+            )
+        case "leaving":
+            return ThreadBusyError(f"{thread} is being deleted; try again in a moment")
+        case "passing":
+            return ThreadBusyError(
+                f"{thread} goes with run {run_id}, which was asked without a thread; what that "
+                "asks is decided in the approval queue, and with on_completion: keep it stays"
+            )
+        case _:
+            return ThreadNotFoundError(f"no {thread}")

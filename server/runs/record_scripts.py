@@ -21,8 +21,9 @@ from server.runs.admission import ADMISSION, BEGINS, ENDS
 # graph's and the assistant's id as JSON, the end that tells a cancel, retention, format, another
 # idempotency key or ''; for a new thread its ttl or '', how long it lives in microseconds, then
 # keys and values of its metadata.
-# Replies what happened ('created', 'same', 'exists', 'busy', 'missing', 'leaving'), the run that it
-# is about, its creation, its due time, the runs that ended by it and those that have to.
+# Replies what happened ('created', 'same', 'exists', 'busy', 'missing', 'leaving', 'passing' for a
+# thread that goes with its run), the run that it is about, its creation, its due time, the runs
+# that ended by it and those that have to.
 CREATE = (
     BEGINS
     + ADMISSION
@@ -63,6 +64,16 @@ local record = record_key(q, h)
 local there = redis.call('EXISTS', record) == 1
 if not there and ARGV[13] == '0' then
   return {'missing', id, '', '', {}, {}, {}, {}}
+end
+if not there and not temporary then
+  for _, other in ipairs(redis.call('ZRANGE', thread_runs_key(q, h), 0, -1)) do
+    local run = about(other)
+    local live = run and (run.status == 'pending' or run.status == 'running'
+      or run.status == 'interrupted' or redis.call('ZSCORE', UNTOLD, other))
+    if live and run.temporary then
+      return {'passing', other, '', '', {}, {}, {}, {}}
+    end
+  end
 end
 local before = redis.call('ZRANGE', queue_key(q, h), 0, -1)
 if before[1] and strategy == 'reject' then

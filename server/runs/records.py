@@ -35,6 +35,7 @@ from server.runs.record import (
     ThreadNotFoundError,
     decoded,
     moment,
+    not_created,
 )
 from server.runs.transitions import RunStatus, is_legal
 from server.threads.thread import NewThread
@@ -164,19 +165,8 @@ class RunRecords:
                 record = _fresh(record, created=created, due=due)
             case "same":
                 record = await self.get(run_id)
-            case "exists":
-                raise RunExistsError(f"run {run_id} exists already")
-            case "busy":
-                raise ThreadBusyError(
-                    f"thread {record.thread_id} is busy with run {run_id}; wait for its end, "
-                    "cancel it, or ask with another multitask_strategy than reject"
-                )
-            case "leaving":
-                raise ThreadBusyError(
-                    f"thread {record.thread_id} is being deleted; try again in a moment"
-                )
             case _:
-                raise ThreadNotFoundError(f"no thread {record.thread_id}")
+                raise not_created(what, record, run_id=run_id)
         return Created(
             run_id=run_id,
             is_new=what == "created",

@@ -90,3 +90,20 @@ async def test_a_run_is_found_only_on_its_thread(app: FastAPI, parts: Parts) -> 
     async with in_process(app) as client:
         reply = await client.get(f"/threads/{uuid.uuid4()}/runs/{record.run_id}")
     assert reply.status_code == 404
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_thread_that_goes_with_its_run_takes_no_other(app: FastAPI) -> None:
+    async with in_process(app) as client:
+        made = (await client.post("/runs", json=steps("asks"))).json()
+        runs = f"/threads/{made['thread_id']}/runs"
+        await client.get(f"{runs}/{made['run_id']}/join")
+        answer = {"assistant_id": "asks", "command": {"resume": "yes"}}
+        refused = await client.post(runs, json=answer)
+        assert refused.status_code == 409
+        assert f"goes with run {made['run_id']}" in refused.json()["detail"]
+        kept = (await client.post("/runs", json=steps("asks", on_completion="keep"))).json()
+        runs = f"/threads/{kept['thread_id']}/runs"
+        await client.get(f"{runs}/{kept['run_id']}/join")
+        done = await client.post(f"{runs}/wait", json=answer)
+        assert done.json() == {"steps": ["looked", "told yes"]}
