@@ -17,7 +17,8 @@ from graphs.state import Finding
 from guardrails import citations, grounding, labels, spans
 from models.errors import MalformedStep
 
-_MOST_PASSAGES = 3
+# Only a larger model is asked to judge: each claim's passage has to be before it.
+_LARGER = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ async def judge(
     if words := understanding.unspoken(question, passages):
         return _refused(draft, f"nothing found speaks of {', '.join(words)}")
     _, used = citations.cite(draft, texts)
-    chosen = [passages[index] for index in used[:_MOST_PASSAGES]] or passages[:1]
+    chosen = [passages[index] for index in used] or passages[:1]
     if context.models[context.agents[critic.NAME].role].plain:
         if any(finding["round"] > 0 for finding in findings):
             # Two readings against one: the second draft stands.
@@ -124,7 +125,7 @@ async def _ask(
 ) -> critic.Judgement | None:
     """The model critic's judgement; None where it could not be read."""
     agent = runtime.context.agents[critic.NAME]
-    shown = evidence.fit(passages, characters=agent.evidence)
+    shown = evidence.fit(passages, characters=_LARGER * agent.evidence)
     text = "\n\n".join(f"{evidence.place(passage)}\n{passage['text']}" for passage in shown)
     answer = citations.without_marks(draft)
     passage = guarding.data(text, plain=runtime.context.model_for(agent).plain)

@@ -6,7 +6,7 @@ import pytest
 
 from graphs import events
 from models.errors import MalformedStep, ModelUnreachable
-from models.scripted import Scripted, ScriptedModel
+from models.scripted import Asked, Scripted, ScriptedModel
 from tests.graphs.team_house import (
     DIEM,
     LEAVE,
@@ -202,6 +202,33 @@ async def test_independent_parts_are_worked_on_side_by_side_and_written_as_one()
         "agent.started",
     ]
     assert {source.chunk_id for source in outcome.sources} == {"diem", "refund"}
+
+
+async def test_the_critic_sees_the_passage_behind_each_claim() -> None:
+    fees = {name: number for number, name in enumerate(("Oslo", "Rome", "Bern", "Kyiv"), start=11)}
+    facts = {
+        name: f"A visit to {name} costs {fee} EUR. " + "More. " * 120 for name, fee in fees.items()
+    }
+    parts = [f"What does a visit to {name} cost?" for name in fees]
+    found = {name: [passage(text, chunk_id=name)] for name, text in facts.items()}
+    whole = " ".join(f"A visit to {name} costs {fee} EUR." for name, fee in fees.items())
+
+    def sees_all(asked: Asked) -> bool:
+        return all(text.strip() in asked.text for text in facts.values())
+
+    with ScriptedModel(
+        steps=[
+            planned({"move": "research", "text": "", "tasks": parts}),
+            *(
+                Scripted(agent="researcher", contains=f"to {name} cost?", answer=f"{fee} EUR [1].")
+                for name, fee in fees.items()
+            ),
+            Scripted(agent="coordinator", contains="Findings:", answer=whole),
+            Scripted(agent="critic", when=sees_all, answer=SUPPORTED),
+        ]
+    ) as model:
+        outcome = await House(model, found=found).answered(" ".join(parts))
+    assert (outcome.stop_reason, len(outcome.sources)) == ("answered", 4)
 
 
 async def test_a_native_model_is_offered_the_tools_and_may_call_them() -> None:
