@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 _MAIN_SHARE = 0.3
@@ -10,6 +11,10 @@ _MENU_LINKS = 10
 _MENU_SHARE = 0.9
 _TITLES = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "dt", "summary"})
 _MAX_ROOTS = 10
+# How programs that write pages mark what belongs to the text.
+_NOTE = re.compile(
+    r"\b(?:admonition|callout|caution|danger|footnotes?|important|info|note|tip|topic|warning)\b"
+)
 
 
 def root(body: Any, *, whole: int) -> Any:
@@ -40,6 +45,12 @@ def is_title(button: Any) -> bool:
             return False
         above = above.parent
     return above is not None and _packed(above) == _packed(button) != ""
+
+
+def is_note(node: Any) -> bool:
+    """Whether an element beside the text is a note to it: a warning, a footnote."""
+    about = f"{node.getattr('role') or ''} {node.getattr('class') or ''}"
+    return node.tag == "aside" and ("starlight-aside" in about or bool(_NOTE.search(about)))
 
 
 def is_menu(node: Any) -> bool:

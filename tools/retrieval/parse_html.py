@@ -43,6 +43,7 @@ _BLOCK = frozenset(
     [
         "address",
         "article",
+        "aside",
         "blockquote",
         "body",
         "caption",
@@ -61,8 +62,10 @@ _BLOCK = frozenset(
         "hgroup",
         "hr",
         "html",
+        "legend",
         "li",
         "main",
+        "menu",
         "nav",
         "ol",
         "p",
@@ -132,6 +135,9 @@ class _Walk:
         self._tables: list[_Table] = []
         self._pre = 0
         self._tight = False
+        # The number of the item before, of each open list; None where it has none.
+        self._lists: list[int | None] = []
+        self._marker = ""
 
     def start(self, context: Any) -> None:
         """A node begins."""
@@ -174,8 +180,10 @@ class _Walk:
             self._pre += 1
         elif tag in _HEADINGS or tag in _BLOCK:
             self.flush()
-            if tag == "li":
-                self._inline.append("- ")
+            if tag in ("ul", "ol"):
+                self._lists.append(_first(node) - 1 if tag == "ol" else None)
+            elif tag == "li":
+                self._marker = self._next_marker()
 
     def end(self, context: Any) -> None:
         """A node ends."""
@@ -210,8 +218,11 @@ class _Walk:
             self._end_table(self._tables.pop())
         elif tag in _BLOCK:
             self.flush()
-            if tag in ("ul", "ol"):
+            if tag == "li":
+                self._marker = ""
+            elif tag in ("ul", "ol"):
                 self._tight = False
+                self._lists = self._lists[:-1]
 
     def flush(self) -> None:
         """Hand the inline text gathered so far on as one block."""
@@ -221,8 +232,10 @@ class _Walk:
         self._inline.clear()
         lines = [" ".join(line.split()) for line in text.split("\u2028")]
         text = "\n".join(line for line in lines if line)
-        if not text or text == "-":
+        if not text:
             return
+        item = bool(self._marker)
+        text, self._marker = self._marker + text, ""
         if self._tables:
             table = self._tables[-1]
             if table.cell is None:
@@ -231,9 +244,15 @@ class _Walk:
                 table.cell.append(text)
                 table.code = False
             return
-        item = text.startswith("- ")
         self.assembly.block(text, tight=item and self._tight)
         self._tight = item
+
+    def _next_marker(self) -> str:
+        before = self._lists[-1] if self._lists else None
+        if before is None:
+            return "- "
+        self._lists[-1] = before + 1
+        return f"{before + 1}. "
 
     def _is_skipped(self, node: Any, tag: str) -> bool:
         if tag in _SKIP or node.hasattr("hidden") or node.getattr("aria-hidden") == "true":
@@ -243,7 +262,7 @@ class _Walk:
         if _HIDDEN.search(node.getattr("style") or ""):
             return True
         return self._strict and (
-            tag in _BOILERPLATE
+            (tag in _BOILERPLATE and not page_content.is_note(node))
             or (node.getattr("role") or "") in _BOILERPLATE_ROLES
             or (tag == "form" and not page_content.is_large(node, whole=self._whole))
             or (tag in ("ul", "ol") and page_content.is_menu(node))
@@ -306,6 +325,11 @@ class _Walk:
 
 def _span(value: str | None, *, most: int) -> int:
     return min(max(int(value), 1), most) if value and value.isascii() and value.isdigit() else 1
+
+
+def _first(node: Any) -> int:
+    value = node.getattr("start") or ""
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 9 else 1
 
 
 def _grid(rows: list[list[_Cell]]) -> list[list[str]]:

@@ -106,3 +106,28 @@ def test_code_in_a_cell_of_a_table_stays_in_its_row() -> None:
         "<tr><td><pre>f(\n  1)</pre></td><td>one <pre>1</pre></td></tr></table>"
     )
     assert parsed.text == "| Call | Gives |\n| --- | --- |\n| f( 1) | one 1 |"
+
+
+def test_items_keep_their_numbers_and_marks() -> None:
+    parsed = page(
+        "<ol><li>First</li><li><p>Second</p><p>More.</p></li><li></li>"
+        "<li>Fourth<ul><li><p>within</p></li></ul></li></ol><ol start=7><li>Seventh</li></ol>"
+        "<p>- 5 degrees</p>"
+    )
+    assert parsed.text.replace("\n\n", "\n").splitlines() == [
+        "1. First",
+        "2. Second",
+        "More.",
+        "4. Fourth",
+        "- within",
+        "7. Seventh",
+        "- 5 degrees",
+    ]
+
+
+def test_a_note_beside_the_text_is_read_and_a_sidebar_is_not() -> None:
+    parsed = page(
+        f"<main><p>{WORDS}</p><aside class='admonition warning'>Never do it.</aside>"
+        "<aside role='doc-footnote'>Or once.</aside><aside class='sidebar'>About me</aside></main>"
+    )
+    assert parsed.text.endswith("one.\n\nNever do it.\n\nOr once.")
