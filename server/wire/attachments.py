@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 from server.artifacts import naming
 from server.attaching import Attachment
 from server.errors import Invalid
-from server.wire.messages import storable
+from server.wire.messages import last_question, storable, unread
 
 MOST = 50
 """Most files of one request."""
@@ -52,17 +52,20 @@ class _Place:
 def taken(messages: Sequence[Any], *, where: str = "messages", limit: int) -> Taken:
     """Take the files out of the messages of users; ``limit`` in bytes each.
 
-    Raises Invalid, which names the field, for a file that cannot be read.
+    Raises Invalid, which names the field, for a file of the last question that cannot be read.
     """
     files: list[Attachment] = []
+    last = last_question(messages)
     told = [
-        _without_files(message, files, field=f"{where}.{i}.content", limit=limit)
+        _without_files(message, files, field=f"{where}.{i}.content", limit=limit, before=i < last)
         for i, message in enumerate(messages)
     ]
     return Taken(files=files, _messages=told)
 
 
-def _without_files(message: Any, files: list[Attachment], *, field: str, limit: int) -> Any:
+def _without_files(
+    message: Any, files: list[Attachment], *, field: str, limit: int, before: bool
+) -> Any:
     if not isinstance(message, Mapping) or not isinstance(message.get("content"), list):
         return message
     if message.get("role", message.get("type")) not in _ASKING:
@@ -72,8 +75,15 @@ def _without_files(message: Any, files: list[Attachment], *, field: str, limit: 
         if isinstance(part, Mapping) and part.get("type") in _KINDS:
             if len(files) == MOST:
                 raise Invalid(f"{field}: more than {MOST} files; send fewer at a time", param=field)
-            files.append(_file(part, field=f"{field}.{at}", limit=limit))
-            parts.append(_Place())
+            try:
+                files.append(_file(part, field=f"{field}.{at}", limit=limit))
+            except Invalid:
+                if not before:
+                    raise
+                # It was refused when it came, and is sent again with each question.
+                parts.append({"type": "text", "text": unread(str(part["type"]))})
+            else:
+                parts.append(_Place())
         else:
             parts.append(part)
     return {**message, "content": parts}

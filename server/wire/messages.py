@@ -30,7 +30,7 @@ def plain(messages: Sequence[Any], *, where: str = "messages") -> list[Message]:
     that are not read, such as images, are refused from the last question on, and only named in what
     was said before: clients send it again each time. Raises Invalid, which names the field.
     """
-    last = max((i for i, one in enumerate(messages) if _role(one) == "user"), default=0)
+    last = last_question(messages)
     told = [
         _plain(message, field=f"{where}.{i}", before=i < last) for i, message in enumerate(messages)
     ]
@@ -38,6 +38,16 @@ def plain(messages: Sequence[Any], *, where: str = "messages") -> list[Message]:
     if not kept:
         raise Invalid(f"{where}: there is nothing to answer; send a user message", param=where)
     return kept
+
+
+def last_question(messages: Sequence[Any]) -> int:
+    """Where the user's last message is: what comes before was said earlier."""
+    return max((i for i, one in enumerate(messages) if _role(one) == "user"), default=0)
+
+
+def unread(kind: str) -> str:
+    """What stands for a part of an earlier message that is not read."""
+    return f"[not read here: {kind}]"
 
 
 def _role(message: Any) -> str | None:
@@ -87,7 +97,7 @@ def _part(part: Any, *, field: str, before: bool) -> str:
         return storable(text)
     named = storable(kind)[:50] if isinstance(kind, str) else "such"
     if before and isinstance(kind, str):
-        return f"[not read here: {named}]"
+        return unread(named)
     raise Invalid(
         f"{field}: {named} parts are not read here; send text, or a file of a user's as a `file` "
         "part; what is to be searched goes to POST /documents",

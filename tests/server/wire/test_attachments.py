@@ -118,3 +118,17 @@ def test_nothing_but_a_clear_refusal_comes_of_any_shape(parts: list[Any]) -> Non
         plain(taken.messages())
     except Invalid:
         return
+
+
+def test_a_file_that_was_refused_does_not_end_its_conversation() -> None:
+    refused = user(TEXT, {"type": "file", "file": {"file_id": "file-1"}})
+    with pytest.raises(Invalid, match="file ids are not known"):
+        attachments.taken(refused, limit=100)
+    later = [*refused, {"role": "assistant", "content": "Sorry."}, *user(PARTS[0])]
+    taken = attachments.taken(later, limit=100)
+    assert [one.name for one in taken.files] == ["a.csv"]
+    assert [one["content"] for one in plain(taken.messages())] == [
+        "Sum it up\n[not read here: file]",
+        "Sorry.",
+        "[attached: a.csv]",
+    ]
