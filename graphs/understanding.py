@@ -104,16 +104,16 @@ def stands_alone(message: str) -> bool:
 
 
 def kept(message: str, rewritten: str, *, before: str) -> str:
-    """The rewriting, or message and question before it where the rewriting lost a word or number.
+    """The rewriting, or message and question before it where the rewriting lost a word or number,
+    or there is none.
 
     A small model that completes a follow-up sometimes repeats the old question instead.
     """
-    if not rewritten.strip():
-        return message
     lost = grounding.missing_words(message, [rewritten])
     # "One" is a number to read, but "a monthly one" states none.
     digits = " ".join(re.findall(r"\d[\d.,]*", message))
-    if not lost and not grounding.unsupported_numbers(digits, [rewritten]):
+    complete = bool(rewritten.strip()) and not lost
+    if complete and not grounding.unsupported_numbers(digits, [rewritten]):
         return rewritten
     return f"{before} {message}".strip()
 

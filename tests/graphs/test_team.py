@@ -309,6 +309,41 @@ async def test_a_plan_that_cannot_be_read_means_research() -> None:
     assert outcome.answer == "Within 45 days [1]."
 
 
+async def test_a_writer_that_says_nothing_leaves_the_findings_as_they_are() -> None:
+    two = {"move": "research", "text": "", "tasks": ["Per diem in Austria?", "Refund of a plan?"]}
+    with ScriptedModel(
+        steps=[
+            planned(two),
+            Scripted(agent="researcher", contains="in Austria?", answer="44 EUR for Austria."),
+            Scripted(agent="researcher", contains="Refund of", answer="Within 45 days."),
+            Scripted(agent="coordinator", error=MalformedStep("empty", model="scripted")),
+            Scripted(agent="critic", answer=SUPPORTED),
+        ]
+    ) as model:
+        house = House(
+            model,
+            found={
+                "Austria?": [passage(DIEM, chunk_id="diem")],
+                "": [passage(REFUND, chunk_id="refund")],
+            },
+        )
+        outcome = await house.answered("Per diem in Austria? Refund of a plan?")
+    assert outcome.answer == "44 EUR for Austria [1]. Within 45 days [2]."
+
+
+async def test_a_second_reading_that_says_nothing_disagrees_with_nothing() -> None:
+    with ScriptedModel(
+        steps=[
+            planned(),
+            Scripted(agent="researcher", answer="Within 45 days."),
+            Scripted(agent="critic", error=MalformedStep("empty", model="scripted")),
+        ],
+        plain=True,
+    ) as model:
+        outcome = await House(model).answered(QUESTION)
+    assert outcome.answer == "Within 45 days [1]."
+
+
 async def test_a_model_that_cannot_be_reached_fails_the_run_in_words() -> None:
     error = ModelUnreachable("model m: nobody listens; start it", model="m")
     with ScriptedModel(steps=[Scripted(agent="coordinator", error=error)]) as model:

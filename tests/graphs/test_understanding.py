@@ -9,6 +9,7 @@ import pytest
 from graphs import events, understanding
 from graphs.keys import DEFAULT_TENANT
 from models.embedder import HashedEmbedder
+from models.errors import MalformedStep
 from models.scripted import Scripted, ScriptedModel
 from server.runs.asked import DEFAULT_COLLECTION
 from tests.graphs.team_house import PLAN_RESEARCH, SUPPORTED, House, passage
@@ -136,6 +137,42 @@ async def test_a_follow_up_whose_rewriting_lost_its_point_keeps_both_questions()
         await house.run(QUESTION, "45 days.", "And a monthly one?")
     (told,) = [one for one in house.events if isinstance(one, events.QuestionUnderstood)]
     assert (told.message, told.question, told.calls) == ("And a monthly one?", both, 1)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"answer": {"move": "research", "text": "", "tasks": []}},
+        {"error": MalformedStep("no plan", model="scripted")},
+    ],
+)
+async def test_a_follow_up_that_no_plan_completes_keeps_both_questions(plan: Any) -> None:
+    with ScriptedModel(
+        steps=[
+            Scripted(agent="coordinator", **plan),
+            Scripted(agent="researcher", contains=QUESTION, answer="Within 45 days."),
+            Scripted(agent="critic", answer=SUPPORTED),
+        ]
+    ) as model:
+        house = House(model)
+        await house.run(QUESTION, "45 days.", "And a monthly one?")
+    assert house.asked == [f"{QUESTION} And a monthly one?"]
+
+
+async def test_a_rewriter_that_says_nothing_fails_no_run() -> None:
+    with ScriptedModel(
+        steps=[
+            Scripted(agent="coordinator", error=MalformedStep("empty", model="scripted")),
+            Scripted(agent="coordinator", answer=PLAN_RESEARCH),
+            Scripted(agent="researcher", answer="Within 45 days."),
+            Scripted(agent="critic", answer="45 days"),
+        ],
+        plain=True,
+    ) as model:
+        house = House(model)
+        outcome = await house.answered(QUESTION, "45 days.", "And a monthly one?")
+    assert outcome.stop_reason == "answered"
+    assert house.asked == [f"{QUESTION} And a monthly one?"]
 
 
 async def test_a_long_follow_up_keeps_its_end_and_is_searched_for_by_what_it_asks() -> None:
