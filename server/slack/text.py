@@ -13,7 +13,10 @@ _ODD = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_MENTION = re.compile(r"<(?=[!@#])")
+# Not each "<!": in code, such as HTML's, an unseen character would come along.
+_MENTION = re.compile(
+    r"<(?=[@#][a-z0-9]+[|>]|!\s*(?:channel|here|everyone|group|subteam|date)\b)", re.IGNORECASE
+)
 _APART = "\u2060"
 _ELLIPSIS = "…"
 

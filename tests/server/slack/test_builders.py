@@ -271,6 +271,11 @@ def test_a_models_markdown_calls_nobody() -> None:
     assert "1 < 2, <https://a.example>" in said
 
 
+def test_code_is_copied_from_slack_as_it_was_written() -> None:
+    page = "```html\n<!DOCTYPE html>\n<!-- <b>here</b> -->\n<@macro x>\n```"
+    assert text.disarmed(page) == page
+
+
 def test_the_whole_of_long_arguments_can_be_looked_at() -> None:
     assert cards.is_cut(scenes.LONG)
     assert "Show all arguments" in str(cards.card(scenes.LONG))
