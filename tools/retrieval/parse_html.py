@@ -141,12 +141,15 @@ class _Walk:
 
     def start(self, context: Any) -> None:
         """A node begins."""
+        self._start(context)
+        if context.node.type == ELEMENT and context.node.first_child is None:
+            # The walk tells no end of elements without content.
+            self.end(context)
+
+    def _start(self, context: Any) -> None:
         node = context.node
         if self._skipping is not None:
-            if context.depth > self._skipping:
-                return
-            # Elements without content have no end.
-            self._skipping = None
+            return
         if node.type == TEXT:
             self._inline.append(node.value or "")
             return

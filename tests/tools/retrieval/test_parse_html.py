@@ -131,3 +131,21 @@ def test_a_note_beside_the_text_is_read_and_a_sidebar_is_not() -> None:
         "<aside role='doc-footnote'>Or once.</aside><aside class='sidebar'>About me</aside></main>"
     )
     assert parsed.text.endswith("one.\n\nNever do it.\n\nOr once.")
+
+
+def test_an_empty_cell_keeps_its_column() -> None:
+    parsed = page(
+        "<table><tr><td></td><th>Days</th></tr><tr><td>Peru</td><td></td></tr>"
+        "<tr><td><!-- --></td><td>30</td></tr><tr><td>Mali</td><td>31</td></tr></table>"
+    )
+    assert parsed.text.splitlines() == [
+        *("|  | Days |", "| --- | --- |", "| Peru |  |", "|  | 30 |", "| Mali | 31 |")
+    ]
+
+
+@pytest.mark.parametrize(
+    "empty", ["<table></table>", "<pre></pre>", "<ul></ul>", "<ol><li></li></ol>", "<nav></nav>"]
+)
+def test_an_empty_element_swallows_nothing(empty: str) -> None:
+    parsed = page(f"<p>One</p>{empty}<p>two   words</p><h2>Three</h2><ul><li>four</li></ul>")
+    assert parsed.text == "One\n\ntwo words\n\nThree\n\n- four"
