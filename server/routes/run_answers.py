@@ -147,14 +147,16 @@ class Desk:
         """
         messages = request.input.get("messages") if isinstance(request.input, Mapping) else None
         listed = messages if isinstance(messages, list) else [messages]
-        limit = self.house.settings.file_limits().file_bytes
-        files = attachments.taken(listed, where="input.messages", limit=limit)
-        if not files.files:
+        if not attachments.held(listed):
             return request, None
         assistant = await self.house.assistants.resolve(
             request.assistant_id, tenant=self.caller.tenant
         )
         if assistant.graph_id != TEAM:
+            return request, None
+        limit = self.house.settings.file_limits().file_bytes
+        files = attachments.taken(listed, where="input.messages", limit=limit)
+        if not files.files:
             return request, None
         return _with_messages(request, files.messages()), files
 

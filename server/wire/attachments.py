@@ -49,6 +49,11 @@ class _Place:
     """Where a file stood in a message."""
 
 
+def held(messages: Sequence[Any]) -> bool:
+    """Whether a user's message has a file in it, one that can be read or not."""
+    return any(_asks(one) and any(map(_is_file, one["content"])) for one in messages)
+
+
 def taken(messages: Sequence[Any], *, where: str = "messages", limit: int) -> Taken:
     """Take the files out of the messages of users; ``limit`` in bytes each.
 
@@ -63,16 +68,25 @@ def taken(messages: Sequence[Any], *, where: str = "messages", limit: int) -> Ta
     return Taken(files=files, _messages=told)
 
 
+def _asks(message: Any) -> bool:
+    """Whether it is a user's message of parts."""
+    if not isinstance(message, Mapping) or not isinstance(message.get("content"), list):
+        return False
+    return message.get("role", message.get("type")) in _ASKING
+
+
+def _is_file(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in _KINDS
+
+
 def _without_files(
     message: Any, files: list[Attachment], *, field: str, limit: int, before: bool
 ) -> Any:
-    if not isinstance(message, Mapping) or not isinstance(message.get("content"), list):
-        return message
-    if message.get("role", message.get("type")) not in _ASKING:
+    if not _asks(message):
         return message
     parts: list[Any] = []
     for at, part in enumerate(message["content"]):
-        if isinstance(part, Mapping) and part.get("type") in _KINDS:
+        if _is_file(part):
             if len(files) == MOST:
                 raise Invalid(f"{field}: more than {MOST} files; send fewer at a time", param=field)
             try:

@@ -87,15 +87,23 @@ async def test_a_file_of_a_run_is_kept_for_its_thread(
     assert [one.name for one in elsewhere] == ["a.csv"]
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        FILE,
+        {"type": "file", "file": {"file_id": "file-1"}},
+        {"type": "file", "url": "https://files.example/a.pdf"},
+    ],
+)
 async def test_a_graph_of_a_users_own_gets_its_input_as_it_was_sent(
-    app: FastAPI, parts: Parts
+    app: FastAPI, parts: Parts, part: dict[str, Any]
 ) -> None:
-    asked = {**run(FILE), "assistant_id": "echo"}
+    asked = {**run(part), "assistant_id": "echo"}
     async with in_process(app) as client:
         made = await client.post("/runs", json=asked)
     assert made.status_code == 200, made.text
     record = await parts.runs.get(made.json()["run_id"])
-    assert record.asked.input["messages"] == said(FILE)
+    assert record.asked.input["messages"] == said(part)
     assert await parts.files.of_thread(record.thread_id, tenant="default") == []
 
 
