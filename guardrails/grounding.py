@@ -17,7 +17,10 @@ from guardrails import languages
 
 T = TypeVar("T")
 
-_NUMBER = re.compile(r"(?<![\w.])\d{1,3}(?:[,\u00a0\u202f]\d{3})+(?:\.\d+)?(?!\w)|\d+(?:\.\d+)?")
+_NUMBER = re.compile(
+    r"(?<![\w.])\d{1,3}(?:[,\u00a0\u202f]\d{3})+(?:\.\d+)?(?!\w)"
+    r"|(?P<parts>\d+(?:\.\d+){2,})|\d+(?:\.\d+)?"
+)
 MARK = r"(?:\[[1-9]\d{0,2}(?:\s*,\s*[1-9]\d{0,2})*\]|(?<=\s)\[0\])"
 """Of a citation. Nothing has the number 0, so `items[0]` is none."""
 INLINE_CODE = r"(?:(?<!`)(?P<ticks>`+)(?!`)[^\n]*?(?<!`)(?P=ticks)(?!`))"
@@ -88,11 +91,13 @@ def numbers(text: str) -> frozenset[Decimal]:
     text = _CITATION.sub(" ", text)
     found: set[Decimal] = set()
     for match in _NUMBER.finditer(text):
-        digits = re.sub(r"[,\u00a0\u202f]", "", match.group())
-        try:
-            found.add(Decimal(digits).normalize())
-        except InvalidOperation:
-            continue
+        # "05.03.2026" and "3.11.7" are no decimals.
+        parts = match["parts"].split(".") if match["parts"] else [match.group()]
+        for part in parts:
+            try:
+                found.add(Decimal(re.sub(r"[,\u00a0\u202f]", "", part)).normalize())
+            except InvalidOperation:
+                continue
     spoken = iter([*(word.lower() for word in words(text)), ""])
     word = next(spoken)
     while word:

@@ -20,6 +20,7 @@ from guardrails import grounding
         ("99.95% uptime, 12 500 users", {"99.95", "12", "500"}),
         ("12\u00a0500 users", {"12500"}),
         ("on 2026-03-05", {"2026", "3", "5"}),
+        ("on 05.03.2026, by 3.11.7", {"2026", "3", "5", "11", "7"}),
         ("no number", set()),
     ],
 )
@@ -47,6 +48,12 @@ def test_a_number_is_read_in_the_notation_of_its_language() -> None:
     assert grounding.unsupported_numbers("Er kostet 1.200,50 EUR.", [price]) == []
     english = "The large plan weighs 1.200 kg."
     assert grounding.unsupported_numbers("It weighs 1200 kg.", [english]) == ["1200"]
+
+
+def test_a_date_is_the_same_date_however_it_is_written() -> None:
+    for stated in ("from 05.03.2026 on", "from 2026-03-05 on", "from 5 March 2026 on"):
+        assert grounding.unsupported_numbers("It holds from 5 March 2026.", [stated]) == []
+    assert grounding.unsupported_numbers("From 05.03.2026.", ["from 2026-03-05 on"]) == []
 
 
 def test_little_words_of_other_languages_make_no_question_special() -> None:
