@@ -17,7 +17,7 @@ _MARKS = (
 )
 _DECLARED = re.compile(rb"(?:charset|encoding|coding)\s*[=:]\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})")
 # What is declared as one of these is read as the larger set that its writers use, as browsers do.
-_READ_AS = {
+READ_AS = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
@@ -31,6 +31,10 @@ _READ_AS = {
 }
 _GUESS_FROM = 64
 _GUESS_BYTES = 200_000
+# Others that Python knows are no charsets of texts, or slow on purpose.
+_CHARSETS = re.compile(
+    r"ascii$|utf-|cp\d|iso8859-|iso2022_|koi8-|shift_jis|euc_|gb|big5|mac-|tis-620|hz$|johab$"
+)
 # Of so many characters beyond ASCII one may be broken, and the text still is UTF-8.
 _SOUND = 10
 
@@ -54,7 +58,7 @@ def decode(data: bytes, *, declared: str | None = None) -> str:
         broken = error
     if (text := _mostly_utf8(data, broken, declared=codec == "utf-8")) is not None:
         return text
-    for one in (_READ_AS.get(codec, codec), codec):
+    for one in (READ_AS.get(codec, codec), codec):
         try:
             return data.decode(one)
         except (LookupError, ValueError):
@@ -83,9 +87,10 @@ def _codec(declared: str | None, data: bytes) -> str:
         found = _DECLARED.search(data[:4096])
         declared = found.group(1).decode("ascii") if found else ""
     try:
-        return codecs.lookup(declared).name
+        name = codecs.lookup(declared).name
     except (LookupError, ValueError):
         return ""
+    return name if _CHARSETS.match(name) else ""
 
 
 def _mostly_utf8(data: bytes, error: UnicodeDecodeError, *, declared: bool) -> str | None:

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from tools.retrieval import chunks as chunking
+from tools.retrieval.decode import READ_AS
 from tools.retrieval.documents import Chunk, Hit, Parsed, Scores
 from tools.retrieval.errors import ParseError
 from tools.retrieval.parse import Parser
@@ -39,7 +40,9 @@ _SUFFIXES = {
 }
 _TEXTS = ("text/", "application/xhtml", "application/xml")
 # The charsets of the web: others that Python knows are no charsets, or slow on purpose.
-_CHARSETS = re.compile(r"cp\d|iso8859-|koi8-|utf-(?:16|32)|shift_jis|euc_|gb|big5|mac-|tis-620|hz$")
+_CHARSETS = re.compile(
+    r"cp\d|iso8859-|koi8-|utf-(?:16|32)|iso2022_|shift_jis|euc_|gb|big5|mac-|tis-620|hz$"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +100,12 @@ def in_utf8(fetched: Fetched) -> bytes:
         codec = codecs.lookup(fetched.charset).name
         if not _CHARSETS.match(codec):
             return fetched.body
-        if not codec.startswith("utf-"):
+        if not codec.startswith(("utf-", "iso2022_")):
             with contextlib.suppress(UnicodeDecodeError):
                 fetched.body.decode()
                 return fetched.body
         # As browsers take it.
-        text = fetched.body.decode("cp1252" if codec == "iso8859-1" else codec)
+        text = fetched.body.decode(READ_AS.get(codec, codec))
         return codecs.BOM_UTF8 + text.encode()
     except (LookupError, ValueError):
         return fetched.body

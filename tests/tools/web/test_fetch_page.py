@@ -178,6 +178,8 @@ def test_the_type_that_is_declared_decides_over_the_name(
     [
         ("iso-8859-1", "très “chaud”".encode("cp1252"), "très “chaud”"),
         ("shift_jis", "日本語".encode("shift_jis"), "日本語"),
+        ("gb2312", "朱镕基".encode("gbk"), "朱镕基"),
+        ("iso-2022-jp", "日本語".encode("iso-2022-jp"), "日本語"),
         ("utf-16", "wide".encode("utf-16"), "wide"),
         ("iso-8859-1", "déjà".encode(), "déjà"),
     ],
