@@ -299,8 +299,8 @@ class RunInterrupted(_Event):
 class RunFinished(_Event):
     """``stop_reason``: ``answered``, ``asked_back``, or the limit that ended the run, ``stopped``.
 
-    ``values`` is the graph's output as JSON, where its thread goes with the run. ``cells`` are the
-    code behind the answer, ``artifacts`` what it made.
+    ``values`` is the graph's output as JSON, where its thread goes with the run, or until a webhook
+    has it. ``cells`` are the code behind the answer, ``artifacts`` what it made.
     """
 
     type: Literal["run.finished"] = "run.finished"

@@ -219,11 +219,13 @@ async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begu
 
 async def _unless_gone(start: starting.Start, record: RunRecord, graph: Graph) -> starting.Start:
     """LangGraph would begin with an empty state where it does not find the one to go on from."""
-    place = starting.place_of(record)
-    if place is None or not isinstance(start, starting.Begin) or not start.forks:
+    checkpoint_id = starting.goes_on_from(record.asked)
+    if checkpoint_id is None or not isinstance(start, starting.Begin) or not start.forks:
         return start
+    place = {"thread_id": record.thread_id, "checkpoint_ns": "", "checkpoint_id": checkpoint_id}
     saver = cast("BaseCheckpointSaver[str]", graph.checkpointer)
-    return start if await saver.aget_tuple(place) is not None else starting.Gone()
+    found = await saver.aget_tuple({"configurable": place})
+    return start if found is not None else starting.Gone()
 
 
 async def _stops(record: RunRecord, graph: Graph, head: StateSnapshot) -> bool:
@@ -301,7 +303,9 @@ def _fields(schema: Any) -> Collection[str]:
 def outcome_of(state: StateSnapshot, *, record: RunRecord) -> events.Outcome:
     """How the graph stopped: at its end, at an interrupt, or at a breakpoint."""
     checkpoint_id = (state.config.get("configurable") or {}).get("checkpoint_id")
-    values = plain(state.values) if record.asked.temporary else None
+    asked = record.asked
+    # What is told when the thread may be gone.
+    values = plain(state.values) if asked.temporary or asked.webhook else None
     if state.next:
         return events.RunInterrupted(
             interrupts=[

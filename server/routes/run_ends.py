@@ -44,10 +44,8 @@ async def result(house: Serving, record: RunRecord) -> Any:
 async def values(house: Serving, record: RunRecord) -> Any:
     """The state that a run ended or paused in; empty where it is not kept any more."""
     end = record.result or {}
-    if (told := end.get("values")) is not None:
-        return told
-    checkpoint_id = end.get("checkpoint_id")
-    if checkpoint_id:
+    told, checkpoint_id = end.get("values"), end.get("checkpoint_id")
+    if checkpoint_id and (told is None or not record.asked.temporary):
         try:
             thread = await house.threads.get(record.thread_id, tenant=record.tenant)
             found = await house.states.get(thread, Place(checkpoint_id=checkpoint_id))
@@ -56,4 +54,6 @@ async def values(house: Serving, record: RunRecord) -> Any:
             pass
         else:
             return plain(found.values)
+    if told is not None:
+        return told
     return team_values(record, end) if record.asked.graph == TEAM else {}

@@ -310,11 +310,12 @@ class RunRecords:
         """The run's end is told, and what was to be taken back is: its record goes."""
         return Queued.of(await self.call(self._closed, run_id))
 
-    async def told(self, record: RunRecord) -> None:
-        """The end or pause of the run that the record has is in the event log."""
+    async def told(self, record: RunRecord, *, end: Mapping[str, Any]) -> None:
+        """The end or pause of the run that the record has is in the event log; ``end`` is kept."""
+        kept = b"" if end == record.result else orjson.dumps(end)
         await self._told(
             keys=[self.keys.runs_untold, self.keys.run(record.run_id)],
-            args=[record.run_id, record.status.value, record.resumes],
+            args=[record.run_id, record.status.value, record.resumes, kept],
         )
 
     async def delete(self, run_id: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from graphs.event_log import ThreadLog
 from graphs.fence import IDLE, FencedError
@@ -48,6 +49,7 @@ class Teller:
             return Queued()
         if record.status is RunStatus.INTERRUPTED or record.status.is_terminal:
             await self._deliveries.owe(record)
+        end = _kept(record, record.result)
         if record.status is RunStatus.INTERRUPTED:
             # A pause is news only until somebody else has the thread.
             fence = IDLE if late else ""
@@ -55,7 +57,7 @@ class Teller:
                 await self._log.pause(
                     record.thread_id,
                     record.run_id,
-                    record.result,
+                    end,
                     number=record.resumes,
                     tenant=record.tenant,
                     fence=fence,
@@ -63,7 +65,7 @@ class Teller:
                 )
             except FencedError:
                 return Queued()
-            await self._records.told(record)
+            await self._records.told(record, end=end)
             return Queued()
         if not record.status.is_terminal:
             return Queued()
@@ -74,7 +76,7 @@ class Teller:
         await self._log.close(
             record.thread_id,
             record.run_id,
-            record.result,
+            end,
             tenant=record.tenant,
             status=record.status.value,
             retention_seconds=TEMPORARY_SECONDS if record.asked.temporary else None,
@@ -88,7 +90,7 @@ class Teller:
                 await self._steps.adelete_for_runs([record.run_id])
             if record.undo:
                 return await self._records.closed(record.run_id)
-        await self._records.told(record)
+        await self._records.told(record, end=end)
         return Queued()
 
     async def tell_late(self, run_id: str) -> Queued:
@@ -98,3 +100,9 @@ class Teller:
         except RunNotFoundError:
             return await self._records.closed(run_id)
         return await self.tell(record, late=True)
+
+
+def _kept(record: RunRecord, end: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The end without the state that it is told with to a webhook: the thread has that."""
+    held = end.get("values") is None or record.asked.temporary
+    return end if held else {**end, "values": None}

@@ -25,11 +25,16 @@ return queued()
 )
 
 # KEYS: the runs whose end or pause may not be told, the run. ARGV: run, the state that was told,
-# how often the run had been resumed then. What it came to since has still to be told.
+# how often the run had been resumed then, the end as it is kept where that differs, or ''. What it
+# came to since has still to be told.
 TOLD = """
 local found = redis.call('HMGET', KEYS[2], 'status', 'resumes')
-if not found[1] or (found[1] == ARGV[2] and (found[2] or '0') == ARGV[3]) then
+local as_told = found[1] == ARGV[2] and (found[2] or '0') == ARGV[3]
+if not found[1] or as_told then
   redis.call('ZREM', KEYS[1], ARGV[1])
+end
+if as_told and ARGV[4] ~= '' then
+  redis.call('HSET', KEYS[2], 'end', ARGV[4])
 end
 return 1
 """

@@ -278,6 +278,24 @@ async def test_what_a_temporary_thread_came_to_is_told_after_it_went(
     assert "thirty days" in receiver.got[0].json["values"]["messages"][-1]["content"]
 
 
+async def test_what_a_thread_came_to_is_told_though_it_was_deleted_at_once(
+    parts: Parts, worker: Team, made: Making, receiver: Receiver
+) -> None:
+    said = {"messages": [{"role": "user", "content": "x"}]}
+    record = await parts.runs.create(Asked(graph="echo", input=said, webhook=receiver.url))
+    ended = await parts.runs.wait(record.run_id)
+    await Teller(records=parts.records, log=parts.log).tell_late(record.run_id)
+    kept = await parts.runs.get(record.run_id)
+    # The webhook's copy of the state is the only one beside the thread's.
+    assert (kept.result or {})["values"] is None
+    async for entry in parts.log.read(ended.thread_id, run_id=record.run_id):
+        assert entry.event.get("values") is None
+    await parts.threads.delete(record.thread_id)
+    async with made() as sender:
+        await sender.tick()
+    assert "thirty days" in receiver.got[0].json["values"]["messages"][-1]["content"]
+
+
 async def test_in_the_background_it_is_sent_by_itself_and_a_stop_leaves_the_rest(
     parts: Parts, team: Team, redis: Redis, keys: Keys
 ) -> None:
