@@ -197,7 +197,8 @@ class LlamaServer:
             pause = min(2 * pause, _STEADY_SECONDS)
             try:
                 await self._open()
-            except WeightsError:
+            except (WeightsError, OSError):
+                # Where memory is short, no process can be started at all for a while.
                 logger.exception("the local model does not start again")
             else:
                 return pause

@@ -48,6 +48,25 @@ asyncio.run(main())
 """
 
 
+SERVING = """
+import http.server, json, sys, threading
+
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+sys.stdin.readline()
+served = http.server.HTTPServer(("127.0.0.1", 0), Healthy)
+threading.Thread(target=served.serve_forever, daemon=True).start()
+print(json.dumps({"address": f"http://127.0.0.1:{served.server_port}"}), flush=True)
+sys.stdin.read()
+"""
+
+
 async def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="counterpoint models pull"):
         await LlamaServer(tmp_path / "absent.gguf").start()
@@ -94,6 +113,39 @@ async def test_a_load_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="not ready after"):
         await server.start()
     assert not server.alive
+
+
+async def test_a_machine_that_starts_no_process_for_a_while_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ended the model's process, such as a lack of memory, keeps the next one away, too."""
+    path, child = tmp_path / "model.gguf", tmp_path / "child.py"
+    path.write_bytes(b"GGUF")
+    child.write_text(SERVING)
+    monkeypatch.setattr(llama, "_CHILD", child)
+    monkeypatch.setattr(llama, "_REVIVE_SECONDS", 0.0)
+    server = LlamaServer(path)
+    await server.start()
+    began, started, refusals = server._process, asyncio.Event(), 2
+    make = asyncio.create_subprocess_exec
+
+    async def refusing(*command: Any, **given: Any) -> asyncio.subprocess.Process:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise OSError(12, "Cannot allocate memory")
+        started.set()
+        return await make(*command, **given)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refusing)
+    assert began is not None
+    began.kill()
+    try:
+        async with asyncio.timeout(10):
+            await started.wait()
+    finally:
+        await server.close()
+    assert refusals == 0
 
 
 def test_there_is_no_address_before_the_start(tmp_path: Path) -> None:
