@@ -201,12 +201,10 @@ def forks(asked: Asked) -> bool:
     return bool(_fork(asked))
 
 
-def place_of(record: RunRecord) -> RunnableConfig | None:
-    """The checkpoint of the thread itself that the run was to go on from, if it is one of these."""
-    place = _fork(record.asked)
-    if not place or place["checkpoint_ns"]:
-        return None
-    return {"configurable": {**place, "thread_id": record.thread_id}}
+def goes_on_from(asked: Asked) -> str | None:
+    """The checkpoint of the thread itself that a run is to go on from, if it is one of these."""
+    place = _fork(asked)
+    return None if not place or place["checkpoint_ns"] else str(place["checkpoint_id"])
 
 
 def _fork(asked: Asked) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from server.runs.records import RunNotFoundError
 from server.runs.transitions import RunStatus
 from server.runs.workload import in_background
 from server.serving import Heartbeat, House, Serving
-from server.threads.states import Place
+from server.threads.states import CheckpointNotFoundError, Place
 from server.threads.thread import NewThread
 from server.wire import attachments, frontend_tasks, responses, shapes, sse
 from server.wire.chat import COLLECTION
@@ -225,12 +225,14 @@ async def _before(asked: ResponseRequest, house: Serving, caller: Caller) -> Run
         raise Invalid(f"{param}: it is still worked on; wait for its end", param=param)
     if (at := _checkpoint(record)) is not None:
         thread = await house.threads.get(record.thread_id, tenant=caller.tenant)
-        if not await house.states.keeps(thread, Place(checkpoint_id=at)):
+        try:
+            await house.states.check(thread, Place(checkpoint_id=at))
+        except CheckpointNotFoundError:
             raise NotFound(
                 f"{param}: where it came to is not kept any more; send the conversation as input",
                 param=param,
                 code="previous_response_not_found",
-            )
+            ) from None
     return record
 
 

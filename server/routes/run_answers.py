@@ -16,7 +16,13 @@ from server.auth import CallerDep
 from server.errors import Invalid
 from server.routes.run_ends import result, values
 from server.routes.run_repeats import repeated
-from server.routes.run_resumes import answer_key, answered, taken_over, waiting_run
+from server.routes.run_resumes import (
+    answer_key,
+    answered,
+    check_place,
+    taken_over,
+    waiting_run,
+)
 from server.runs.asked import TEAM, Asked
 from server.runs.record import RunNotFoundError, RunRecord
 from server.serving import Heartbeat, House, Serving
@@ -103,6 +109,8 @@ class Desk:
         known = await self.house.runs.known(key, tenant=self.caller.tenant) if key else None
         if known is not None:
             repeated(known, asked, thread_id=on, with_files=files is not None)
+        else:
+            await check_place(self.house, asked, thread_id, tenant=self.caller.tenant)
         if waiting and asked.command is not None and "resume" in asked.command and known is None:
             asked = await answered(self.house, asked, waiting=waiting, caller=self.caller)
             # Who says the same once more, as a double click does, is given the same run.

@@ -13,6 +13,8 @@ from server.auth import Caller
 from server.runs.asked import Asked
 from server.runs.record import RunRecord
 from server.serving import Serving
+from server.starting import goes_on_from
+from server.threads.states import Place
 from server.threads.thread import ThreadNotFoundError, ThreadRecord
 
 
@@ -27,6 +29,14 @@ async def waiting_run(
     except ThreadNotFoundError:
         return None
     return thread if thread.paused else None
+
+
+async def check_place(house: Serving, asked: Asked, thread_id: UUID | None, *, tenant: str) -> None:
+    """Raises what the threads raise where the run is to go on from what its thread has not."""
+    checkpoint_id = goes_on_from(asked)
+    if thread_id is not None and checkpoint_id is not None:
+        thread = await house.threads.get(str(thread_id), tenant=tenant)
+        await house.states.check(thread, Place(checkpoint_id=checkpoint_id))
 
 
 async def answered(house: Serving, asked: Asked, *, waiting: ThreadRecord, caller: Caller) -> Asked:

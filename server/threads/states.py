@@ -153,11 +153,8 @@ class ThreadStates:
         A thread whose next step is gone by that is idle again, and no run waits there for a person.
         Raises ThreadBusyError, StateError, GraphNotFoundError, CheckpointNotFoundError.
         """
-        if at.checkpoint_id and not await self.keeps(record, at):
-            raise CheckpointNotFoundError(
-                f"checkpoint_id: thread {record.thread_id} has no checkpoint "
-                f"{at.checkpoint_id[:100]}"
-            )
+        if at.checkpoint_id:
+            await self.check(record, at)
         async with self._graph(record, fence=IDLE) as (name, graph):
             async with _writing(record):
                 written = await graph.aupdate_state(
@@ -166,9 +163,14 @@ class ThreadStates:
             await self._settle(record, graph)
         return written
 
-    async def keeps(self, record: ThreadRecord, at: Place) -> bool:
-        """Whether a thread has a checkpoint, still."""
-        return await self._scoped(record).aget_tuple(_config(record, at)) is not None
+    async def check(self, record: ThreadRecord, at: Place) -> None:
+        """Raises CheckpointNotFoundError for one that the thread has not, or has no more."""
+        if await self._scoped(record).aget_tuple(_config(record, at)) is None:
+            raise CheckpointNotFoundError(
+                f"checkpoint_id: thread {record.thread_id} has no checkpoint "
+                f"{at.checkpoint_id[:100]}; POST /threads/{{thread_id}}/history lists those that "
+                "there are"
+            )
 
     async def replay(
         self, record: ThreadRecord, supersteps: Sequence[Sequence[Update]]

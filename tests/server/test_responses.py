@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from langgraph_sdk import get_client
+from langgraph_sdk.errors import NotFoundError as Missing
 from openai import APIStatusError, BadRequestError, InternalServerError, NotFoundError, OpenAI
 
 from graphs import events
@@ -374,8 +375,8 @@ async def test_one_whose_steps_are_gone_is_not_gone_on_from_with_nothing(folder:
             await client.responses.create(**more)
         state: Any = await threads.threads.get_state(thread_id)
         asked: Any = {"messages": [{"role": "user", "content": "Who am I?"}]}
-        with pytest.raises(Exception, match="no such checkpoint"):
-            await threads.runs.wait(
+        with pytest.raises(Missing, match="has no checkpoint"):
+            await threads.runs.create(
                 thread_id, "team", input=asked, checkpoint=state["parent_checkpoint"]
             )
         kept: Any = await threads.threads.get_state(thread_id)

@@ -46,6 +46,24 @@ async def test_a_run_is_found_by_its_graph_and_its_assistant(app: FastAPI, parts
         assert (await client.post("/threads/count", json={"status": "interrupted"})).json() == 1
 
 
+async def test_what_waits_goes_on_waiting_where_a_run_cannot_begin(
+    app: FastAPI, parts: Parts
+) -> None:
+    run = await done(parts, asked("asking"))
+    body: Any = {
+        "assistant_id": "asking",
+        "input": {"count": 1},
+        "checkpoint_id": "1f1ed7bb-e3d5-68df-bfff-714daadcc1f0",
+    }
+    async with in_process(app) as client:
+        refused = await client.post(f"/threads/{run.thread_id}/runs", json=body)
+        thread = (await client.get(f"/threads/{run.thread_id}")).json()
+    assert refused.status_code == 404
+    assert "has no checkpoint 1f1ed7bb" in refused.json()["detail"]
+    assert thread["status"] == "interrupted"
+    assert (await parts.runs.get(run.run_id)).status is RunStatus.INTERRUPTED
+
+
 async def test_what_waits_is_listed_and_ignored(app: FastAPI, parts: Parts) -> None:
     run = await done(parts, asked("asking"))
     assert run.status is RunStatus.INTERRUPTED
