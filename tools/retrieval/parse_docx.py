@@ -18,7 +18,7 @@ from docx.table import Table, _Cell
 from docx.text.paragraph import Paragraph
 from lxml import etree
 
-from tools.retrieval import omml
+from tools.retrieval import omml, titles
 from tools.retrieval.assembly import Assembly, is_raised, markdown_table
 from tools.retrieval.documents import Kind, Parsed
 from tools.retrieval.errors import DamagedDocument, EmptyDocument, NeedsOcr
@@ -65,7 +65,7 @@ def parse(data: bytes, *, name: str, max_unpacked: int) -> Parsed:
 
 def _parse(document: Document, *, name: str) -> Parsed:
     assembly = Assembly()
-    title = document.core_properties.title or ""
+    title = titles.told(document.core_properties.title)
     first_heading = ""
     previous_was_item = False
     body = document._body

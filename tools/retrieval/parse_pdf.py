@@ -13,7 +13,7 @@ from typing import Any
 import pypdfium2
 import pypdfium2.raw
 
-from tools.retrieval import attachments, grid, pdf_annotations, pdf_layout, pdf_tables
+from tools.retrieval import attachments, grid, pdf_annotations, pdf_layout, pdf_tables, titles
 from tools.retrieval.assembly import Assembly
 from tools.retrieval.documents import Parsed
 from tools.retrieval.errors import DamagedDocument, EncryptedDocument, NeedsOcr, TooLarge
@@ -95,9 +95,9 @@ class _Reading:
         attachments.include(
             attached, self._assembly, name=self._name, read=read, max_chars=max_chars
         )
-        title = self._pdf.get_metadata_dict().get("Title", "").strip()
+        title = titles.told(self._pdf.get_metadata_dict().get("Title"))
         return self._assembly.finish(
-            title=title if title.lower() not in ("", "untitled", "(anonymous)") else self._name,
+            title=title or self._name,
             media_type=Format.PDF,
             pages=pages,
             pages_without_text=tuple(self._without_text),

@@ -10,7 +10,7 @@ from lxml import etree
 from pptx.enum.shapes import MSO_SHAPE_TYPE, PP_PLACEHOLDER
 from pptx.package import Package
 
-from tools.retrieval import omml, pptx_charts
+from tools.retrieval import omml, pptx_charts, titles
 from tools.retrieval.assembly import Assembly, is_raised, markdown_table
 from tools.retrieval.documents import Kind, Parsed
 from tools.retrieval.errors import EmptyDocument, NeedsOcr, TooLarge
@@ -65,7 +65,7 @@ def parse(data: bytes, *, name: str, max_unpacked: int, max_pages: int) -> Parse
             )
         raise EmptyDocument(f"{name}: holds no text; nothing to ingest")
     return assembly.finish(
-        title=(deck.core_properties.title or "").strip() or first_title or name,
+        title=titles.told(deck.core_properties.title) or first_title or name,
         media_type=Format.PPTX,
         pages=count,
         pages_without_text=tuple(without_text),

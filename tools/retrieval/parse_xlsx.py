@@ -13,7 +13,7 @@ from typing import Any
 import openpyxl
 from openpyxl.worksheet.formula import ArrayFormula, DataTableFormula
 
-from tools.retrieval import grid
+from tools.retrieval import grid, titles
 from tools.retrieval.assembly import Assembly
 from tools.retrieval.documents import Parsed
 from tools.retrieval.errors import EmptyDocument, TooLarge
@@ -61,7 +61,7 @@ def parse(data: bytes, *, name: str, max_unpacked: int, max_cells: int) -> Parse
             filled = True
             assembly.heading(1, sheet.title)
             grid.write(rows, assembly)
-    title = (values.properties.title or "").strip() or name
+    title = titles.told(values.properties.title) or name
     values.close()
     if formulas is not None:
         formulas.close()
