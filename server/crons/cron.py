@@ -8,7 +8,7 @@ CronError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
@@ -37,8 +37,9 @@ class Definition:
     """What a caller asked for. ``run`` is the body of the runs, as their wire takes it.
 
     Without ``thread_id`` each firing has a thread of its own. ``end_time`` is the last moment at
-    which it may fire, ``user`` the name of the key that asked. ``collection`` is meant where
-    neither ``run`` nor the assistant names one; empty: the setting's.
+    which it may fire, ``user`` the name of the key that asked for ``run``, with the ``roles`` that
+    it had then. ``collection`` is meant where neither ``run`` nor the assistant names one; empty:
+    the setting's.
     """
 
     schedule: str
@@ -50,6 +51,7 @@ class Definition:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
     user: str = ""
+    roles: Sequence[str] = ()
     collection: str = ""
 
     def next(self, after: datetime) -> datetime | None:

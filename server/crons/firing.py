@@ -53,6 +53,7 @@ def firing(*, runs: Runs, assistants: Known, collection: str) -> Fire:
                 collection=wanted.collection or collection,
                 stateless=stateless,
                 user=wanted.user,
+                roles=wanted.roles,
             )
             await runs.create(
                 asked,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -70,11 +71,11 @@ async def get(cron_id: UUID, desk: DeskDep) -> Mapping[str, Any]:
 async def patch(cron_id: UUID, asked: wire.CronPatch, desk: DeskDep) -> Mapping[str, Any]:
     """Change a cron; metadata is merged, every other field replaced."""
     tenant = desk.caller.tenant
+    change = partial(asked.onto, user=desk.caller.name, roles=sorted(desk.caller.roles))
     before = (await desk.house.crons.get(str(cron_id), tenant=tenant)).definition
     try:
-        after = asked.onto(before)
-        await _check(after, desk)
-        changed = await desk.house.crons.update(str(cron_id), asked.onto, tenant=tenant)
+        await _check(change(before), desk)
+        changed = await desk.house.crons.update(str(cron_id), change, tenant=tenant)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False)) from None
     return _shown(changed)
@@ -100,6 +101,7 @@ async def _create(
         thread_id=thread_id,
         assistant_id=run.assistant_id,
         user=desk.caller.name,
+        roles=sorted(desk.caller.roles),
         collection=desk.collection or "",
     )
     made = await desk.house.crons.create(

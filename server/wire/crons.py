@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -92,7 +93,13 @@ class CronCreate(RunRequest):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
     def definition(
-        self, *, thread_id: UUID | None, assistant_id: str, user: str, collection: str = ""
+        self,
+        *,
+        thread_id: UUID | None,
+        assistant_id: str,
+        user: str,
+        roles: Sequence[str],
+        collection: str = "",
     ) -> Definition:
         """The cron as it is stored."""
         run = self.model_dump(mode="json", exclude_unset=True, include=_RUN)
@@ -108,6 +115,7 @@ class CronCreate(RunRequest):
             metadata=self.metadata or {},
             run=run,
             user=user,
+            roles=roles,
             collection=collection,
         )
 
@@ -147,8 +155,11 @@ class CronPatch(BaseModel):
             name: one for name, one in checked(value).items() if one is not None or name in kept
         }
 
-    def onto(self, before: Definition) -> Definition:
-        """The cron with this in it; metadata is merged. Raises ValidationError."""
+    def onto(self, before: Definition, *, user: str, roles: Sequence[str]) -> Definition:
+        """The cron with this in it; metadata is merged. Raises ValidationError.
+
+        ``user``, with ``roles``, is who changes it: other runs than before are that one's request.
+        """
         given = self.model_dump(exclude_unset=True)
         whole = CronCreate.model_validate(
             {
@@ -161,12 +172,14 @@ class CronPatch(BaseModel):
             }
         )
         thread_id = UUID(before.thread_id) if before.thread_id else None
-        return whole.definition(
+        after = whole.definition(
             thread_id=thread_id,
             assistant_id=before.assistant_id,
             user=before.user,
+            roles=before.roles,
             collection=before.collection,
         )
+        return after if after.run == before.run else replace(after, user=user, roles=roles)
 
 
 class CronCount(BaseModel):

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from server.crons.cron import Due
 from server.crons.firing import firing
-from tests.server.surface import Parts, in_process
+from tests.server.surface import Parts, configured, hashed, in_process
 
 WEEKLY = {
     "assistant_id": "team",
@@ -51,3 +51,39 @@ async def test_a_cron_s_runs_search_the_documents_that_its_request_named(
     await fire(Due(cron=cron, at=cron.next_at, again=False))
     (run,) = await parts.runs.search()
     assert run.asked.collection == searched
+
+
+@pytest.mark.parametrize(
+    ("change", "asker", "roles"),
+    [
+        ({}, "ann", ["user"]),
+        ({"schedule": "@daily", "enabled": True, "metadata": {"a": 1}}, "ann", ["user"]),
+        ({"on_run_completed": "keep"}, "olga", ["operator", "user"]),
+        (
+            {"input": {"messages": [{"role": "user", "content": "Refund 7"}]}},
+            "olga",
+            ["operator", "user"],
+        ),
+    ],
+)
+async def test_a_cron_s_runs_are_asked_for_by_who_says_what_they_do_with_his_roles(
+    parts: Parts, change: dict[str, object], asker: str, roles: list[str]
+) -> None:
+    """The policy looks at the roles, and who asked for a call may not approve it himself."""
+    people = {"ann": ["user"], "olga": ["user", "operator"]}
+    app = configured(
+        parts,
+        keys=[{"name": name, "sha256": hashed(name), "roles": has} for name, has in people.items()],
+    )
+    async with in_process(app, **{"x-api-key": "ann"}) as client:
+        made = (await client.post("/runs/crons", json=WEEKLY)).json()
+    if change:
+        async with in_process(app, **{"x-api-key": "olga"}) as client:
+            reply = await client.patch(f"/runs/crons/{made['cron_id']}", json=change)
+            assert reply.json()["user_id"] == asker
+    (cron,) = await parts.crons.all(tenant="default")
+    assert cron.next_at is not None
+    fire = firing(runs=parts.runs, assistants=parts.assistants, collection="handbook")
+    await fire(Due(cron=cron, at=cron.next_at, again=False))
+    (run,) = await parts.runs.search()
+    assert (run.asked.user, list(run.asked.roles)) == (asker, roles)
