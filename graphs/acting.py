@@ -59,6 +59,8 @@ async def check(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
             continue
         tell_refused(call, refusal, branch, runtime)
         history.append(_told(call, refusal))
+        if call["opening"]:
+            branch = changed(branch, unsearched=refusal)
     branch = changed(branch, calls=left, history=history, done=done or ["nothing"])
     if not left:
         told = circling.told(branch, history)
@@ -175,6 +177,7 @@ def observed(
         branch,
         cells=[*branch.get("cells", []), *making.cells(results)][-making.MOST :],
         artifacts=making.joined(branch.get("artifacts", []), new),
+        unsearched=_unsearched(branch["calls"], results) or branch.get("unsearched", ""),
     )
     if runtime.context.model_for(agent).plain and (output or new) and not branch["output"]:
         # Measured: asked to put the result into words, a small model retells its examples.
@@ -221,6 +224,11 @@ def observed(
         why=retrieving.THIN if thin else "",
         fields=retrieving.fields_in(results) or branch.get("fields", ""),
     )
+
+
+def _unsearched(calls: Sequence[Wanted], results: Sequence[ToolResult]) -> str:
+    pairs = zip(calls, results, strict=True)
+    return next((one.content for call, one in pairs if call["opening"] and not one.ok), "")
 
 
 def _only_searches(branch: Branch) -> bool:

@@ -29,6 +29,7 @@ _REASONS: dict[str, str] = {
 _NOT_FOUND = "The documents do not say that. I looked for an answer to “{question}” and found none."
 _NOT_COMPUTED = "The result could not be calculated from that."
 _PART_MISSING = "The documents do not answer: {part}"
+_UNSEARCHED = "The documents were not searched: {why}."
 _EMPTY = "There are no documents to answer from yet; ingest some first."
 
 
@@ -151,6 +152,9 @@ def compose(
     if not draft:
         found_any = any(finding["sources"] for finding in findings)
         text = _NOT_FOUND.format(question=question) if found_any or not findings else _EMPTY
+        why = next((one["unsearched"] for one in findings if one.get("unsearched")), "")
+        if why and not found_any:
+            text = _UNSEARCHED.format(why=why.strip().rstrip("."))
         if findings and all(finding["agent"] == coder.NAME for finding in findings):
             text = _NOT_COMPUTED
         return Composed(text=text, sources=())

@@ -67,6 +67,7 @@ def finish(
         artifacts=branch.get("artifacts") or [],
         worded=worded,
         note=note,
+        unsearched=branch.get("unsearched", ""),
     )
     emit(
         runtime,

@@ -77,7 +77,8 @@ class Finding(TypedDict):
 
     ``cells`` are all that ran, ``artifacts`` what they made. ``worded`` says that the words are
     about the output, by an agent that had read it. ``note`` is what a reader has to know beside the
-    words: it is no claim, and never cited.
+    words: it is no claim, and never cited. ``unsearched`` is why the search that it begins with was
+    not made, or failed.
     """
 
     task_id: str
@@ -93,6 +94,7 @@ class Finding(TypedDict):
     cells: NotRequired[list[dict[str, Any]]]
     artifacts: NotRequired[list[dict[str, Any]]]
     worded: NotRequired[bool]
+    unsearched: NotRequired[str]
 
 
 class Branch(TypedDict):
@@ -104,7 +106,7 @@ class Branch(TypedDict):
     ``moves`` are all calls that were wanted, ``nudged`` the circles that its model was told of,
     ``nudge`` what it is still to be told. ``why`` the next search is made in other words, and the
     ``fields`` that searches can be filtered by. ``reading`` is how far a document was read, and the
-    notes taken of it.
+    notes taken of it. ``unsearched`` is as in the finding.
     """
 
     task: Task
@@ -130,6 +132,7 @@ class Branch(TypedDict):
     fields: NotRequired[str]
     cells: NotRequired[list[dict[str, Any]]]
     artifacts: NotRequired[list[dict[str, Any]]]
+    unsearched: NotRequired[str]
 
 
 class Asking(TypedDict):

@@ -81,6 +81,23 @@ async def test_an_empty_collection_is_told_as_such() -> None:
     assert "no documents to answer from" in outcome.answer
 
 
+async def test_a_search_that_the_policy_refuses_is_not_taken_for_an_empty_collection() -> None:
+    with ScriptedModel(
+        steps=[
+            planned(),
+            Scripted(agent="researcher", answer="NOT FOUND"),
+            Scripted(agent="researcher", calls=(("search_documents", {"query": "other"}),)),
+            Scripted(agent="researcher", answer="NOT FOUND"),
+        ],
+        plain=True,
+    ) as model:
+        outcome = await House(model, rules=()).answered(QUESTION)
+    assert outcome.answer == (
+        "The documents were not searched: search_documents was refused: "
+        "no rule of the policy allows search_documents."
+    )
+
+
 async def test_a_computation_is_run_in_the_sandbox_and_its_result_stated() -> None:
     with ScriptedModel(
         steps=[
