@@ -14,7 +14,7 @@ from guardrails import grounding
 _CODE = rf"(?P<code>{grounding.INLINE_CODE})"
 _MARK = re.compile(rf"{_CODE}|[^\S\n]*(?P<mark>{grounding.MARK})")
 _AFTER_STOP = re.compile(rf"{_CODE}|(?P<stop>[.!?。！？])(?P<marks>(?:[^\S\n]*{grounding.MARK})+)")
-_FENCE = re.compile(r"[ \t]*(?P<fence>`{3,}|~{3,})")
+_FENCE = re.compile(r"[ \t]*(?P<fence>`{3,}(?=[^`]*$)|~{3,})")
 _SAYS = r"(?:states?|says?|mentions?|specif(?:y|ies))"
 _LEAD = re.compile(
     r"^(?:(?:according to|as stated in)\s*,\s*"
@@ -27,19 +27,17 @@ _LEAD = re.compile(
 
 def marks(text: str) -> list[int]:
     """The passage numbers that a text names, each once, in order; none of those in code."""
-    found = [one["mark"] for line in _prose(text) for one in _MARK.finditer(line)]
-    numbers = [int(part) for mark in found if mark for part in mark.strip("[]").split(",")]
-    return list(dict.fromkeys(numbers))
+    return list(dict.fromkeys(one for line in _prose(text) for one in _marks_of(line)))
 
 
 def without_marks(text: str) -> str:
     """The text without its citation marks."""
-    return _in_prose(text, lambda line: _MARK.sub(_code_of, line)).strip()
+    return _in_prose(text, _unmarked).strip()
 
 
 def marks_inside(text: str) -> str:
     """The text with marks that follow a full stop before it: they belong to that sentence."""
-    return _in_prose(text, lambda line: _AFTER_STOP.sub(_moved, line))
+    return _in_prose(text, _inside)
 
 
 def without_code(text: str) -> str:
@@ -49,6 +47,19 @@ def without_code(text: str) -> str:
         code = block.kind is _Kind.CODE
         lines += (" " * len(line) for line in block.lines) if code else block.lines
     return "\n".join(lines)
+
+
+def _marks_of(line: str) -> list[int]:
+    found = [one["mark"] for one in _MARK.finditer(line)]
+    return [int(part) for mark in found if mark for part in mark.strip("[]").split(",")]
+
+
+def _unmarked(line: str) -> str:
+    return _MARK.sub(_code_of, line)
+
+
+def _inside(line: str) -> str:
+    return _AFTER_STOP.sub(_moved, line)
 
 
 def _moved(found: re.Match[str]) -> str:
@@ -64,7 +75,7 @@ def _prose(text: str) -> list[str]:
 
 
 def _in_prose(text: str, change: Callable[[str], str]) -> str:
-    if "\n" not in text:
+    if "\n" not in text and not _FENCE.match(text):
         return change(text)
     lines: list[str] = []
     for block in _blocks(text):
@@ -121,8 +132,8 @@ def cite(text: str, passages: Sequence[str]) -> tuple[str, list[int]]:
         return "".join(f"[{used.index(index) + 1}]" for index in behind)
 
     def cited(sentence: str) -> tuple[str, str]:
-        bare = _without_lead(without_marks(sentence))
-        named = [number - 1 for number in marks(sentence)]
+        bare = _without_lead(_unmarked(sentence).strip())
+        named = [number - 1 for number in _marks_of(sentence)]
         return bare, written(supporting(bare, passages, named=named))
 
     numbers = grounding.item_numbers(text)
@@ -132,7 +143,7 @@ def cite(text: str, passages: Sequence[str]) -> tuple[str, list[int]]:
         if block.kind is _Kind.CODE:
             behind = supporting("\n".join(block.lines), passages)
             if lead >= 0:
-                had = [used[number - 1] for number in marks(lines[lead])]
+                had = [used[number - 1] for number in _marks_of(lines[lead])]
                 more = written([index for index in behind if index not in had])
                 lines[lead] = attach(lines[lead], more)
             lines += block.lines
@@ -148,7 +159,7 @@ def cite(text: str, passages: Sequence[str]) -> tuple[str, list[int]]:
         else:
             (line,) = block.lines
             head = numbers.get(place) or line[: len(line) - len(line.lstrip())]
-            parts = grounding.sentences(marks_inside(line[len(head) :]))
+            parts = grounding.sentences(_inside(line[len(head) :]))
             if parts:
                 lead = len(lines)
             lines.append(head + grounding.line_of(attach(*cited(part)) for part in parts))

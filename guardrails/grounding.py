@@ -33,7 +33,15 @@ _POINTED = re.compile(
 _ITEM = re.compile(r"(?P<indent>[ \t]*)(?P<number>[1-9]\d{0,2})[.)][ \t]+(?=\S)")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?", re.UNICODE)
 _PAIRED = re.compile(rf"[{languages.PAIRED}]+")
-SENTENCE_END = r"(?:(?<=[.!?])\s+(?=\S)|(?<=[。！？])\s*(?=[^\s。！？」』）”’]))"
+_ABBREVIATIONS = (
+    r"e\.g i\.e z\.B d\.h u\.a No no Nos Nr nr Dr Mr Mrs Ms Prof St vs approx ca bzw inkl exkl "
+    r"zzgl Abs Art Sec sec Fig fig Vol vol pp p"
+).split()
+SENTENCE_END = (
+    r"(?:(?<=[.!?])"
+    + "".join(rf"(?<!\b{one}\.)" for one in _ABBREVIATIONS)
+    + r"\s+(?=[^\sa-z])|(?<=[。！？])\s*(?=[^\s。！？」』）”’]))"
+)
 _SENTENCE_END = re.compile(SENTENCE_END)
 
 _LONGEST_REMEMBERED = 4_000

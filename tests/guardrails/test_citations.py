@@ -106,6 +106,11 @@ server:
     )
 
 
+def test_no_mark_stands_behind_an_abbreviation() -> None:
+    text, _ = citations.cite("Austria pays 44 EUR (e.g. to guests, see No. 5).", PASSAGES)
+    assert text == "Austria pays 44 EUR (e.g. to guests, see No. 5) [1]."
+
+
 def test_a_block_of_code_alone_is_cited_behind_it() -> None:
     text, used = citations.cite("```\nserver port\n```", ["The server has a port."])
     assert (text, used) == ("```\nserver port\n```\n[1]", [0])

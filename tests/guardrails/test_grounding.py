@@ -127,6 +127,15 @@ def test_what_numbers_a_list_is_stated_by_nobody() -> None:
     assert [one.claim for one in grounding.ungrounded_claims(alone, ["the limit"])] == ["45."]
 
 
+def test_an_abbreviation_ends_no_sentence() -> None:
+    text = "It costs 12 EUR (e.g. in Austria, see No. 5). Ask Dr. Young, approx. 3 days before! Ok?"
+    assert grounding.sentences(text) == [
+        "It costs 12 EUR (e.g. in Austria, see No. 5).",
+        "Ask Dr. Young, approx. 3 days before!",
+        "Ok?",
+    ]
+
+
 def test_a_text_without_some_sentences_keeps_its_lines() -> None:
     text = "Plans:\n1. Monthly. It costs 12.\n2. Annual.\n   - Run `a. b` there. Or not."
     left = grounding.without_sentences(text, drop=["It costs 12.", "Or not."].__contains__)
