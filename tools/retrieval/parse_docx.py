@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -21,11 +20,11 @@ from lxml import etree
 from tools.retrieval import omml, titles
 from tools.retrieval.assembly import Assembly, is_raised, markdown_table
 from tools.retrieval.documents import Kind, Parsed
+from tools.retrieval.docx_styles import Styles
 from tools.retrieval.errors import DamagedDocument, EmptyDocument, NeedsOcr
 from tools.retrieval.office_archive import guard
 from tools.retrieval.sniff import Format
 
-_HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 # What a drawing is for programs that do not know it, and text that is tracked as moved elsewhere.
 _TWICE = ("{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback", qn("w:moveFrom"))
 _WRAPPERS = frozenset(map(qn, "w:sdt w:sdtContent w:customXml w:ins w:moveTo".split()))
@@ -64,7 +63,7 @@ def parse(data: bytes, *, name: str, max_unpacked: int) -> Parsed:
 
 
 def _parse(document: Document, *, name: str) -> Parsed:
-    assembly = Assembly()
+    assembly, styles = Assembly(), Styles()
     title = titles.told(document.core_properties.title)
     first_heading = ""
     previous_was_item = False
@@ -72,20 +71,18 @@ def _parse(document: Document, *, name: str) -> Parsed:
     blocks = list(_blocks(body._element, body))
     for place, block in enumerate(blocks):
         if isinstance(block, Table):
-            rows = _rows(block, depth=0)
-            assembly.block(markdown_table(rows), kind=Kind.TABLE, caption=_caption(blocks, place))
+            caption = _caption(blocks, place, styles)
+            assembly.block(markdown_table(_rows(block, depth=0)), kind=Kind.TABLE, caption=caption)
             previous_was_item = False
             continue
         text = _text(block)
-        style = _style(block)
-        heading = _HEADING.match(style)
-        if heading is not None or style == "Title":
-            assembly.heading(int(heading.group(1)) if heading else 1, text)
+        if level := styles.level(block):
+            assembly.heading(level, text)
             first_heading = first_heading or text.strip()
             previous_was_item = False
         else:
             item = (
-                style.startswith("List")
+                styles.name(block).startswith("List")
                 or block._p.find(f"{qn('w:pPr')}/{qn('w:numPr')}") is not None
             )
             assembly.block(
@@ -117,16 +114,12 @@ def _blocks(element: Any, parent: Any, depth: int = 0) -> Iterator[Paragraph | T
             yield from _blocks(child, parent, depth + 1)
 
 
-def _style(paragraph: Paragraph) -> str:
-    return (paragraph.style.name if paragraph.style is not None else None) or ""
-
-
-def _caption(blocks: list[Paragraph | Table], place: int) -> str:
+def _caption(blocks: list[Paragraph | Table], place: int, styles: Styles) -> str:
     """The paragraph of style Caption above the table, or else below it."""
     for near in (place - 1, place + 1):
         if 0 <= near < len(blocks):
             block = blocks[near]
-            if isinstance(block, Paragraph) and _style(block) == "Caption":
+            if isinstance(block, Paragraph) and styles.name(block) == "Caption":
                 return _text(block)
     return ""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import docx
 import pytest
+from docx.enum.style import WD_STYLE_TYPE
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 
@@ -84,6 +86,36 @@ def test_a_superscript_makes_no_other_number() -> None:
     for text, raised in (("6", True), (" kg, the 5", False), ("th", True)):
         paragraph.add_run(text).font.superscript = raised
     assert read(saved(document), name="a.docx").text == "The mass is 10^6 kg, the 5th"
+
+
+def test_a_heading_is_one_by_its_outline_or_by_what_its_style_is_made_from() -> None:
+    document = docx.Document()
+    styles = document.styles
+    for name, base, level in (
+        ("Acme part", "Heading 2", None),
+        ("Acme contents", "Heading 1", "9"),
+        ("Acme rule", "Normal", "2"),
+    ):
+        made = styles.add_style(name, WD_STYLE_TYPE.PARAGRAPH)
+        made.base_style = styles[base]
+        if level is not None:
+            made.element.get_or_add_pPr().append(outline(level))
+    for words, style in (
+        ("One", "Heading 1"),
+        ("Two", "Acme part"),
+        ("Three", "Acme rule"),
+        ("Contents", "Acme contents"),
+    ):
+        document.add_paragraph(words, style=style)
+    document.add_paragraph("Last")._p.get_or_add_pPr().append(outline("0"))
+    document.add_paragraph("Words.")
+    assert [
+        (one.heading_path, one.text) for one in read(saved(document), name="a.docx").sections
+    ] == [(("One", "Two", "Three"), "Contents"), (("Last",), "Words.")]
+
+
+def outline(level: str) -> Any:
+    return parse_xml(f'<w:outlineLvl {nsdecls("w")} w:val="{level}"/>')
 
 
 @pytest.mark.parametrize(
