@@ -23,7 +23,8 @@ class KeepAll:
 
 @dataclass(frozen=True, kw_only=True)
 class KeepLast:
-    """The newest ``count`` checkpoints of each namespace, at any time."""
+    """The newest ``count`` checkpoints of each namespace, at any time, and the one before the
+    latest run, which may still be taken back."""
 
     count: int
 
@@ -88,7 +89,7 @@ def superfluous(stored: Sequence[Stored], retention: Retention) -> list[Name]:
         case KeepAll():
             return []
         case KeepLast(count=count):
-            kept = _called(stored, count=count)
+            kept = _called(stored, count=count, before=True)
         case KeepLatestAtEnd():
             outermost = [each for each in stored if not each.namespace]
             if outermost and max(outermost, key=lambda each: each.checkpoint_id).paused:
@@ -116,10 +117,16 @@ def ancestors(stored: Sequence[Stored], start: Name, channels: Collection[str]) 
     return found
 
 
-def _called(stored: Sequence[Stored], *, count: int) -> set[Name]:
-    """The newest of each namespace; of the calls of subgraphs, those whose caller stays."""
+def _called(stored: Sequence[Stored], *, count: int, before: bool = False) -> set[Name]:
+    """The newest of each namespace, and the one before its latest run where that is wanted; of the
+    calls of subgraphs, those whose caller stays."""
     lasting = [each for each in stored if not _is_call(each)]
-    kept = _with_lineage(lasting, _newest(lasting, count=count))
+    chosen = _newest(lasting, count=count)
+    if before:
+        latest_run = {each.namespace: each.run_id for each in _newest(lasting, count=1)}
+        others = [each for each in lasting if each.run_id != latest_run[each.namespace]]
+        chosen += _newest(others, count=1)
+    kept = _with_lineage(lasting, chosen)
     calls = [each for each in stored if _is_call(each) and ("", each.root) in kept]
     return kept | _with_lineage(calls, _newest(calls, count=count))
 

@@ -69,10 +69,8 @@ class Teller:
             return Queued()
         if not record.status.is_terminal:
             return Queued()
-        if self._steps is not None and self._steps.prunes_at_end:
-            # A thread that works again is pruned at that run's end.
-            with contextlib.suppress(FencedError):
-                await self._steps.retain(record.checkpoint_thread, fence=IDLE)
+        if not record.undo:
+            await self._prune(record)
         await self._log.close(
             record.thread_id,
             record.run_id,
@@ -89,9 +87,17 @@ class Teller:
             else:
                 await self._steps.adelete_for_runs([record.run_id])
             if record.undo:
+                # Before it was taken back, its own last step would have been the one that stays.
+                await self._prune(record)
                 return await self._records.closed(record.run_id)
         await self._records.told(record, end=end)
         return Queued()
+
+    async def _prune(self, record: RunRecord) -> None:
+        if self._steps is not None and self._steps.prunes_at_end:
+            # A thread that works again is pruned at that run's end.
+            with contextlib.suppress(FencedError):
+                await self._steps.retain(record.checkpoint_thread, fence=IDLE)
 
     async def tell_late(self, run_id: str) -> Queued:
         """The same for a run that was found untold."""

@@ -164,6 +164,28 @@ async def test_a_resume_that_is_rolled_back_leaves_the_question_open(
     assert state["steps"][-1] == "told after all"
 
 
+async def test_a_long_run_that_is_rolled_back_leaves_what_was_before_it(
+    redis: Redis, keys: Keys
+) -> None:
+    saver = RedisSaver(redis, keys, retention=KeepLast(count=3))
+
+    def going(state: State) -> str:
+        return "walk" if len(state["steps"]) % 30 else END
+
+    graph = StateGraph(State)
+    graph.add_node("walk", lambda state: {"steps": ["walked"]})
+    graph.add_edge(START, "walk")
+    graph.add_conditional_edges("walk", going, ["walk", END])
+    app = graph.compile(checkpointer=saver)
+    for run, number in (("first", 30), ("second", 60)):
+        given: Any = {**config(), "metadata": {"run_id": run}, "recursion_limit": 100}
+        assert len((await app.ainvoke({"steps": []}, given))["steps"]) == number
+    assert len([found async for found in saver.alist(config())]) < 20
+    await saver.adelete_for_runs(["second"])
+    state = await app.aget_state(config())
+    assert (len(state.values["steps"]), state.next) == (30, ())
+
+
 async def test_many_tasks_at_once_are_all_kept_and_not_run_again(saver: RedisSaver) -> None:
     ran: list[int] = []
 
