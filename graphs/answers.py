@@ -147,7 +147,7 @@ def compose(
     """
     code = next((finding["code"] for finding in reversed(findings) if finding["output"]), "")
     if stop_reason in _REASONS:
-        known = draft or in_a_row([one for one in findings if one["round"] >= round_number])
+        known = draft or _counted([one for one in findings if one["round"] >= round_number])
         return _partial(known, findings, reason=_REASONS[stop_reason], code=code)
     if not draft:
         found_any = any(finding["sources"] for finding in findings)
@@ -197,6 +197,16 @@ def citations_of(text: str, sources: Sequence[Source]) -> list[Citation]:
                 )
             )
     return found
+
+
+def _counted(findings: Sequence[Finding]) -> str:
+    """The findings as far as their numbers come from somewhere; no critic has seen them."""
+    text = in_a_row(findings)
+    passages = [passage for one in findings for passage in one["sources"]]
+    stated = [str(passage["text"]) for passage in passages]
+    stated += [*map(evidence.place, passages), *(one["instruction"] for one in findings)]
+    stated += [*(one["output"] for one in findings), *making.outputs_of(findings)]
+    return without_claims(text, [one.claim for one in grounding.ungrounded_claims(text, stated)])
 
 
 def _partial(known: str, findings: Sequence[Finding], *, reason: str, code: str) -> Composed:

@@ -86,6 +86,20 @@ async def test_a_limit_that_ends_several_agents_at_once_ends_the_run_with_what_i
     assert outcome.stopped.limit == "max_steps"
 
 
+async def test_the_limit_before_the_critic_keeps_no_number_that_nothing_states() -> None:
+    parts = ["How long can I return a plan?", "What does it cost?"]
+    with ScriptedModel(
+        steps=[
+            Scripted(agent="coordinator", answer={**PLAN_RESEARCH, "tasks": parts}),
+            Scripted(agent="researcher", answer="Within 45 days. The fee is 12 EUR."),
+            Scripted(agent="researcher", answer="NOT FOUND"),
+        ]
+    ) as model:
+        outcome = await House(model, steps=3).answered(" ".join(parts))
+    assert outcome.stop_reason == "max_steps"
+    assert outcome.answer.endswith("What I have so far: Within 45 days [1].")
+
+
 async def test_a_call_that_could_exceed_the_tokens_is_not_made() -> None:
     """Nothing is spent on it: the worst case is reserved before the attempt."""
     with ScriptedModel(steps=[]) as model:
