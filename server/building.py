@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
@@ -262,6 +263,15 @@ class Building:
                 " docs/web.md"
             )
         return tools
+
+    def forgotten(self, tools: Sequence[Tool], rules: Sequence[policy.Rule]) -> None:
+        """Warn of the team's own tools that no rule speaks of, not even to deny them."""
+        for tool in tools:
+            if not any(fnmatchcase(tool.name, rule.tool) for rule in rules):
+                self._progress.note(
+                    f"warning: {tool.name} is refused, as no rule of the policy speaks of it (the"
+                    " first rule of your own takes the place of the usual ones); see docs/policy.md"
+                )
 
     async def chat_models(
         self, registry: Registry, *, redis: Redis, keys: Keys

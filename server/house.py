@@ -238,6 +238,7 @@ async def open_house(
         )
         if part.works:
             await policy_notes.note(redis, keys, rules)
+            build.forgotten(own, rules)
             ledgers = RedisRunLedgers(
                 redis,
                 keys,

@@ -99,6 +99,10 @@ tool = "search_documents"
 effect = "allow"
 
 [[policy]]
+tool = "read_document"
+effect = "allow"
+
+[[policy]]
 tool = "run_python"
 agent = "coder"
 effect = "allow"

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from models.registry import Role
 from models.scripted import Scripted, ScriptedModel
 from server import lock
 from server.house import House, limits_of, open_house, rules_of
+from server.policy_section import RuleSettings
 from server.runs.asked import of_messages
 from server.runs.transitions import RunStatus
 from server.settings import Settings
@@ -29,11 +31,17 @@ from tools.tool import ToolContext
 
 
 @asynccontextmanager
-async def opened(folder: Path, *steps: Scripted, dimension: int = 64) -> AsyncIterator[House]:
+async def opened(
+    folder: Path,
+    *steps: Scripted,
+    dimension: int = 64,
+    progress: RecordedProgress | None = None,
+    **configured: Any,
+) -> AsyncIterator[House]:
     with ScriptedModel(steps=list(steps)) as model:
         async with open_house(
-            Settings(data_dir=folder / "data"),
-            progress=RecordedProgress(),
+            Settings(data_dir=folder / "data", **configured),
+            progress=progress or RecordedProgress(),
             models=dict.fromkeys(Role, model),
             embedder=HashedEmbedder(dimension=dimension),
         ) as house:
@@ -97,6 +105,19 @@ async def test_a_redis_that_is_killed_is_started_again(folder: Path) -> None:
                     if "onnect" not in str(error) and "loading" not in str(error):
                         raise
                     await asyncio.sleep(0)
+
+
+async def test_the_start_warns_of_tools_that_rules_of_ones_own_have_forgotten(folder: Path) -> None:
+    said = RecordedProgress()
+    rules = (
+        RuleSettings(tool="run_python", effect="ask"),
+        RuleSettings(tool="read_*", effect="deny"),
+    )
+    async with opened(folder, progress=said, policy=rules):
+        pass
+    (warning,) = [note for note in said.notes if "no rule of the policy" in note]
+    assert warning.startswith("warning: search_documents is refused")
+    assert warning.endswith("see docs/policy.md")
 
 
 async def test_a_folder_has_one_owner(folder: Path) -> None:
