@@ -33,6 +33,11 @@ _OTHER_WORDS = (
     "rule, what a document would call it."
 )
 
+_LAST = (
+    "You can use no more tools. Answer now from what you have; if it does not hold the answer, "
+    "reply: NOT FOUND."
+)
+
 
 async def think(state: Branch, runtime: Runtime[TeamContext]) -> Command[str]:
     """One thought of one agent: a tool call, a result, or that there is none."""
@@ -121,6 +126,9 @@ async def _ask(agent: agent_module.Agent, branch: Branch, runtime: Runtime[TeamC
         offered = [tool for tool in offered if tool["function"]["name"] == agent.opening]
         if model.plain:
             offered = [retrieving.without_options(tool) for tool in offered]
+    elif branch["history"] and branch["steps"] + 1 >= agent.max_steps and not model.plain:
+        # What it wanted now would not be made any more.
+        messages.append(HumanMessage(_LAST))
     elif model.plain:
         # Measured: a small model reads far better in free words than inside a JSON schema.
         offered = []

@@ -255,6 +255,23 @@ async def test_a_native_model_is_offered_the_tools_and_may_call_them() -> None:
     assert [source.chunk_id for source in outcome.sources] == ["refund"]
 
 
+async def test_who_goes_on_searching_is_told_when_to_answer() -> None:
+    """Else what was found would be lost with the call that is not made any more."""
+    with ScriptedModel(
+        steps=[
+            planned(),
+            *(
+                Scripted(agent="researcher", calls=(("search_documents", {"query": word}),))
+                for word in ("refund", "return", "money back")
+            ),
+            Scripted(agent="researcher", contains="no more tools", answer="Within 45 days."),
+            Scripted(agent="critic", answer=SUPPORTED),
+        ]
+    ) as model:
+        outcome = await House(model).answered(QUESTION)
+    assert outcome.answer == "Within 45 days [1]."
+
+
 async def test_the_same_call_is_not_made_twice() -> None:
     again = Scripted(agent="researcher", calls=(("search_documents", {"query": QUESTION}),))
     with ScriptedModel(
