@@ -91,7 +91,8 @@ def left(one: Mapping[str, Any]) -> str:
 
 def said(args: Mapping[str, Any]) -> str:
     """Arguments as one reads them."""
-    return ", ".join(f"{name}={json.dumps(one, ensure_ascii=False)}" for name, one in args.items())
+    told = ((_named(name), json.dumps(one, ensure_ascii=False)) for name, one in args.items())
+    return ", ".join(f"{name}={one}" for name, one in told)
 
 
 def _arguments(one: Mapping[str, Any]) -> dict[str, str]:
@@ -101,8 +102,13 @@ def _arguments(one: Mapping[str, Any]) -> dict[str, str]:
     for name in [*before, *(name for name in now if name not in before)]:
         new = json.dumps(now[name], ensure_ascii=False) if name in now else "(left out)"
         old = json.dumps(before[name], ensure_ascii=False) if name in before else "(not there)"
-        told[f"  {name}"] = new if new == old else f"{old} -> {new}"
+        told[f"  {_named(name)}"] = new if new == old else f"{old} -> {new}"
     return told
+
+
+def _named(name: str) -> str:
+    """An argument's name on one line, which looks like nothing else."""
+    return name if name.isidentifier() else json.dumps(name, ensure_ascii=False)
 
 
 def _state(one: Mapping[str, Any]) -> str:

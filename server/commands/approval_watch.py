@@ -15,6 +15,7 @@ from server import client as clients
 from server import loop, settings
 from server.commands import approval_text, options, repairs
 from server.exits import Exit
+from server.wire.printable import terminal
 
 _LONGEST_SECONDS = 5.0
 
@@ -61,4 +62,4 @@ def _tell(kind: str, data: Mapping[str, Any], *, as_json: bool) -> None:
         click.echo(approval_text.totals(data), err=True)
     elif kind == "approval":
         one = data["approval"]
-        click.echo(f"{data['what']:<10} {approval_text.line(one)}")
+        click.echo(f"{data['what']:<10} {terminal(approval_text.line(one))}")

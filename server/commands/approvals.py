@@ -11,6 +11,7 @@ import click
 
 from server.commands import approval_text, options, repairs
 from server.exits import CommandFailed, Exit
+from server.wire.printable import terminal
 
 VIA = "cli"
 _STATUSES = (
@@ -277,7 +278,7 @@ def _told(found: Mapping[str, Any], *, as_json: bool, whole: bool = False) -> in
     elif whole:
         repairs.show_fields(approval_text.fields(found))
     else:
-        click.echo(approval_text.line(found))
+        click.echo(terminal(approval_text.line(found)))
     return Exit.OK
 
 

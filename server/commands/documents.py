@@ -17,6 +17,7 @@ from server import client as clients
 from server import loop, progress, settings
 from server.commands import options, tables
 from server.exits import Exit
+from server.wire.printable import terminal
 
 _PASSAGES = 1_000
 
@@ -52,7 +53,7 @@ def list_(collection: str | None, url: str | None, data_dir: Path | None, *, as_
         table.add_column(heading, overflow="fold")
     for item in found["items"]:
         cells = (item[key] for key in ("document_id", "source", "title", "pages", "chunks"))
-        table.add_row(*("" if cell is None else str(cell) for cell in cells))
+        table.add_row(*("" if cell is None else terminal(str(cell)) for cell in cells))
     tables.show(table)
     click.echo(f"{found['total']} documents in collection {configured.collection}", err=True)
     return Exit.OK
@@ -101,8 +102,9 @@ def show(
         place = [" > ".join(passage["heading"])]
         place += [f"page {passage['page']}"] if passage["page"] else []
         place.append(f"characters {passage['span'][0]} to {passage['span'][1]}")
-        click.echo(f"\n[{passage['index'] + 1}] {', '.join(part for part in place if part)}")
-        click.echo(passage["text"])
+        head = f"[{passage['index'] + 1}] {', '.join(part for part in place if part)}"
+        click.echo(f"\n{terminal(head)}")
+        click.echo(terminal(passage["text"]))
     return Exit.OK
 
 
@@ -126,7 +128,7 @@ def _about(document: Mapping[str, Any]) -> Table:
     table.add_column(overflow="fold")
     for name, value in lines.items():
         if value not in (None, ""):
-            table.add_row(name, str(value))
+            table.add_row(name, terminal(str(value)))
     return table
 
 

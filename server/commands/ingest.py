@@ -18,6 +18,7 @@ from server import files, ingesting, loop, progress, settings
 from server.commands import options
 from server.exits import CommandFailed, Exit
 from server.watching import Watching
+from server.wire.printable import terminal
 from tools.web.addresses import AddressError
 
 if TYPE_CHECKING:
@@ -181,16 +182,17 @@ async def with_bar(
 def tell(summary: ingesting.Summary, *, collection: str, err: bool) -> None:
     """The summary, and each file that was left out or that lacks text on some pages."""
     for outcome in summary.failed:
-        click.echo(f"skipped {outcome.error}", err=True)
+        click.echo(terminal(f"skipped {outcome.error}"), err=True)
     for outcome in summary.outcomes:
         if outcome.status == ingesting.DELETED:
-            click.echo(f"deleted {outcome.name}: its file is gone", err=True)
+            click.echo(terminal(f"deleted {outcome.name}: its file is gone"), err=True)
         if outcome.status == ingesting.MOVED:
-            click.echo(f"moved {outcome.moved_from} to {outcome.name}", err=True)
+            click.echo(terminal(f"moved {outcome.moved_from} to {outcome.name}"), err=True)
         if outcome.pages_without_text:
             pages = ", ".join(map(str, outcome.pages_without_text))
+            name = terminal(outcome.name)
             click.echo(
-                f"note: {outcome.name}: no text on page {pages}; scans are read where the package"
+                f"note: {name}: no text on page {pages}; scans are read where the package"
                 " tesseract-ocr is installed on the server (counterpoint doctor tells)",
                 err=True,
             )

@@ -14,6 +14,7 @@ from rich.table import Table
 from server import client as clients
 from server import loop, settings
 from server.commands import options, tables
+from server.wire.printable import terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,7 +56,7 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) ->
     for heading in columns:
         table.add_column(heading, no_wrap=heading in _WHOLE, overflow="fold")
     for row in rows:
-        table.add_row(*(said(row.get(field)) for field in columns.values()))
+        table.add_row(*(terminal(said(row.get(field))) for field in columns.values()))
     tables.show(table)
 
 
@@ -66,7 +67,7 @@ def show_fields(found: Mapping[str, Any]) -> None:
     table.add_column(overflow="fold")
     for field, value in found.items():
         if value not in (None, "", [], {}):
-            table.add_row(field, said(value))
+            table.add_row(terminal(field), terminal(said(value)))
     tables.show(table)
 
 

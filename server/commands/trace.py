@@ -9,6 +9,7 @@ import click
 
 from server.commands import options, repairs
 from server.exits import Exit
+from server.wire.printable import terminal
 
 
 @click.command("trace")
@@ -37,7 +38,7 @@ def command(
     click.echo(f"run {found['run_id']}: {found['status']}; trace {found['trace_id']}")
     width = shutil.get_terminal_size((120, 24)).columns
     for line in waterfall.lines(found["spans"], width=width, full=full):
-        click.echo(line)
+        click.echo(terminal(line))
     if found["left_out"]:
         click.echo(f"{found['left_out']} batches of spans found no room", err=True)
     return Exit.OK

@@ -8,11 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-# As the console has it: what hides or reorders text, and what no renderer shows.
-_ODD = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
-)
+from server.wire import printable
+
 # Not each "<!": in code, such as HTML's, an unseen character would come along.
 _MENTION = re.compile(
     r"<(?=[@#][a-z0-9]+[|>]|!\s*(?:channel|here|everyone|group|subteam|date)\b)", re.IGNORECASE
@@ -22,8 +19,8 @@ _ELLIPSIS = "…"
 
 
 def visible(text: str) -> str:
-    """The text with what could not be seen in it shown by its number."""
-    return _ODD.sub(lambda found: f"U+{ord(found[0]):04X}", text)
+    """The text with what could not be seen in it shown by its number, as the console has it."""
+    return printable.visible(text)
 
 
 def clipped(text: str, most: int) -> str:

@@ -65,6 +65,34 @@ async def test_an_operator_sees_edits_rejects_and_is_told_who_was_first(
     assert after.decisions[0].via == "cli"
 
 
+async def test_nothing_that_is_shown_moves_the_cursor_or_hides_what_is_approved(
+    parts: Parts, desk: Desk, program: Program
+) -> None:
+    """A question, a document's passage and a model's arguments come from anybody."""
+    odd = "\x1b[1A\x1b[2K\r\u202efine\u2066\x07"
+    one = await desk.one(
+        args={"order": odd, "amount\nrule": 1},
+        schema=None,
+        context={"question": f"Refund {odd}", "evidence": [{"title": odd, "text": odd}]},
+        reason=odd,
+        agent=odd,
+    )
+    async with served(build(parts)) as url:
+        here = ("--url", url)
+        shown = await asyncio.gather(
+            program.run("approvals", "list", *here),
+            program.run("approvals", "show", one.approval_id, *here),
+            program.run("approvals", "watch", "--once", *here),
+            program.run("audit", "list", *here),
+        )
+        shown.append(await program.run("approvals", "approve", one.approval_id, *here))
+    for ended in shown:
+        text = said(ended)
+        assert "U+202E" in text
+        assert not any(character in text for character in "\x1b\r\x07\u202e\u2066")
+        assert "amount\nrule" not in text
+
+
 async def test_the_queue_is_watched_line_by_line(
     parts: Parts, desk: Desk, program: Program
 ) -> None:

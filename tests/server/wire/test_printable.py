@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from server.wire.printable import inert
+from server.wire.printable import inert, terminal
 
 _ALIVE = {"image", "link_open", "html_inline", "html_block"}
 
@@ -48,3 +48,16 @@ def test_a_line_with_markup_is_read_as_it_stands(line: str, shown: str) -> None:
 def test_nothing_is_made_of_any_lines(texts: list[str]) -> None:
     lines = [inert(f"[{number}] a: “{text}”") for number, text in enumerate(texts)]
     assert alive("Sources:\n" + "\n".join(lines)) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("two\r\nlines\tand\nmore", "two\nlines\tand\nmore"),
+        ("\x1b[2Kx\ry", "U+001B[2KxU+000Dy"),
+        ("a\u202eb\u2066c\u200bd\x07", "aU+202EbU+2066cU+200BdU+0007"),
+        ("Größe 日本 🙂", "Größe 日本 🙂"),
+    ],
+)
+def test_what_a_terminal_would_follow_is_shown_by_its_number(text: str, shown: str) -> None:
+    assert terminal(text) == shown
