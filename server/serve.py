@@ -50,8 +50,8 @@ def _why(error: OSError, *, host: str, port: int) -> str:
         case errno.EADDRINUSE:
             other = port + 1 if port < 65535 else 8001
             return (
-                f"port {port} on {host} is in use; choose another with --port {other}, or stop "
-                "what listens there"
+                f"port {port} on {host} is in use; choose another with --port {other} or "
+                f"COUNTERPOINT_PORT={other}, or stop what listens there"
             )
         case errno.EACCES:
             return f"port {port} is reserved for root; choose one above 1023, such as --port 8000"

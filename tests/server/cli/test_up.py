@@ -60,7 +60,7 @@ async def test_a_port_in_use_is_told_before_anything_is_started(program: Program
     assert ended.code == 2
     (line,) = ended.err.splitlines()
     assert f"port {port} " in line
-    assert f"--port {port + 1}" in line
+    assert f"--port {port + 1} or COUNTERPOINT_PORT={port + 1}" in line
     assert not (program.data_dir / "redis").exists()
 
 
