@@ -85,8 +85,8 @@ async def test_nothing_that_is_shown_moves_the_cursor_or_hides_what_is_approved(
             program.run("approvals", "watch", "--once", *here),
             program.run("audit", "list", *here),
         )
-        shown.append(await program.run("approvals", "approve", one.approval_id, *here))
-    for ended in shown:
+        approved = await program.run("approvals", "approve", one.approval_id, *here)
+    for ended in (*shown, approved):
         text = said(ended)
         assert "U+202E" in text
         assert not any(character in text for character in "\x1b\r\x07\u202e\u2066")
