@@ -268,8 +268,13 @@ class Runs:
         return [run_id for run_id in done if run_id is not None]
 
     async def delete(self, run_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
-        """Forget a run that is over or paused. Raises RunNotFoundError, RunConflictError."""
+        """Forget a run that is over or paused; that one is cancelled first.
+
+        Raises RunNotFoundError, RunConflictError, NotDurableError.
+        """
         record = await self.get(run_id, tenant=tenant)
+        if record.status is RunStatus.INTERRUPTED:
+            record = await self.cancel(run_id, tenant=tenant)
         if record.status.is_terminal:
             # Whoever still follows it hears the end.
             await self._put(await self._teller.tell(record))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from redis.asyncio import Redis
 
+from graphs.keys import Keys
 from server.runs.asked import of_messages
 from server.runs.transitions import RunStatus
-from tests.server.asking import THREAD, ask, data
+from tests.server.asking import THREAD, ask, data, steps
 from tests.server.surface import SECONDS, Parts, Team, in_process, sent, served
 
 
@@ -84,3 +87,20 @@ async def test_a_reader_who_leaves_ends_the_run_only_if_it_said_so(
         record = await parts.runs.wait(team.asked[0].run_id)
     ended = {"cancel": RunStatus.CANCELLED, "continue": RunStatus.SUCCESS}
     assert record.status is ended[on_disconnect]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_paused_run_that_is_forgotten_has_ended_for_its_followers_too(
+    app: FastAPI, redis: Redis, keys: Keys
+) -> None:
+    runs = f"/threads/{THREAD}/runs"
+    async with in_process(app) as client:
+        made = (await client.post(runs, json=steps("asks"))).json()
+        await client.get(f"{runs}/{made['run_id']}/join")
+        assert await redis.ttl(keys.events("default", THREAD)) == -1
+        assert (await client.delete(f"{runs}/{made['run_id']}")).status_code == 204
+        assert (await client.get(f"{runs}/{made['run_id']}")).status_code == 404
+    found: Any = await redis.xrevrange(keys.events("default", THREAD), count=1)
+    assert json.loads(found[0][1][b"e"])["error"] == "cancelled"
+    # With no run that goes on or waits, the log is not kept for good.
+    assert await redis.ttl(keys.events("default", THREAD)) > 0
