@@ -15,6 +15,7 @@ from server.assistants import drawing
 from server.assistants.records import Assistant, Graph, GraphNotFoundError
 from server.auth import Caller, CallerDep
 from server.errors import Invalid
+from server.routes.threads import forget
 from server.serving import House, Serving
 from server.threads.matching import contains
 from server.threads.thread import ThreadBusyError, ThreadNotFoundError, ThreadQuery, ThreadStatus
@@ -245,6 +246,6 @@ async def _delete_threads(house: Serving, found: Assistant, caller: Caller) -> N
             return
         for record in page:
             try:
-                await house.threads.delete(record.thread_id, tenant=caller.tenant)
+                await forget(house, record.thread_id, caller)
             except ThreadNotFoundError:
                 continue

@@ -17,6 +17,7 @@ from server.attaching import with_files
 from server.auth import Caller, CallerDep
 from server.errors import Invalid, NotFound, RunFault
 from server.routes.openai import FLEX, End, address_of, agent_of, ended, leave, lost
+from server.routes.threads import forget
 from server.runs.asked import Asked, of_messages
 from server.runs.record import RunRecord
 from server.runs.records import RunNotFoundError
@@ -169,10 +170,7 @@ async def delete(response_id: str, house: House, caller: CallerDep) -> dict[str,
     if len(runs) > 1:
         await house.runs.delete(record.run_id, tenant=caller.tenant)
     else:
-        await house.threads.delete(record.thread_id, tenant=caller.tenant)
-        await house.approvals.settle_thread(
-            caller.tenant, record.thread_id, why="its thread was deleted", caller=caller
-        )
+        await forget(house, record.thread_id, caller)
     return {"id": response_id, "object": "response", "deleted": True}
 
 

@@ -8,11 +8,11 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query
 from starlette.responses import JSONResponse, Response
 
-from server.auth import CallerDep
+from server.auth import Caller, CallerDep
 from server.errors import Invalid
 from server.serving import House, Serving
 from server.threads.states import Look
-from server.threads.thread import ThreadError, ThreadExistsError, ThreadRecord
+from server.threads.thread import Strategy, ThreadError, ThreadExistsError, ThreadRecord
 from server.wire import queries, shapes, threads
 from server.wire.shapes import told
 from server.wire.threads import ThreadCount, ThreadCreate, ThreadPatch, ThreadPrune, ThreadSearch
@@ -100,9 +100,11 @@ async def count(house: House, caller: CallerDep, asked: ThreadCount | None = Non
 async def prune(asked: ThreadPrune, house: House, caller: CallerDep) -> dict[str, int]:
     """Delete threads, or keep their latest state only; busy and unknown ones are left alone."""
     ids = [str(one) for one in asked.thread_ids]
-    return {
-        "pruned_count": await house.threads.prune(ids, asked.strategy, tenant=caller.tenant),
-    }
+    pruned = await house.threads.prune(ids, asked.strategy, tenant=caller.tenant)
+    if asked.strategy is Strategy.DELETE:
+        for thread_id in ids:
+            await _settle(house, thread_id, caller)
+    return {"pruned_count": pruned}
 
 
 @router.get("/threads/{thread_id}", responses=told(answer=shapes.Thread))
@@ -147,10 +149,7 @@ async def delete(thread_id: UUID, house: House, caller: CallerDep) -> Response:
     A run that is to begin later waits for it too. One that waits for a person goes, and with it
     the run that asked.
     """
-    await house.threads.delete(str(thread_id), tenant=caller.tenant)
-    await house.approvals.settle_thread(
-        caller.tenant, str(thread_id), why="its thread was deleted", caller=caller
-    )
+    await forget(house, str(thread_id), caller)
     return Response(status_code=204)
 
 
@@ -159,6 +158,19 @@ async def copy(thread_id: UUID, house: House, caller: CallerDep) -> dict[str, An
     """A new thread with the same metadata and the whole history."""
     record = await house.threads.copy(str(thread_id), tenant=caller.tenant)
     return await _shown(house, record)
+
+
+async def forget(house: Serving, thread_id: str, caller: Caller) -> None:
+    """Delete a thread, and with it what its runs asked of people. Raises a ThreadError."""
+    await house.threads.delete(thread_id, tenant=caller.tenant)
+    await _settle(house, thread_id, caller)
+
+
+async def _settle(house: Serving, thread_id: str, caller: Caller) -> None:
+    """What a run asked that waits no more."""
+    await house.approvals.settle_thread(
+        caller.tenant, thread_id, why="its thread was deleted", caller=caller
+    )
 
 
 async def _shown(house: Serving, record: ThreadRecord, *, ttl: bool = False) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -142,3 +143,22 @@ async def test_a_question_of_a_users_graph_is_answered_by_a_plain_user(people: P
     await people.decide(one, "respond", message="red", caller=user)
     await people.over()
     assert (await people.values())["done"] == ["red"]
+
+
+async def test_what_a_pruned_thread_or_one_of_a_deleted_assistant_asked_waits_no_more(
+    people: People,
+) -> None:
+    made = await people.client.post("/assistants", json={"graph_id": "bare"})
+    assistant = made.json()["assistant_id"]
+    await people.ask("bare", assistant_id=assistant)
+    assert len(await people.waiting()) == 1
+    gone = await people.client.delete(f"/assistants/{assistant}", params={"delete_threads": "true"})
+    assert gone.status_code == 204, gone.text
+    assert await people.waiting() == []
+    people.thread = str(uuid.uuid4())
+    await people.ask("bare")
+    ids = {"thread_ids": [people.thread]}
+    kept = await people.client.post("/threads/prune", json={**ids, "strategy": "keep_latest"})
+    assert (kept.json(), len(await people.waiting())) == ({"pruned_count": 1}, 1)
+    pruned = await people.client.post("/threads/prune", json=ids)
+    assert (pruned.json(), await people.waiting()) == ({"pruned_count": 1}, [])
