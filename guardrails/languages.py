@@ -65,9 +65,10 @@ FUNCTION_WORDS = frozenset(
 
 def is_foreign(text: str) -> bool:
     """Whether a text is surely not English: another script, or another language's little words."""
-    if _OTHER_SCRIPT.search(text):
-        return True
     words = [word.lower() for word in _WORD.findall(text)]
+    # "10 kΩ" is English still.
+    if 4 * len(_OTHER_SCRIPT.findall(text)) > sum(map(len, words)):
+        return True
     theirs = sum(word in FUNCTION_WORDS for word in words)
     ours = sum(word in _ENGLISH for word in words)
     return theirs > ours and (theirs > 1 or _ACCENTED.search(text) is not None)

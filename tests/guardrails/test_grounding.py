@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrails import grounding
+from guardrails import grounding, languages
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,27 @@ def test_a_date_is_the_same_date_however_it_is_written() -> None:
     for stated in ("from 05.03.2026 on", "from 2026-03-05 on", "from 5 March 2026 on"):
         assert grounding.unsupported_numbers("It holds from 5 March 2026.", [stated]) == []
     assert grounding.unsupported_numbers("From 05.03.2026.", ["from 2026-03-05 on"]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "foreign"),
+    [
+        ("Was kostet der Business-Tarif?", True),
+        ("Welche Kündigungsfrist gilt?", True),
+        ("Hoeveel vakantiedagen heb ik?", True),
+        ("Combien de jours de congé ai-je ?", True),
+        ("Сколько дней отпуска?", True),
+        ("What does a visit to the Café de la Gare cost?", False),
+        ("Who pays a trip to Den Haag?", False),
+        ("The resistor has 10 kΩ.", False),
+        ("MIT license", False),
+        ("parental leave duration", False),
+        ("No refunds, me too.", False),
+        ("", False),
+    ],
+)
+def test_what_is_surely_not_english(text: str, foreign: bool) -> None:
+    assert languages.is_foreign(text) is foreign
 
 
 def test_little_words_of_other_languages_make_no_question_special() -> None:
