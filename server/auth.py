@@ -24,8 +24,8 @@ from tools.retrieval.remote_knowledge import TENANT_HEADER
 
 # What Slack sends is signed, and checked where it arrives.
 OPEN_PATHS = frozenset({"/ok", "/", "/slack/events"})
-# Pages without data, on which a person types the key.
-_CONSOLE = re.compile(r"/console(/.*)?")
+# Pages without data, on which a person types the key; a browser can send none to get at them.
+_PAGES = re.compile(r"/(console|docs)(/.*)?|/openapi\.json")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 # A page of this machine, whatever its port: an interface that somebody develops or runs here.
 LOOPBACK_ORIGIN = r"https?://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?"
@@ -157,7 +157,7 @@ class Gate:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or _CONSOLE.fullmatch(path) is not None
+    return path in OPEN_PATHS or _PAGES.fullmatch(path) is not None
 
 
 def _acting(caller: Caller, *, tenant: str | None) -> Caller | Fault:

@@ -30,7 +30,7 @@ from tools.retrieval.errors import StoreBusy, StoreError
 
 KEY = "ck-secret"
 QUESTION = {"model": "counterpoint", "messages": [{"role": "user", "content": "x"}]}
-PATHS = ("/v1/models", "/documents", "/info", "/docs", "/openapi.json", "/nothing")
+PATHS = ("/v1/models", "/documents", "/info", "/metrics", "/docsify", "/nothing")
 
 
 @pytest.fixture
@@ -75,6 +75,15 @@ async def test_every_other_route_needs_a_known_key(keyed: FastAPI) -> None:
                 assert "Authorization: Bearer KEY" in reply.json()["detail"]
         for headers in ({"Authorization": f"bearer {KEY}"}, {"x-api-key": KEY}):
             assert (await client.get("/v1/models", headers=headers)).status_code == 200
+
+
+async def test_a_page_on_which_the_key_is_typed_is_read_without_one(keyed: FastAPI) -> None:
+    async with in_process(keyed) as client:
+        for path in ("/console", "/docs", "/docs/swagger-ui.css", "/openapi.json"):
+            assert (await client.get(path)).status_code == 200, path
+        assert (await client.get("/docs/nothing")).status_code == 404
+        schemes = (await client.get("/openapi.json")).json()["components"]["securitySchemes"]
+    assert set(schemes) == {"bearer", "key"}
 
 
 async def test_a_wrong_key_reaches_the_client_in_words(keyed: FastAPI) -> None:
