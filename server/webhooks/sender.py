@@ -145,6 +145,11 @@ class Sender:
             error = f"no answer in {self._seconds:g} seconds"
         except aiohttp.ClientError as failed:
             error = f"cannot be reached: {failed}"[:300]
+        except (RedisError, OSError):
+            raise
+        except Exception:  # noqa: BLE001 - what a graph raises that is to say its state
+            _log.exception("webhook %s failed inside", delivery.delivery_id)
+            error = "failed inside the server, whose log says more"
         else:
             if 200 <= response < 300:
                 state = State.DELIVERED

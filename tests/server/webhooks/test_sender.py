@@ -14,6 +14,7 @@ from graphs import events
 from graphs.keys import Keys
 from server.routes.run_ends import values
 from server.runs.asked import Asked, CancelAction
+from server.runs.record import RunRecord
 from server.runs.telling import Teller
 from server.webhooks import message, signing
 from server.webhooks.deliveries import CLAIM_SECONDS, Deliveries, State
@@ -159,6 +160,31 @@ async def test_one_that_never_succeeds_is_given_up(
     found = await delivery(parts, record)
     assert (found.state, found.attempts) == (State.DEAD, message.MOST_ATTEMPTS)
     assert await redis.exists(keys.webhook_run(found.delivery_id)) == 0
+
+
+async def test_one_whose_state_cannot_be_told_is_given_up_too(
+    parts: Parts, team: Team, clock: Clock, receiver: Receiver, redis: Redis, keys: Keys
+) -> None:
+    async def broken(_: RunRecord) -> Any:
+        raise LookupError("the graph is not what it was")
+
+    record = await ended(parts, receiver.url)
+    async with Sender(
+        Deliveries(redis, keys, clock=clock),
+        secrets=parts.webhook_secrets,
+        values=broken,
+        opened=LOOPBACK,
+        roll=lambda: 0.5,
+    ) as sender:
+        await sender.tick()
+        found = await delivery(parts, record)
+        assert (found.state, found.attempts) == (State.PENDING, 1)
+        assert found.error == "failed inside the server, whose log says more"
+        while (wait := await sender.tick()) is not None:
+            clock.ahead += wait + 0.1
+    found = await delivery(parts, record)
+    assert (found.state, found.attempts) == (State.DEAD, message.MOST_ATTEMPTS)
+    assert receiver.got == []
 
 
 async def test_a_receiver_that_is_gone_is_not_asked_again(
