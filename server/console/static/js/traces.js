@@ -70,7 +70,7 @@ function page() {
 
 function body() {
   if (state.problem) return html`<h1 class="sr-only">Traces</h1><p class="error" role="alert">${safe(state.problem)}</p>`;
-  if (!state.trace) return html`<h1>Traces</h1><p>Give the id of a run to see what it did, and when.</p>`;
+  if (!state.trace) return html`<h1>Traces</h1><p>Give the id of a run to see what it did, and when. <code>counterpoint runs list</code> has them.</p>`;
   const { trace } = state;
   const shown = rows(trace.spans, { folded: state.folded, hidden: (name) => name === CHECKPOINT && !state.full });
   const within = extent(trace.spans);
