@@ -44,6 +44,8 @@ _PLAIN_TAGS = frozenset(
     h1 h2 h3 h4 h5 h6 blockquote details summary div span u s del ins mark kbd""".split()
 )
 _LEADING = {"a": "href", "img": "src"}
+# Open WebUI runs such a block beside the answer, scripts and all, as soon as it is there.
+_RUN = re.compile(r"(`{3,}|~{3,})([ \t]*)(?:x?html?|svg|xml)(?![\w-])", re.IGNORECASE)
 _MOST_PASSES = 6
 # How many runs of backticks are looked at for the one that ends a span of code.
 _FARTHEST = 50
@@ -74,9 +76,10 @@ def leads_outside(url: str, allowed: Sequence[hosts.HostPattern]) -> bool:
 
 
 def disarm(text: str, *, allowed: Sequence[hosts.HostPattern] = ()) -> Disarmed:
-    """The text (Markdown, HTML, or both) with every link outside turned into words."""
+    """The text (Markdown, HTML, or both) with every link outside turned into words, and no block
+    of code that a reader's browser would run."""
     removed: dict[str, None] = {}
-    written = text
+    written = _RUN.sub(r"\1\2text", text)
     writer = _Writer(allowed, removed)
     for _ in range(_MOST_PASSES):
         if not _offences(written, allowed):

