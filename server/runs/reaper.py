@@ -42,6 +42,16 @@ class Reaper:
                 _log.warning("taking up %d runs whose worker is gone", len(found.lost))
             await self._queue.put_all(found.queued)
             for run_id in found.untold:
-                await self._queue.put_all(await self._teller.tell_late(run_id))
+                await self._tell(run_id)
             if len(found.lost) < BATCH:
                 return
+
+    async def _tell(self, run_id: str) -> None:
+        try:
+            queued = await self._teller.tell_late(run_id)
+        except (RedisError, OSError):
+            raise
+        except Exception:  # noqa: BLE001 - one that this version cannot read keeps no other waiting
+            _log.exception("run %s has ended or paused, and cannot be told", run_id)
+        else:
+            await self._queue.put_all(queued)

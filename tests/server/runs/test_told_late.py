@@ -72,5 +72,23 @@ async def test_an_end_that_redis_does_not_have_is_not_told(house: House) -> None
     assert await house.told("r") == ["run.finished"]
 
 
+async def test_an_end_that_cannot_be_read_keeps_no_other_from_being_told(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = house.records
+    for run_id in ("a", "b"):
+        await stored(records, run_id, run_id)
+        await records.claim(run_id)
+        await records.move(run_id, expected=RUNNING, to=RunStatus.SUCCESS, told=END)
+    await records.redis.hset(records.keys.run("a"), "status", "of a newer version")
+    async with house.worker(_never):
+        assert await house.told("b") == ["run.finished"]
+    assert await records.untold() == ["a"]
+    assert "run a has ended or paused, and cannot be told" in caplog.text
+    await records.redis.hset(records.keys.run("a"), "status", "success")
+    async with house.worker(_never):
+        assert await house.told("a") == ["run.finished"]
+
+
 async def _never(record: RunRecord, emit: Emit) -> events.RunFinished:
     raise AssertionError
