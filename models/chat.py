@@ -232,7 +232,9 @@ class EndpointModel:
             outcome = await self._retry.run(attempt)
             self._reasons = self._reasons or bool(outcome.written.reasoning)
             found = self._dialect.read(outcome.written, step)
-            if isinstance(found, Malformed) and repaired and found.stands is not None:
+            # A title or the like is bounded on purpose, and as good without its end.
+            last = repaired or limit < _LIMIT_AFTER_CUT
+            if last and isinstance(found, Malformed) and found.stands is not None:
                 found = found.stands
             if isinstance(found, Read):
                 return Reply(

@@ -33,7 +33,7 @@ class Read:
 class Malformed:
     """A reply that is no valid step: ``problem`` is told to the model, ``cut`` at its limit.
 
-    ``stands`` is what it is taken for where the next one is no better.
+    ``stands`` is what it is taken for where the next one is no better, or it is not worth one.
     """
 
     problem: str

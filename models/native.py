@@ -71,8 +71,9 @@ class Native:
             return Read(message=AIMessage(text, tool_calls=calls))
         if step.answer is None and not step.must_call:
             if text.strip() and raw.was_cut:
-                part = Read(message=AIMessage(f"{text.rstrip()} …"))
-                return Malformed(problem=_CUT, text=text, cut=True, stands=part)
+                return Malformed(
+                    problem=_CUT, text=text, cut=True, stands=Read(message=AIMessage(text))
+                )
             if text.strip():
                 return Read(message=AIMessage(text))
             return Malformed(problem="the reply was empty", text=text, cut=raw.was_cut)

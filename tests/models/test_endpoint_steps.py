@@ -246,18 +246,20 @@ async def test_an_answer_cut_at_the_token_limit_is_asked_for_whole(
 ) -> None:
     openai_endpoint.will(Says(text="Within 30", finish="length"), Says(text="Within 30 days."))
     async with model_of(openai_endpoint, ToolMode.NATIVE) as model:
-        reply = await model.call(ASK, max_tokens=200)
+        reply = await model.call(ASK, max_tokens=300)
     assert (reply.message.content, reply.attempts) == ("Within 30 days.", 2)
-    assert [r.body["max_tokens"] for r in openai_endpoint.requests] == [200, 400]
+    assert [r.body["max_tokens"] for r in openai_endpoint.requests] == [300, 600]
 
 
-async def test_an_answer_that_stays_cut_is_taken_as_far_as_it_goes(
-    openai_endpoint: OpenAIEndpoint,
+@pytest.mark.parametrize(("limit", "attempts"), [(300, 2), (40, 1)])
+async def test_an_answer_that_stays_cut_or_is_bounded_on_purpose_is_taken_as_it_is(
+    openai_endpoint: OpenAIEndpoint, limit: int, attempts: int
 ) -> None:
-    openai_endpoint.will(*[Says(text="Within 30 ", finish="length")] * 2)
+    openai_endpoint.will(*[Says(text="Within 30", finish="length")] * attempts)
     async with model_of(openai_endpoint, ToolMode.NATIVE) as model:
-        reply = await model.call(ASK, tools=[SEARCH])
-    assert reply.message.content == "Within 30 …"
+        reply = await model.call(ASK, max_tokens=limit)
+    assert (reply.message.content, reply.attempts) == ("Within 30", attempts)
+    assert reply.message.response_metadata["finish_reason"] == "length"
 
 
 async def test_a_model_that_reasons_has_room_for_it(openai_endpoint: OpenAIEndpoint) -> None:
