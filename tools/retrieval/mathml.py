@@ -6,6 +6,7 @@ from typing import Any
 
 from resiliparse.parse.html import ELEMENT
 
+from tools.retrieval import dom
 from tools.retrieval.omml import held
 
 _MAX_DEPTH = 60
@@ -16,7 +17,7 @@ def linear(math: Any) -> str:
     """The equation as its author wrote it in TeX, where that is told, or else in linear form."""
     told = str(math.getattr("alttext") or "").strip()
     if not told:
-        notes = math.query_selector_all("annotation")
+        notes = (one for one in dom.elements(math) if one.tag == "annotation")
         tex = (note for note in notes if "tex" in (note.getattr("encoding") or "").lower())
         told = next((str(note.text or "").strip() for note in tex), "")
     return " ".join((told or _linear(math, depth=0)).split())
@@ -31,7 +32,7 @@ def _linear(node: Any, *, depth: int) -> str:
         return "".join(str(node.text or "").split())
     parts = [
         _linear(child, depth=depth + 1)
-        for child in node.child_nodes
+        for child in dom.children(node)
         if child.type == ELEMENT or str(child.value or "").strip()
     ]
     match node.tag, parts:

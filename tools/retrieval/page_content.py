@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tools.retrieval import dom
+
 _MAIN_SHARE = 0.3
 # A long list of nothing but links leads elsewhere.
 _MENU_LINKS = 10
@@ -22,13 +24,20 @@ def root(body: Any, *, whole: int) -> Any:
 
     Articles beside each other are one content.
     """
-    for selector in ("main, [role=main]", "article"):
-        found = [one for one in body.query_selector_all(selector) if is_large(one, whole=whole)]
+    mains: list[Any] = []
+    articles: list[Any] = []
+    for one in dom.elements(body):
+        if one.tag == "main" or one.getattr("role") == "main":
+            mains.append(one)
+        elif one.tag == "article":
+            articles.append(one)
+    for among in (mains, articles):
+        found = [one for one in among if is_large(one, whole=whole)]
         apart = [one for one in found[1:_MAX_ROOTS] if not _is_within(one, found[0])]
         if apart:
             return body
         if found:
-            return _with_peers(found[0]) if selector == "article" else found[0]
+            return _with_peers(found[0]) if among is articles else found[0]
     return body
 
 
@@ -55,7 +64,7 @@ def is_note(node: Any) -> bool:
 
 def is_menu(node: Any) -> bool:
     """Whether a list leads elsewhere."""
-    links = node.query_selector_all("a")
+    links = [one for one in dom.elements(node) if one.tag == "a"]
     if len(links) < _MENU_LINKS:
         return False
     linked = sum(len(_packed(link)) for link in links)
@@ -64,7 +73,7 @@ def is_menu(node: Any) -> bool:
 
 def _with_peers(article: Any) -> Any:
     above = article.parent
-    peers = sum(node.tag == "article" for node in above.child_nodes)
+    peers = sum(node.tag == "article" for node in dom.children(above))
     return above if peers > 1 else article
 
 

@@ -149,3 +149,17 @@ def test_an_empty_cell_keeps_its_column() -> None:
 def test_an_empty_element_swallows_nothing(empty: str) -> None:
     parsed = page(f"<p>One</p>{empty}<p>two   words</p><h2>Three</h2><ul><li>four</li></ul>")
     assert parsed.text == "One\n\ntwo words\n\nThree\n\n- four"
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        "<article><p>Words.</p></article>",
+        "<ul><li><a href=x>Words.</a></li></ul>",
+        "<li><a href=x>Words.</a></li>",
+        "<form><p>Words.</p></form>",
+        "<h2><button>Words.</button></h2>",
+    ],
+)
+def test_a_page_of_thousands_of_the_same_is_read_within_a_tests_time(many: str) -> None:
+    assert page(f"<ul>{many * 6_000}</ul><p>{WORDS}</p>").text.endswith(WORDS.strip())
