@@ -105,7 +105,7 @@ def _read_object(value: Mapping[str, Any], step: Step) -> Read | str:
     if step.bare_answer:
         return _read_answer(value, step)
     action = value.get("action", value.get("name"))
-    arguments = value.get("args", value.get("arguments", {}))
+    arguments = value.get("args", value.get("arguments", value.get("parameters", {})))
     if action == ANSWER and not step.must_call:
         if step.answer_schema is not None:
             return _read_answer(value, step)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 
-from models import written_json
+from models import constrained, written_json
 from models.dialect import Malformed, Read, Request
 from models.hearing import Listener, all_of, reasoning_of
 from models.pieces import Written
 from models.schema import ANSWER, Step, problem_with_answer
 
 _CUT = "it was cut off at the length limit; write it whole, in fewer words"
+
+_AS_TEXT = re.compile(r"\s*(?:<\|?tool_?calls?\|?>|\[TOOL_CALLS\]|```\w*\s)?\s*[\[{]")
 
 
 class Native:
@@ -69,6 +72,11 @@ class Native:
                 calls.append(ToolCall(name=name, args=args, id=identity, type="tool_call"))
         if calls:
             return Read(message=AIMessage(text, tool_calls=calls))
+        if step.tools and _AS_TEXT.match(text):
+            # Its server did not see the call in what the model wrote.
+            found = constrained.read(text, step)
+            if isinstance(found, Read) and found.message.tool_calls:
+                return found
         if step.answer is None and not step.must_call:
             if text.strip() and raw.was_cut:
                 return Malformed(

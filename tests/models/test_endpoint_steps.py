@@ -290,6 +290,34 @@ async def test_an_empty_reply_is_asked_for_again(
 @pytest.mark.parametrize(
     "text",
     [
+        '<tool_call>\n{"name": "search_documents", "arguments": {"query": "plan"}}\n</tool_call>',
+        '[TOOL_CALLS][{"name": "search_documents", "arguments": {"query": "plan"}}]',
+        '{"name": "search_documents", "parameters": {"query": "plan"}}',
+    ],
+)
+async def test_a_call_that_a_native_models_server_left_in_the_text_is_found(
+    openai_endpoint: OpenAIEndpoint, text: str
+) -> None:
+    openai_endpoint.will(Says(text=text))
+    async with model_of(openai_endpoint, ToolMode.NATIVE) as model:
+        reply = await model.call(ASK, tools=[SEARCH])
+    assert [call["args"] for call in reply.message.tool_calls] == [{"query": "plan"}]
+    assert reply.message.content == ""
+
+
+@pytest.mark.parametrize("text", ['{"query": "plan"}', "[1] says so.", '```json\n{"a": 1}\n```'])
+async def test_what_only_looks_like_a_call_is_an_answer(
+    openai_endpoint: OpenAIEndpoint, text: str
+) -> None:
+    openai_endpoint.will(Says(text=text))
+    async with model_of(openai_endpoint, ToolMode.NATIVE) as model:
+        reply = await model.call(ASK, tools=[SEARCH])
+    assert (reply.message.content, reply.message.tool_calls) == (text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         '```json\n{"action": "search_documents", "args": {"query": "plan"}}\n```',
         'Sure!\n```\n{"name": "search_documents", "arguments": {"query": "plan"}}\n```\nDone.',
         '<tool_call>{"name": "search_documents", "arguments": {"query": "plan"}}</tool_call>',
