@@ -164,9 +164,16 @@ async def test_what_cannot_be_read_or_asked_is_the_same_error(either: Knowledge)
 
 
 async def test_a_key_that_may_not_act_for_others_is_told_so(parts: Parts) -> None:
-    keys = [{"name": "ann", "sha256": hashed("user"), "tenant": "acme"}]
+    keys = [
+        {"name": "ann", "sha256": hashed("user"), "tenant": "acme"},
+        {"name": "bob", "sha256": hashed("operator"), "roles": ["operator", "user"]},
+    ]
     app = configured(parts, keys=keys)
-    for key, words in (("user", "may not act for another tenant"), ("no", "not known here")):
+    for key, words in (
+        ("user", "may not act for another tenant"),
+        ("operator", "may not act for another tenant"),
+        ("no", "not known here"),
+    ):
         async with in_process(app, **{"x-api-key": key}) as client:
             remote = RemoteKnowledge(client, url="http://keeper:8000")
             with pytest.raises(StoreUnreachable, match=words) as refused:

@@ -59,8 +59,9 @@ class RemoteKnowledge:
             raise StoreUnreachable(
                 f"knowledge_url: {self._url} is no Counterpoint; correct COUNTERPOINT_KNOWLEDGE_URL"
             )
-        # Asks for what only a key that may act for any tenant gets.
-        await self._call("GET", "/documents", tenant="default", patient=False, params={"limit": 1})
+        # A key that is no admin's acts for one tenant, so not for this one as well.
+        asked["tenant"] = "any-other"
+        await self._call("GET", "/documents", **asked, params={"limit": 1})
         return str(found.get("version", "unknown"))
 
     async def ingest(
