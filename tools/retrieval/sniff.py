@@ -97,7 +97,7 @@ def _is_pdf(data: bytes) -> bool:
     """Whether ``data`` begins as a PDF does; one may begin late, and a text may speak of PDFs."""
     at = data[:1024].find(b"%PDF-")
     early = at >= 0 and not data[:at].removeprefix(b"\xef\xbb\xbf").strip(b"\0 \t\r\n")
-    return early or (at > 0 and (decode.is_binary(data) or b"\nstartxref" in data))
+    return early or (at > 0 and (decode.is_binary(data) or b"startxref" in data))
 
 
 def suffix_of(name: str) -> str:

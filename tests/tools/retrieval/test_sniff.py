@@ -35,6 +35,7 @@ PAGE = b"%PDF-1.4\n1 0 obj\nendobj\nstartxref\n9\n%%EOF\n"
         (PAGE, Format.PDF),
         (b"\xef\xbb\xbf\r\n" + PAGE, Format.PDF),
         (b"HTTP/1.1 200 OK\r\n\r\n" + PAGE, Format.PDF),
+        (b"junk\r" + PAGE.replace(b"\n", b"\r"), Format.PDF),
         (b"\x1b\0junk" + PAGE[:20], Format.PDF),
         (b"# Formats\n\nA PDF begins with %PDF-1.7.", Format.MARKDOWN),
     ],
