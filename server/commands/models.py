@@ -25,6 +25,8 @@ CHOICES: dict[str, tuple[Artifact, ...]] = {
     "chat-small": (catalogue.CHAT_SMALL,),
     "embedder": catalogue.EMBEDDER,
     "all": catalogue.ALL,
+    # Each by the name that `list` and a failed download tell.
+    **{artifact.name: (artifact,) for artifact in catalogue.ALL},
 }
 
 
@@ -34,7 +36,7 @@ def group() -> None:
 
 
 @group.command("pull")
-@click.argument("names", nargs=-1, type=click.Choice(tuple(CHOICES)))
+@click.argument("names", nargs=-1, type=click.Choice(tuple(CHOICES)), metavar="[NAME]...")
 @click.option(
     "--from-folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -42,7 +44,10 @@ def group() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def pull(names: tuple[str, ...], from_folder: Path | None, *, as_json: bool) -> None:
-    """Fetch weights: those that `counterpoint up` needs, or the NAMES given."""
+    """Fetch weights: those that `counterpoint up` needs, or those NAMEd.
+
+    A NAME is chat, chat-small, embedder or all, or one that `list` shows.
+    """
     configured = settings.load()
     artifacts = _chosen(names)
     console = Console(stderr=as_json)

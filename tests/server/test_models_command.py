@@ -49,6 +49,16 @@ def test_pull_from_a_folder_without_the_file_fails_in_one_line(
     assert catalogue.CHAT.sha256 in line
 
 
+def test_pull_takes_the_name_that_a_failed_download_tells_to_take_from_a_folder(
+    folder: Path, tmp_path: Path
+) -> None:
+    for artifact in catalogue.ALL:
+        asked = ["pull", artifact.name, "--from-folder", str(tmp_path)]
+        result = CliRunner().invoke(group, asked)
+        assert artifact.sha256 in result.stderr, result.output
+        assert not (folder / artifact.filename).exists()
+
+
 def test_pull_without_a_name_is_what_a_start_needs() -> None:
     assert {one.name for one in catalogue.NEEDED} == {
         "chat",
