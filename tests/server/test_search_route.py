@@ -143,7 +143,7 @@ async def test_what_needs_the_extra_says_so(tmp_path: Path) -> None:
         embedder_model="e",
     )
     async with AsyncExitStack() as stack:
-        with pytest.raises(WeightsError, match=r"reranker r needs .*counterpoint\[local-models\]"):
+        with pytest.raises(WeightsError, match=r"reranker r needs .*pip install.*\[local-models\]"):
             await reading_models.reranker(configured, stack)
-        with pytest.raises(WeightsError, match=r"embedder e needs .*counterpoint\[local-models\]"):
+        with pytest.raises(WeightsError, match=r"embedder e needs .*pip install.*\[local-models\]"):
             await reading_models.embedder(configured, stack)
