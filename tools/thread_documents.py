@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -25,6 +26,7 @@ READABLE = frozenset(
 """Endings of files that are read as text; tables and all else are the coder's."""
 MOST = 50
 _REFUSED = 256
+_AGAIN_SECONDS = 300.0
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,57}")
 
 
@@ -56,13 +58,19 @@ class ThreadDocuments:
     """The readable ones among the uploads of threads, each a document under its upload's id."""
 
     def __init__(
-        self, knowledge: Knowledge, uploads: Uploads, *, notes: Notes | None = None
+        self,
+        knowledge: Knowledge,
+        uploads: Uploads,
+        *,
+        notes: Notes | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._knowledge = knowledge
         self._uploads = uploads
         self._notes = notes if notes is not None else NoNotes()
-        # An id tells the content, so what cannot be read never can.
-        self._refused: OrderedDict[str, str] = OrderedDict()
+        self._clock = clock
+        # When, too: a machine that was busy, or short of memory, may read the same content later.
+        self._refused: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     async def ready(self, *, tenant: str, thread_id: str) -> Given:
         """Have all of it searchable. Raises StoreError."""
@@ -72,7 +80,7 @@ class ThreadDocuments:
             return Given()
         collection, unread = collection_of(thread_id), []
         for one in readable:
-            if said := self._refused.get(one.id):
+            if said := self._lately(one.id):
                 unread.append(said)
                 continue
             there = await self._knowledge.document(one.id, tenant=tenant, collection=collection)
@@ -92,13 +100,21 @@ class ThreadDocuments:
                 )
             except ParseError as error:
                 unread.append(str(error))
-                self._refused[one.id] = str(error)
+                self._refused[one.id] = self._clock(), str(error)
                 while len(self._refused) > _REFUSED:
                     self._refused.popitem(last=False)
             finally:
                 # Again: the thread may have been dropped, with its note, meanwhile.
                 await self._notes.add(tenant=tenant, thread_id=thread_id)
         return Given(collection=collection, unread=tuple(unread))
+
+    def _lately(self, upload_id: str) -> str:
+        """Why it could not be read a short while ago; empty where it is to be tried."""
+        since, said = self._refused.get(upload_id, (0.0, ""))
+        if said and self._clock() - since >= _AGAIN_SECONDS:
+            del self._refused[upload_id]
+            return ""
+        return said
 
 
 async def drop(knowledge: Knowledge, *, tenant: str, thread_id: str) -> None:

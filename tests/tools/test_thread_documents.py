@@ -9,10 +9,12 @@ import pytest
 from models.embedder import HashedEmbedder
 from tools import thread_documents
 from tools.read_document import READING, ReadDocument, read_document
-from tools.retrieval.documents import Hit, Scores
+from tools.retrieval.documents import Hit, Parsed, Scores
+from tools.retrieval.errors import ParseTimeout
 from tools.retrieval.local_knowledge import LocalKnowledge
 from tools.retrieval.parse import InlineParser
 from tools.retrieval.server_store import MEMORY, ServerStore
+from tools.retrieval.sniff import Format
 from tools.search_documents import RETRIEVAL, SearchDocuments, search_documents
 from tools.thread_documents import ThreadDocuments, collection_of, is_readable, joined
 from tools.tool import ToolContext, ToolResult
@@ -86,6 +88,39 @@ async def test_what_cannot_be_read_is_told_with_its_reason(knowledge: LocalKnowl
     [why] = result.data[RETRIEVAL]["unread"]
     assert why.startswith("scan.pdf: ")
     assert f"[a file of the user's could not be read: {why}]" in result.content
+
+
+class BusyOnce:
+    """Is out of time with the first document."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def parse(self, data: bytes, *, name: str, format: Format | None = None) -> Parsed:  # noqa: A002
+        self.asked += 1
+        if self.asked == 1:
+            raise ParseTimeout(f"{name}: not read within 60 s; split it")
+        return await InlineParser().parse(data, name=name, format=format)
+
+
+async def test_what_a_busy_machine_could_not_read_is_read_some_minutes_later() -> None:
+    embedder, parser, now = HashedEmbedder(dimension=64), BusyOnce(), 0.0
+    store = await ServerStore.open(MEMORY, embedder=embedder.name, dimension=embedder.dimension)
+    knowledge = LocalKnowledge(store, embedder=embedder, parser=parser)
+    given = ThreadDocuments(knowledge, MemoryUploads(GIVEN), clock=lambda: now)
+    tool = search_documents(knowledge, given=given)
+
+    async def asked() -> ToolResult:
+        return await tool.call(SearchDocuments(query="notice of the contract"), here())
+
+    first = await asked()
+    assert first.data[RETRIEVAL]["unread"] == ["contract.md: not read within 60 s; split it"]
+    now = 60.0
+    assert (await asked()).content == first.content
+    assert parser.asked == 1
+    now = 301.0
+    assert sources(await asked()) == ["contract.md"]
+    await store.close()
 
 
 @pytest.mark.parametrize(
