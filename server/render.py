@@ -46,7 +46,7 @@ def closing(finished: events.RunFinished) -> str:
     reasons = {
         "answered": "",
         "asked_back": "The team needs to know more. ",
-        "not_found": "The documents do not say. ",
+        "not_found": "No answer was found. ",
     }
     reason = finished.stop_reason
     opening = reasons.get(reason, f"Stopped at {reason}: this is what there was by then. ")

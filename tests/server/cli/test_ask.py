@@ -121,7 +121,7 @@ def test_each_folder_has_a_collection_of_its_own(docs: Path, tmp_path: Path) -> 
     [
         ("answered", "2 model calls"),
         ("max_steps", "Stopped at max_steps"),
-        ("not_found", "The documents do not say."),
+        ("not_found", "No answer was found. "),
     ],
 )
 def test_the_last_line_says_why_it_ended_and_what_it_took(reason: str, words: str) -> None:
