@@ -22,7 +22,13 @@ _AS_TEXT = re.compile(r"\s*(?:<\|?tool_?calls?\|?>|\[TOOL_CALLS\]|```\w*\s)?\s*[
 
 
 class Native:
-    """A typed answer is one more tool, since not every endpoint combines tools and schemas."""
+    """A typed answer is one more tool, since not every endpoint combines tools and schemas.
+
+    With ``reads_text`` a call that its server has left in the text is one as well.
+    """
+
+    def __init__(self, *, reads_text: bool = True) -> None:
+        self._reads_text = reads_text
 
     def request(self, messages: Sequence[BaseMessage], step: Step) -> Request:
         if step.plain:
@@ -72,7 +78,7 @@ class Native:
                 calls.append(ToolCall(name=name, args=args, id=identity, type="tool_call"))
         if calls:
             return Read(message=AIMessage(text, tool_calls=calls))
-        if step.tools and _AS_TEXT.match(text):
+        if self._reads_text and step.tools and _AS_TEXT.match(text):
             # Its server did not see the call in what the model wrote.
             found = constrained.read(text, step)
             if isinstance(found, Read) and found.message.tool_calls:

@@ -13,6 +13,7 @@ from models.chat import EndpointModel, build
 from models.constrained import Constrained
 from models.dialect import Request
 from models.errors import MalformedStep, ModelFailed, ModelRefused, ToolsUnsupported
+from models.native import Native
 from models.registry import ModelSpec, ToolMode
 from models.retry import Retry
 from models.schema import Step
@@ -67,7 +68,9 @@ async def probe(
 
 
 async def _calls_tools(spec: ModelSpec, *, retry: Retry | None, gate: AttemptGate | None) -> bool:
-    model = build(replace(spec, tools=ToolMode.NATIVE), retry=retry)
+    native = build(replace(spec, tools=ToolMode.NATIVE), retry=retry)
+    # Whether the server sees a call is asked here.
+    model = native.speaking(Native(reads_text=False))
     try:
         question = HumanMessage("Call get_time for Paris.")
         reply = await model.call([question], tools=[_GET_TIME], max_tokens=_MAX_TOKENS, gate=gate)
