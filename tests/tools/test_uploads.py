@@ -74,6 +74,19 @@ async def test_a_file_without_room_is_told_and_the_others_lie_there() -> None:
     )
 
 
+async def test_of_a_file_that_finds_no_room_nothing_lies_there(sandbox: Sandbox) -> None:
+    tool = run_python(ThreadSessions(sandbox), uploads=uploads(a_csv=b"1\n" * 8_000_000))
+    full = "\nfor n in range(2): open(f'{n}.bin', 'wb').write(bytes(30_000_000))"
+    await tool.call(RunPython(code="import os; os.remove('a.csv')" + full), CONTEXT)
+    look = RunPython(code="import os; print(sorted(os.listdir())); os.remove('0.bin')")
+    assert (await tool.call(look, CONTEXT)).content == (
+        "['0.bin', '1.bin']\n[the user's file a.csv is not in the work folder: the file could not"
+        " be written: a.csv: No space left on device]"
+    )
+    count = RunPython(code="print(sum(map(int, open('a.csv'))))")
+    assert (await tool.call(count, CONTEXT)).content == "8000000"
+
+
 async def test_files_are_told_by_how_they_begin(sandbox: Sandbox) -> None:
     sessions = ThreadSessions(sandbox)
     files = SandboxFiles(sessions, uploads(a_csv=b"name;n\nx;1\n", b_xlsx=b"PK"))

@@ -14,6 +14,8 @@ from typing import Any
 from tools.sandbox.sandbox import Output, OutputKind
 
 HEAD = struct.Struct(">cI")
+_PUT_HEAD = struct.Struct(">QH")
+_LATEST = 2**63 - 1
 NONCE_BYTES = 16
 
 CELL, PUT = b"C", b"P"
@@ -63,10 +65,11 @@ def packed(kind: bytes, *parts: bytes) -> list[bytes]:
     return [HEAD.pack(kind, sum(map(len, parts))), *parts]
 
 
-def put(nonce: bytes, *, name: str, content: bytes) -> list[bytes]:
-    """The frame that writes one file."""
+def put(nonce: bytes, *, name: str, content: bytes, modified: int = 0) -> list[bytes]:
+    """The frame that writes one file; ``modified`` in nanoseconds of the guest's clock, 0: now."""
     path = name.encode()
-    return packed(PUT, nonce, struct.pack(">H", len(path)), path, content)
+    when = min(max(modified, 0), _LATEST)
+    return packed(PUT, nonce, _PUT_HEAD.pack(when, len(path)), path, content)
 
 
 class FrameReader:

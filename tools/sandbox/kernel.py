@@ -31,6 +31,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 HEAD = struct.Struct(">cI")
+PUT_HEAD = struct.Struct(">QH")
 FRAMES_SHOWN = 8
 TEXT_LIMIT = 64 * 1024
 ERROR_LIMIT = 8 * 1024
@@ -90,10 +91,8 @@ class Wire:
             if value is None:
                 continue
             if isinstance(value, str):
-                if media_type == "image/png":
-                    content = base64.b64decode(value)
-                else:
-                    content = value.encode("utf-8", "replace")
+                binary = media_type == "image/png"
+                content = base64.b64decode(value) if binary else value.encode("utf-8", "replace")
             else:
                 content = bytes(value)
             if len(content) > limit and media_type == "text/plain":
@@ -164,14 +163,10 @@ def notebook(show: Show) -> Cells:
         def start_displayhook(self) -> None:
             pass
 
-        def write_output_prompt(self) -> None:
-            pass
+        write_output_prompt = finish_displayhook = start_displayhook
 
         def write_format_data(self, format_dict: dict[str, Any], md_dict: Any = None) -> None:
             show("result", format_dict)
-
-        def finish_displayhook(self) -> None:
-            pass
 
     class Publisher(DisplayPublisher):  # type: ignore[misc]
         def publish(self, data: dict[str, Any], *_: Any, **__: Any) -> None:
@@ -187,8 +182,7 @@ def notebook(show: Show) -> Cells:
             # What fails after the cell, such as drawing its figures, comes here alone.
             self.problem = sys.exc_info()[1]
 
-        def showsyntaxerror(self, *_: Any, **__: Any) -> None:
-            self.problem = sys.exc_info()[1]
+        showsyntaxerror = showtraceback
 
         def _format_exception_for_storage(self, *_: Any, **__: Any) -> dict[str, Any]:
             # Nobody reads it, and making it takes longer than all the rest.
@@ -241,7 +235,8 @@ def end_of(error: BaseException | None) -> dict[str, Any]:
         code = error.code
         if code is None or code == 0:
             return {"ok": True}
-        return {"ok": False, "exit": code if isinstance(code, int) else 1, "text": ""}
+        text = "" if isinstance(code, int) else f"{code}\n"[-ERROR_LIMIT:]
+        return {"ok": False, "exit": code if isinstance(code, int) else 1, "text": text}
     return {
         "ok": False,
         "exit": 1,
@@ -266,9 +261,8 @@ class Kernel:
     def _shell(self, packages: str) -> Cells:
         if packages:
             sys.path.append(packages)
-            fonts = os.path.join(packages, ".fonts")  # noqa: PTH118
-            if os.path.isdir(fonts):  # noqa: PTH112
-                shutil.copytree(fonts, "/tmp/.matplotlib")  # noqa: S108
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copytree(f"{packages}/.fonts", "/tmp/.matplotlib")  # noqa: S108
             try:
                 return notebook(self._show)
             except ImportError:
@@ -281,7 +275,7 @@ class Kernel:
 
     def serve(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        version = ".".join(map(str, sys.version_info[:2]))
         self._wire.tell(b"H", kernel=self._cells.name, python=version)
         while True:
             request = self._wire.request()
@@ -351,14 +345,21 @@ class Kernel:
             pause = min(2 * pause, 0.01)
 
     def _put(self, body: bytes) -> None:
-        (length,) = struct.unpack_from(">H", body)
-        name = body[2 : 2 + length].decode()
+        modified, length = PUT_HEAD.unpack_from(body)
+        begin = PUT_HEAD.size + length
+        name = body[PUT_HEAD.size : begin].decode()
+        target = os.path.join("/work", name)  # noqa: PTH118
+        # Whole or not at all: half of a table has other sums.
+        part = os.path.join(os.path.dirname(target), ".part-" + self._nonce)  # noqa: PTH118, PTH120
         try:
-            target = os.path.join("/work", name)  # noqa: PTH118
             os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
-            with open(target, "wb") as file:  # noqa: PTH123
-                file.write(memoryview(body)[2 + length :])
+            with open(part, "wb") as file:  # noqa: PTH123
+                file.write(memoryview(body)[begin:])
+            os.utime(part, ns=(modified or time.time_ns(),) * 2)
+            os.replace(part, target)  # noqa: PTH105
         except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(part)  # noqa: PTH108
             self._wire.tell(b"W", id=self._nonce, error=f"{name}: {error.strerror}")
         else:
             self._wire.tell(b"W", id=self._nonce, error="")
@@ -366,8 +367,7 @@ class Kernel:
 
 def _limit(kind: int, value: int) -> None:
     hard = resource.getrlimit(kind)[1]
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))
 
 

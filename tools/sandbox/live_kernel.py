@@ -171,8 +171,8 @@ class LiveKernel:
         killed = self._kills() > kills
         return self._execution(cell, killed=killed, seconds=time.monotonic() - start)
 
-    async def put(self, name: str, content: bytes) -> None:
-        """Write one file into the work folder.
+    async def put(self, name: str, content: bytes, *, modified: int = 0) -> None:
+        """Write one file into the work folder; see `frames.put`.
 
         Raises:
             SandboxError: the guest could not write it.
@@ -183,7 +183,7 @@ class LiveKernel:
         self._wake()
         try:
             async with asyncio.timeout(READY_SECONDS):
-                await self._send(frames.put(nonce, name=name, content=content))
+                await self._send(frames.put(nonce, name=name, content=content, modified=modified))
                 complaint = "the kernel has ended" if self.dead else await answer
         except TimeoutError:
             self.stop()

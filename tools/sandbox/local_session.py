@@ -156,4 +156,5 @@ class LocalSession:
                 )
             except FileNotFoundError:
                 continue
-            await kernel.put(entry.path, content)
+            # As it was: the cell has not written it.
+            await kernel.put(entry.path, content, modified=entry.modified)

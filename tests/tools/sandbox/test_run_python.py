@@ -24,6 +24,7 @@ from tools.sandbox.sandbox import Execution, Outcome, Output, OutputKind, Sandbo
 from tools.sandbox.scripted import ScriptedSandbox, Step, failed, finished
 from tools.sandbox.threads import ThreadSessions
 from tools.tool import Effect, Tool, ToolContext, ToolError, ToolResult
+from tools.uploads import MemoryUploads
 
 CONTEXT = ToolContext(tenant="t", collection="c", run_id="r", call_id="1")
 
@@ -88,6 +89,26 @@ async def test_the_model_is_told_when_its_variables_are_gone(sandbox: Sandbox) -
         "[the process was killed or crashed] [all variables are gone, files are there]"
     )
     assert (await _call(tool, "1")).content == "1"
+
+
+async def test_a_kernel_that_follows_one_has_written_nothing_of_what_was_there(
+    sandbox: Sandbox,
+) -> None:
+    given = MemoryUploads({("t", "mine"): {"given.csv": b"1"}})
+    tool = run_python(ThreadSessions(sandbox), uploads=given)
+    mine = replace(CONTEXT, thread_id="mine")
+    await tool.call(RunPython(code="n = open('own.txt', 'w').write('1')"), mine)
+    await tool.call(RunPython(code="import os; os._exit(1)"), mine)
+    after = await tool.call(RunPython(code="n = open('new.txt', 'w').write('1')"), mine)
+    assert (
+        after.content
+        == "[files written: new.txt]\n[not kept for the user: new.txt: 1 bytes: 0 at most]"
+    )
+
+
+async def test_what_code_leaves_with_is_told(sandbox: Sandbox) -> None:
+    left = await _call(run_python(ThreadSessions(sandbox)), "import sys; sys.exit('no rows left')")
+    assert left.content == "no rows left\n[failed with exit code 1]"
 
 
 async def test_an_error_is_told_and_is_not_ok() -> None:
