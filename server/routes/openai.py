@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated, Any, cast
+from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Request
 from redis.exceptions import RedisError
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from graphs import events
 from server.approvals.record import ApprovalStatus
+from server.artifacts import readable
 from server.attaching import with_files
 from server.auth import CallerDep
 from server.errors import Invalid, NotFound, RunFault
@@ -23,7 +25,7 @@ from server.runs.records import RunNotFoundError, RunRecord
 from server.runs.workload import in_background
 from server.serving import Heartbeat, House, Serving
 from server.wire import attachments, frontend_tasks, shapes, sse, waiting
-from server.wire.chat import COLLECTION, ChatRequest, Completion, model_object
+from server.wire.chat import COLLECTION, ChatRequest, Completion, document_path, model_object
 from server.wire.files import path_of
 from server.wire.messages import plain
 from server.wire.shapes import told
@@ -124,6 +126,7 @@ async def chat_completions(
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
         quiet=task is not None,
         url=await address_of(request, house, tenant=caller.tenant),
+        documents=documents_of(request, record),
     )
 
     async def cancel() -> None:
@@ -155,6 +158,19 @@ async def address_of(request: Request, house: Serving, *, tenant: str) -> Callab
     seconds = house.settings.files.link_days * DAY
     query = await house.file_links.signer(tenant=tenant, seconds=seconds)
     return lambda artifact_id: base + path_of(artifact_id) + query(artifact_id)
+
+
+def documents_of(request: Request, record: RunRecord) -> Callable[[str], str]:
+    """Where a client that is not on our own page asks for a document that a run has cited."""
+    base = str(request.base_url).rstrip("/")
+    within = f"?collection={quote(record.asked.collection, safe='')}"
+
+    def url(document_id: str) -> str:
+        # A file of the thread is in a collection of its own, which its id tells.
+        there = "" if readable.collection_of(document_id) else within
+        return base + document_path(document_id) + there
+
+    return url
 
 
 def model_names(house: Serving) -> list[str]:

@@ -16,7 +16,16 @@ from graphs import events
 from server.attaching import with_files
 from server.auth import Caller, CallerDep
 from server.errors import Invalid, NotFound, RunFault
-from server.routes.openai import FLEX, End, address_of, agent_of, ended, leave, lost
+from server.routes.openai import (
+    FLEX,
+    End,
+    address_of,
+    agent_of,
+    documents_of,
+    ended,
+    leave,
+    lost,
+)
 from server.routes.threads import forget
 from server.runs.asked import Asked, of_messages
 from server.runs.record import RunRecord
@@ -257,6 +266,7 @@ async def _rendering(
         created=int(record.created_at.timestamp()) if record.created_at else 0,
         shown=shown,
         url=await address_of(request, house, tenant=record.tenant),
+        documents=documents_of(request, record),
         quiet=frontend_tasks.is_one(record.asked),
     )
 

@@ -26,6 +26,11 @@ PIECE = re.compile(r"(?:\s*\S+){1,6}\s*|\s+")
 Chunk = dict[str, Any]
 
 
+def document_path(document_id: str) -> str:
+    """Where a document is known."""
+    return f"/documents/{quote(document_id, safe='')}"
+
+
 class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
@@ -73,9 +78,10 @@ def model_object(name: str, *, created: int) -> dict[str, Any]:
 
 @dataclass(kw_only=True)
 class Completion:
-    """One run on this wire; told its events in order. ``url`` is where files are fetched.
+    """One run on this wire; told its events in order.
 
-    ``quiet``: its progress is for nobody to see.
+    ``url`` is where files are fetched, ``documents`` where documents are known. ``quiet``: its
+    progress is for nobody to see.
     """
 
     run_id: str
@@ -84,6 +90,7 @@ class Completion:
     created: int
     include_usage: bool = False
     url: sections.Url = path_of
+    documents: sections.Url = document_path
     quiet: bool = False
     _progress: list[str] = field(default_factory=list)
 
@@ -104,7 +111,7 @@ class Completion:
         """The answer in pieces, its sources, why it ended, and what it took if that was asked."""
         text = self._text(finished)
         chunks = [self._chunk({"content": piece}) for piece in pieces(text)]
-        noted = cited(finished)
+        noted = cited(finished, url=self.documents)
         last = self._chunk(
             {"annotations": noted} if noted else {},
             finish_reason=finish_reason(finished.stop_reason),
@@ -128,7 +135,7 @@ class Completion:
             "role": "assistant",
             "content": self._text(finished),
             "refusal": None,
-            "annotations": cited(finished),
+            "annotations": cited(finished, url=self.documents),
             "reasoning_content": "".join(line + "\n" for line in self._progress),
         }
         reason = finish_reason(finished.stop_reason)
@@ -203,23 +210,23 @@ def usage(finished: events.RunFinished) -> dict[str, int]:
     }
 
 
-def cited(finished: events.RunFinished) -> list[dict[str, Any]]:
+def cited(finished: events.RunFinished, *, url: sections.Url) -> list[dict[str, Any]]:
     """The answer's citations as OpenAI's clients know them; web pages by their own address.
 
-    A document's place is told by RFC 5147: `/documents/ID#char=START,END`.
+    A document is where ``url`` has it, the place in it told by RFC 5147: `#char=START,END`.
     """
     titles = {source.number: source.title for source in finished.sources}
     found = []
     for one in finished.citations:
-        url = one.source
-        if not url.startswith(("http://", "https://")):
+        where = one.source
+        if not where.startswith(("http://", "https://")):
             place = f"#char={one.span[0]},{one.span[1]}" if one.span else ""
-            url = f"/documents/{quote(one.document_id, safe='')}{place}"
+            where = url(one.document_id) + place
         about = {
             "start_index": one.start,
             "end_index": one.end,
             "title": titles.get(one.number, ""),
-            "url": url,
+            "url": where,
         }
         found.append({"type": "url_citation", "url_citation": about})
     return found

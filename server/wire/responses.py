@@ -18,7 +18,15 @@ from server.runs.asked import Asked
 from server.runs.record import RunRecord
 from server.runs.transitions import RunStatus
 from server.wire import sections
-from server.wire.chat import COLLECTION, answer_text, as_data, cited, finish_reason, pieces
+from server.wire.chat import (
+    COLLECTION,
+    answer_text,
+    as_data,
+    cited,
+    document_path,
+    finish_reason,
+    pieces,
+)
 from server.wire.files import path_of
 from server.wire.messages import Message, storable
 from server.wire.printable import inert
@@ -198,13 +206,15 @@ def status_of(record: RunRecord) -> str:
 
 @dataclass(kw_only=True)
 class Rendering:
-    """One run on this wire; told its events in order. ``url`` is where files are fetched."""
+    """One run on this wire; told its events in order. ``url`` is where files are fetched,
+    ``documents`` where documents are known."""
 
     run_id: str
     thread_id: str
     created: int
     shown: Mapping[str, Any]
     url: sections.Url = path_of
+    documents: sections.Url = document_path
     quiet: bool = False
     _number: int = 0
     _lines: list[str] = field(default_factory=list)
@@ -317,7 +327,8 @@ class Rendering:
 
     def _message(self, finished: events.RunFinished) -> Json:
         # Flat here, within `url_citation` in chat completions.
-        annotations = [{"type": one["type"], **one["url_citation"]} for one in cited(finished)]
+        noted = cited(finished, url=self.documents)
+        annotations = [{"type": one["type"], **one["url_citation"]} for one in noted]
         text = answer_text(finished, url=self.url)
         part = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
         return {
