@@ -51,20 +51,26 @@ class _Place:
 
 def held(messages: Sequence[Any]) -> bool:
     """Whether a user's message has a file in it, one that can be read or not."""
-    return any(_asks(one) and any(map(_is_file, one["content"])) for one in messages)
+    return any(map(_count, messages))
 
 
 def taken(messages: Sequence[Any], *, where: str = "messages", limit: int) -> Taken:
-    """Take the files out of the messages of users; ``limit`` in bytes each.
+    """Take the files out of the messages of users; ``limit`` in bytes each. Of those that were
+    said before the last question the earliest are left out where all would be more than ``MOST``.
 
     Raises Invalid, which names the field, for a file of the last question that cannot be read.
     """
     files: list[Attachment] = []
     last = last_question(messages)
-    told = [
-        _without_files(message, files, field=f"{where}.{i}.content", limit=limit, before=i < last)
-        for i, message in enumerate(messages)
-    ]
+    left_out = max(0, sum(map(_count, messages)) - MOST)
+    told = []
+    for i, message in enumerate(messages):
+        skip = min(left_out, _count(message)) if i < last else 0
+        left_out -= skip
+        field = f"{where}.{i}.content"
+        told.append(
+            _without_files(message, files, field=field, limit=limit, before=i < last, skip=skip)
+        )
     return Taken(files=files, _messages=told)
 
 
@@ -75,18 +81,26 @@ def _asks(message: Any) -> bool:
     return message.get("role", message.get("type")) in _ASKING
 
 
+def _count(message: Any) -> int:
+    """How many files a user's message has."""
+    return sum(map(_is_file, message["content"])) if _asks(message) else 0
+
+
 def _is_file(part: Any) -> bool:
     return isinstance(part, Mapping) and part.get("type") in _KINDS
 
 
 def _without_files(
-    message: Any, files: list[Attachment], *, field: str, limit: int, before: bool
+    message: Any, files: list[Attachment], *, field: str, limit: int, before: bool, skip: int
 ) -> Any:
     if not _asks(message):
         return message
     parts: list[Any] = []
     for at, part in enumerate(message["content"]):
-        if _is_file(part):
+        if _is_file(part) and skip:
+            skip -= 1
+            parts.append({"type": "text", "text": unread(str(part["type"]))})
+        elif _is_file(part):
             if len(files) == MOST:
                 raise Invalid(f"{field}: more than {MOST} files; send fewer at a time", param=field)
             try:

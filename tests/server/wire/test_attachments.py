@@ -132,3 +132,16 @@ def test_a_file_that_was_refused_does_not_end_its_conversation() -> None:
         "Sorry.",
         "[attached: a.csv]",
     ]
+
+
+def test_a_conversation_goes_on_beyond_the_files_of_one_request_with_the_latest() -> None:
+    def named(name: str) -> dict[str, Any]:
+        return {"type": "file", "file": {"filename": name, "file_data": "YQ=="}}
+
+    said = [one for at in range(60) for one in user(TEXT, named(f"{at}.csv"))]
+    taken = attachments.taken(said, limit=100)
+    assert [one.name for one in taken.files] == [f"{at}.csv" for at in range(10, 60)]
+    words = [one["content"] for one in plain(taken.messages())]
+    assert words[9].endswith("[not read here: file]")
+    assert words[10].endswith("[attached: 10.csv]")
+    assert words[59].endswith("[attached: 59.csv]")
