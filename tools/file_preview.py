@@ -98,7 +98,9 @@ class SandboxFiles:
         self, given: Sequence[Upload], *, tenant: str, thread_id: str
     ) -> dict[str, str]:
         async with self._sessions.held(key_of(tenant, thread_id)) as held:
-            await lay(held.session, self._uploads, tenant=tenant, thread_id=thread_id)
+            await lay(
+                held.session, self._uploads, laid=held.laid, tenant=tenant, thread_id=thread_id
+            )
             names = [one.name for one in given[-FILES:]]
             made = await held.session.run(_program(names), timeout=_SECONDS)
         if made.outcome is not Outcome.FINISHED:

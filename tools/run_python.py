@@ -62,7 +62,11 @@ def run_python(
             async with sessions.held(session_key(context)) as held:
                 session = held.session
                 notes = await lay(
-                    session, given, tenant=context.tenant, thread_id=context.thread_id
+                    session,
+                    given,
+                    laid=held.laid,
+                    tenant=context.tenant,
+                    thread_id=context.thread_id,
                 )
                 before = set(await session.files())
                 execution = await session.run(arguments.code)

@@ -54,13 +54,41 @@ async def test_code_reads_what_the_user_gave_also_after_a_sleep(sandbox: Sandbox
 async def test_a_file_that_came_later_lies_there_and_what_code_wrote_stays() -> None:
     sandbox = ScriptedSandbox([Step(execution=finished(), files={"a.csv": b"changed"})])
     session = await sandbox.create()
-    assert await lay(session, uploads(a_csv=b"given"), tenant="t", thread_id="thread") == []
+    laid: dict[str, str] = {}
+    there = uploads(a_csv=b"given")
+    assert await lay(session, there, laid=laid, tenant="t", thread_id="thread") == []
     await session.run("change it")
     later = uploads(a_csv=b"given", b_csv=b"later")
-    assert await lay(session, later, tenant="t", thread_id="thread") == []
+    assert await lay(session, later, laid=laid, tenant="t", thread_id="thread") == []
     assert await session.get("a.csv") == b"changed"
     assert await session.get("b.csv") == b"later"
-    assert await lay(session, later, tenant="other", thread_id="thread") == []
+    assert await lay(session, later, laid=laid, tenant="other", thread_id="thread") == []
+
+
+@pytest.mark.parametrize("sleeps", [False, True])
+async def test_what_is_given_again_under_a_name_takes_the_place_of_what_lay_there(
+    *, sleeps: bool
+) -> None:
+    sandbox = ScriptedSandbox([finished()] * 3)
+    sessions = ThreadSessions(sandbox, idle_seconds=0)
+    given = {"a.csv": b"first"}
+    tool = run_python(sessions, uploads=MemoryUploads({PLACE: given}))
+
+    async def lies() -> bytes:
+        await tool.call(RunPython(code="1"), CONTEXT)
+        async with sessions.held("t:thread") as held:
+            return await held.session.get("a.csv")
+
+    assert await lies() == b"first"
+    given["a.csv"] = b"second"
+    if sleeps:
+        assert await sessions.put_to_sleep() == 1
+    assert await lies() == b"second"
+    async with sessions.held("t:thread") as held:
+        await held.session.put({"a.csv": b"changed"})
+    if sleeps:
+        assert await sessions.put_to_sleep() == 1
+    assert await lies() == b"changed"
 
 
 async def test_a_file_without_room_is_told_and_the_others_lie_there() -> None:

@@ -16,6 +16,7 @@ from tools.sandbox.sandbox import MEBIBYTE
 
 _ENTRY = struct.Struct(">HQ")
 _SUFFIX = ".files"
+_MOST = 4_000
 
 
 class Snapshots(Protocol):
@@ -107,11 +108,12 @@ class FolderSnapshots:
         return files
 
     def _sweep(self) -> None:
-        """The oldest go until the rest fits."""
+        """The oldest go until the rest fits; ``_MOST`` stay."""
         states = [(path, path.stat()) for path in self._folder.glob("*" + _SUFFIX)]
         total = sum(state.st_size for _, state in states)
-        for path, state in sorted(states, key=lambda pair: pair[1].st_mtime_ns):
-            if total <= self._limit:
+        states.sort(key=lambda pair: pair[1].st_mtime_ns)
+        for place, (path, state) in enumerate(states):
+            if total <= self._limit and len(states) - place <= _MOST:
                 return
             path.unlink(missing_ok=True)
             total -= state.st_size

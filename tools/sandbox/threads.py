@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,8 @@ from tools.sandbox.snapshots import MemorySnapshots, Snapshots
 SNAPSHOT_BYTES = 64 * MEBIBYTE
 """Most bytes of one session's files that outlive it; what is beyond is left behind."""
 _LOOK_SECONDS = 10.0
+# Beside a snapshot's files, where no file of a guest's can be: hidden ones are left out.
+_LAID = ".laid"
 
 _log = logging.getLogger(__name__)
 
@@ -30,16 +33,21 @@ def key_of(tenant: str, thread_id: str) -> str:
 
 @dataclass(kw_only=True, eq=False)
 class Held:
-    """A thread's session, as a caller has it; ``woken`` where it slept since the last time."""
+    """A thread's session, as a caller has it; ``woken`` where it slept since the last time.
+
+    ``laid`` is the caller's to write: which file of the user's (by its id) lies under which name.
+    """
 
     session: Session
     woken: bool
+    laid: dict[str, str]
 
 
 @dataclass(kw_only=True, eq=False)
 class _Place:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     session: Session | None = None
+    laid: dict[str, str] = field(default_factory=dict)
     wanted: int = 0
     """Callers that have it or wait for it."""
     used: float = 0.0
@@ -105,9 +113,13 @@ class ThreadSessions:
         """Those that were idle for too long; how many they were."""
         latest = self._clock() - self._idle_seconds
         keys = [key for key in self.awake if self._idle(key) and self._places[key].used <= latest]
+        slept = 0
         for key in keys:
-            await self._sleep(key)
-        return len(keys)
+            # Somebody may have come for it, or it is gone, while the one before went to sleep.
+            if self._idle(key) and self._places[key].used <= latest:
+                await self._sleep(key)
+                slept += 1
+        return slept
 
     async def forget(self, key: str) -> None:
         """End the session and drop its files: its thread is gone."""
@@ -138,7 +150,7 @@ class ThreadSessions:
 
     async def _open(self, key: str, place: _Place) -> Held:
         if place.session is not None:
-            return Held(session=place.session, woken=False)
+            return Held(session=place.session, woken=False, laid=place.laid)
         async with self._changed:
             while len(self.awake) + self._opening >= self._most:
                 idle = next((one for one in self.awake if self._idle(one)), None)
@@ -149,10 +161,12 @@ class ThreadSessions:
             self._opening += 1
         try:
             files = await self._loaded(key)
+            woken, laid = bool(files), json.loads(files.pop(_LAID, b"{}"))
             place.session = await self._sandbox.create(files=files)
+            place.laid = laid
         finally:
             self._opening -= 1
-        return Held(session=place.session, woken=bool(files))
+        return Held(session=place.session, woken=woken, laid=place.laid)
 
     async def _loaded(self, key: str) -> dict[str, bytes]:
         try:
@@ -162,13 +176,17 @@ class ThreadSessions:
             return {}
 
     async def _sleep(self, key: str) -> None:
-        place = self._places[key]
+        place = self._places.get(key)
+        if place is None:
+            return
         async with place.turn:
             session = place.session
             if session is None:
                 return
             try:
-                await self._snapshots.save(key, await _files(session))
+                # Also without a file: that it slept has to be known when it wakes.
+                laid = {_LAID: json.dumps(place.laid).encode()}
+                await self._snapshots.save(key, await _files(session) | laid)
             except (OSError, SandboxError):
                 _log.exception("the files of a session are lost")
             place.session = None

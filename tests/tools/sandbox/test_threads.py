@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,46 @@ async def test_an_idle_session_sleeps_and_wakes_with_its_files() -> None:
     assert sessions.awake == ("busy",)
     assert await _put(sessions, "idle")
     assert await _files(sessions, "idle") == {"a": b"1", "b": b"2"}
+
+
+async def test_that_a_session_slept_is_told_also_where_it_had_no_files() -> None:
+    sessions = ThreadSessions(ScriptedSandbox([]), idle_seconds=0)
+    assert not await _put(sessions, "t")
+    assert await sessions.put_to_sleep() == 1
+    assert await _put(sessions, "t")
+    assert not await _put(sessions, "t")
+    assert await _files(sessions, "t") == {}
+
+
+class _Slow(MemorySnapshots):
+    """Snapshots that wait until they may be saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.free = asyncio.Event(), asyncio.Event()
+
+    async def save(self, key: str, files: Mapping[str, bytes]) -> None:
+        self.begun.set()
+        await self.free.wait()
+        await super().save(key, files)
+
+
+async def test_who_comes_while_others_go_to_sleep_stays_awake_and_who_is_gone_stops_nobody() -> (
+    None
+):
+    clock, slow = Clock(), _Slow()
+    sessions = ThreadSessions(ScriptedSandbox([]), snapshots=slow, idle_seconds=60, clock=clock)
+    for key in ("first", "used", "gone", "last"):
+        await _put(sessions, key)
+    clock.now = 100.0
+    falling = asyncio.create_task(sessions.put_to_sleep())
+    async with asyncio.timeout(BOUND):
+        await slow.begun.wait()
+        await _put(sessions, "used")
+        await sessions.forget("gone")
+        slow.free.set()
+        assert await falling == 2
+    assert sessions.awake == ("used",)
 
 
 async def test_files_outlive_the_server(sandbox: Sandbox, tmp_path: Path) -> None:
