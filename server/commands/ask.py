@@ -71,7 +71,8 @@ def command(
     if not question.strip():
         raise CommandFailed("the question is empty; write it behind `ask`", code=Exit.USAGE)
     found = _collected(docs)
-    if docs and collection is None:
+    alone = bool(docs) and collection is None
+    if alone:
         collection = folder_collection(docs)
     configured = settings.load(data_dir=data_dir, collection=collection)
     options.invocation().data_dir = configured.data_dir
@@ -79,6 +80,7 @@ def command(
         _ask(
             question,
             found=found,
+            alone=alone,
             given=given,
             save=save,
             agent=agent,
@@ -107,6 +109,7 @@ async def _ask(
     question: str,
     *,
     found: list[files.File],
+    alone: bool,
     given: Sequence[Path],
     save: Path | None,
     agent: str,
@@ -118,8 +121,9 @@ async def _ask(
     bar = progress.for_console(console)
     async with clients.connect(configured, url=url, progress=bar) as client:
         if found:
+            # In a collection of their own, what has left the folder would go on answering.
             summary = await ingest.with_bar(
-                client, found, collection=configured.collection, console=console
+                client, found, collection=configured.collection, console=console, follow=alone
             )
             ingest.tell(summary, collection=configured.collection, err=True)
             if summary.exit is Exit.FAILED:

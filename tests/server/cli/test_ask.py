@@ -33,6 +33,7 @@ def docs(tmp_path: Path) -> Path:
     folder = tmp_path / "handbook"
     folder.mkdir()
     (folder / "plans.md").write_text(PLANS)
+    (folder / "old.md").write_text("Nobody may keep a hamster in the office.")
     return folder
 
 
@@ -56,8 +57,9 @@ async def test_a_question_about_a_folder_is_answered_with_numbered_sources(
         assert told.out.index("[1] handbook/plans.md, Money back", answer)
         assert "An annual plan can be returned within 45 days" in told.out[answer:]
         assert "3 model calls, 150 tokens in, 30 out" in told.out.splitlines()[-1]
-        assert "added 1, unchanged 0" in told.err
+        assert "added 2, unchanged 0" in told.err
 
+        (docs / "old.md").unlink()
         again = await program.run(
             "ask", "-", "--docs", str(docs), "--json", stdin=QUESTION.encode()
         )
@@ -66,7 +68,8 @@ async def test_a_question_about_a_folder_is_answered_with_numbered_sources(
         assert isinstance(found[0], events.RunStarted)
         assert isinstance(found[-1], events.RunFinished)
         assert [source.source for source in found[-1].sources] == ["handbook/plans.md"]
-        assert "added 0, unchanged 1" in again.err
+        assert "added 0, unchanged 1, updated 0, deleted 1" in again.err
+        assert "deleted handbook/old.md: its file is gone" in again.err
 
 
 async def test_a_file_is_worked_on_by_code_and_what_that_makes_is_saved(
