@@ -178,6 +178,7 @@ def observed(
         cells=[*branch.get("cells", []), *making.cells(results)][-making.MOST :],
         artifacts=making.joined(branch.get("artifacts", []), new),
         unsearched=_unsearched(branch["calls"], results) or branch.get("unsearched", ""),
+        refused=[*branch.get("refused", []), *_refused(branch["calls"], results)],
     )
     if runtime.context.model_for(agent).plain and (output or new) and not branch["output"]:
         # Measured: asked to put the result into words, a small model retells its examples.
@@ -229,6 +230,11 @@ def observed(
 def _unsearched(calls: Sequence[Wanted], results: Sequence[ToolResult]) -> str:
     pairs = zip(calls, results, strict=True)
     return next((one.content for call, one in pairs if call["opening"] and not one.ok), "")
+
+
+def _refused(calls: Sequence[Wanted], results: Sequence[ToolResult]) -> list[str]:
+    pairs = zip(calls, results, strict=True)
+    return [circling.call_key(call) for call, one in pairs if one.data.get(REFUSED)]
 
 
 def _only_searches(branch: Branch) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
 
-from graphs import dialects, events
+from graphs import circling, dialects, events
 from graphs.branches import APPROVE, clip
 from graphs.calling import key_of, problem_with, refused
 from graphs.context import TeamContext, usage_of
@@ -220,10 +220,12 @@ def reached(stored: Mapping[str, Any]) -> limits.LimitExceededError:
 
 def _context(branch: Branch, context: TeamContext) -> dict[str, Any]:
     """What a person wants to know besides the call itself."""
+    # Those of this step are still to be made, and what was refused never was.
+    other = {circling.call_key(one) for one in branch["calls"]} | {*branch.get("refused", [])}
     return {
         "question": branch["task"]["instruction"],
         "plan": branch["briefing"],
-        "done": [clip(one) for one in branch["done"] if one != "nothing"],
+        "done": [clip(one) for one in branch["done"] if one not in other | {"nothing"}],
         "evidence": [
             {
                 "title": str(one.get("title") or ""),

@@ -100,13 +100,14 @@ class Finding(TypedDict):
 class Branch(TypedDict):
     """One agent at work: carried by `Send` from step to step, apart from the team's state.
 
-    ``done`` are the calls made so far; ``focus`` shows the best passage alone; ``looking`` says
+    ``done`` are the calls wanted so far; ``focus`` shows the best passage alone; ``looking`` says
     that the next thought has to be a search in other words, ``retried`` that one was made.
     ``apart`` says that these calls are some of the branch's, whose others wait for a person.
     ``moves`` are all calls that were wanted, ``nudged`` the circles that its model was told of,
     ``nudge`` what it is still to be told. ``why`` the next search is made in other words, and the
     ``fields`` that searches can be filtered by. ``reading`` is how far a document was read, and the
-    notes taken of it. ``unsearched`` is as in the finding.
+    notes taken of it. ``unsearched`` is as in the finding. ``refused`` are those of the calls in
+    ``done`` that were not let run.
     """
 
     task: Task
@@ -133,6 +134,7 @@ class Branch(TypedDict):
     cells: NotRequired[list[dict[str, Any]]]
     artifacts: NotRequired[list[dict[str, Any]]]
     unsearched: NotRequired[str]
+    refused: NotRequired[list[str]]
 
 
 class Asking(TypedDict):

@@ -186,3 +186,18 @@ async def test_what_the_policy_denies_is_refused_and_nobody_is_asked() -> None:
         finished(await desk.run())
     assert desk.told(events.ApprovalRequested) == []
     assert desk.world.did == []
+
+
+async def test_who_is_asked_is_told_neither_that_nor_what_was_refused_as_done() -> None:
+    wanted = [[("update_ticket", {"text": "hello"})]] + [
+        [("refund", {"order": "7", "amount": amount})] for amount in (1, 2)
+    ]
+    steps = [Scripted(agent="researcher", calls=tuple(calls)) for calls in wanted]
+    with ScriptedModel(steps=steps) as model:
+        desk = Desk(model)
+        (first,) = paused(await desk.run()).interrupts
+        reject = {"decisions": [{"type": "reject", "message": "no"}]}
+        (second,) = paused(await desk.decide({first.id: reject})).interrupts
+    told = [one.value["approval"]["context"]["done"] for one in (first, second)]
+    searched = 'search_documents {"query":"Refund order 7"}'
+    assert told == [[searched, 'update_ticket {"text":"hello"}']] * 2
