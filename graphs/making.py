@@ -13,6 +13,7 @@ from graphs import events
 from graphs.context import TeamContext
 from graphs.node import emit
 from graphs.state import Branch, Finding, Wanted
+from tools.run_python import CUT, shortened
 from tools.tool import ToolResult
 
 MOST = 50
@@ -70,7 +71,8 @@ def cells(results: Sequence[ToolResult]) -> list[dict[str, Any]]:
     return [
         {
             "code": str(result.data["code"])[:CELL],
-            "output": printed(result)[:CELL],
+            # Its end as well: there the total stands, and the model has read it.
+            "output": shortened(printed(result), to=CELL, mark=CUT),
             "ok": result.ok,
         }
         for result in results

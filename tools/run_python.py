@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -33,7 +34,11 @@ PRINTED_LENGTH = 16_000
 FILES = 20
 """Most files of one call that are kept for people."""
 FILE_BYTES = 16 * MEBIBYTE
+CUT = "\n[...]\n"
+"""Stands where the middle was left out of what counts as printed: no number of ours is in it."""
 _FILES_NAMED = 5
+_HALF_LAST = re.compile(r"[\w.,+-]{1,40}\Z")
+_HALF_FIRST = re.compile(r"\A[\w.,+-]{1,40}")
 
 
 class RunPython(BaseModel):
@@ -203,10 +208,10 @@ def told(
     texts = (execution.stdout, *shown, execution.stderr)
     text = "\n".join(part.rstrip("\n") for part in texts if part.strip())
     notes = [before, ending(execution), _named(files), after]
-    note = "\n".join(one for one in notes if one)
+    note = shortened("\n".join(one for one in notes if one), to=CONTENT_LENGTH // 2)
     if not text:
         return note or "The code ended without printing anything; print() the result."
-    return _shortened(text, to=CONTENT_LENGTH - len(note) - 1) + (f"\n{note}" if note else "")
+    return shortened(text, to=CONTENT_LENGTH - len(note) - 1) + (f"\n{note}" if note else "")
 
 
 def ending(execution: Execution) -> str:
@@ -245,7 +250,7 @@ def _printed(execution: Execution) -> str:
     """What was printed, and the values that were shown in words."""
     shown = [one.text for one in execution.outputs if not one.png and not one.svg]
     text = "\n".join(part.rstrip("\n") for part in (execution.stdout, *shown) if part.strip())
-    return text[:PRINTED_LENGTH]
+    return shortened(text, to=PRINTED_LENGTH, mark=CUT)
 
 
 def _shown(output: Output) -> str:
@@ -263,11 +268,11 @@ def _named(files: Sequence[str]) -> str:
     return f"[files written: {names}{more}]"
 
 
-def _shortened(text: str, *, to: int) -> str:
-    """The beginning and, where errors stand, the end."""
+def shortened(text: str, *, to: int, mark: str = "") -> str:
+    """The beginning and, where errors and totals stand, the end; no number is cut in two."""
     if len(text) <= to:
         return text
-    mark = f"\n[... {len(text):,} characters in all, the middle left out ...]\n"
+    mark = mark or f"\n[... {len(text):,} characters in all, the middle left out ...]\n"
     room = to - len(mark)
     tail = room // 3
-    return text[: room - tail] + mark + text[len(text) - tail :]
+    return _HALF_LAST.sub("", text[: room - tail]) + mark + _HALF_FIRST.sub("", text[-tail:])

@@ -71,6 +71,22 @@ async def test_an_error_is_read_and_mended_and_earlier_outputs_count() -> None:
     assert [cell.ok for cell in outcome.cells] == [True, False, True]
 
 
+@pytest.mark.parametrize("rows", [600, 4_000])
+async def test_a_total_below_a_long_table_may_be_stated(rows: int) -> None:
+    table = "".join(f"row {number}\n" for number in range(rows)) + "total 987654\n"
+    with ScriptedModel(
+        steps=[
+            runs("print(table, total)"),
+            runs("print(mean)", contains="987654"),
+            says("The total is 987654, the mean 7."),
+        ]
+    ) as model:
+        sandbox = sandboxed(finished(table), finished("7\n"))
+        house = House(model, sandbox=sandbox, uploads=SALES)
+        outcome = await house.answered(QUESTION)
+    assert outcome.answer == "The total is 987654, the mean 7."
+
+
 async def test_a_number_that_no_code_printed_is_not_in_the_answer() -> None:
     with ScriptedModel(steps=[runs("print(total)"), says("It is 99.")]) as model:
         house = House(model, sandbox=sandboxed(finished("7\n")), uploads=SALES)

@@ -156,6 +156,20 @@ def test_what_the_model_reads_is_bounded(out: str, err: str, times: int, outcome
     assert 0 < len(told(execution)) <= CONTENT_LENGTH
 
 
+@given(st.integers(1, 3000), st.text(max_size=40))
+def test_what_the_model_reads_is_bounded_whatever_is_to_be_noted(times: int, word: str) -> None:
+    execution = finished("x" * 9000)
+    read = told(execution, before=(word + "\n") * times, after=word * times)
+    assert len(read) <= CONTENT_LENGTH
+
+
+@given(st.lists(st.integers(10**5, 10**9), min_size=400, max_size=500))
+def test_no_number_is_cut_in_two(numbers: list[int]) -> None:
+    read = told(finished(" ".join(map(str, numbers)))).partition("\n[...")
+    left = read[2].rpartition("...]\n")[2]
+    assert {int(one) for one in (read[0] + " " + left).split()} <= set(numbers)
+
+
 def test_a_long_output_keeps_its_beginning_and_the_error_at_its_end() -> None:
     execution = failed("ValueError: the end\n", stdout="begin " + "x" * 9000)
     text = told(execution)
