@@ -11,6 +11,7 @@ from guardrails.arguments import ArgumentsError
 from guardrails.policy import Call, Choice, Decision, PolicyVerdict, Rule, Terms, decide
 from server.approvals import editing, stored
 from server.approvals.record import Approval, InvalidDecisionError, Kind, NotAllowedError
+from server.approvals.store import Sight
 from server.auth import Caller
 from server.sections import CallerRole
 
@@ -51,6 +52,13 @@ class Checked:
         edit = self.sha if self.said.choice is Choice.EDIT else ""
         word = f"{self.said.choice.value}\n{edit}"
         return hashlib.sha256(word.encode()).hexdigest()[:32]
+
+
+def sight(caller: Caller) -> Sight | None:
+    """What a caller may look at; None: all of his tenant."""
+    if caller.may(CallerRole.OPERATOR):
+        return None
+    return Sight(name=caller.name, roles=frozenset(role.value for role in caller.roles))
 
 
 def check_roles(caller: Caller, terms: Terms, *, approval_id: str) -> None:

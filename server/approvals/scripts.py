@@ -290,16 +290,24 @@ return {'ended'}
 """
 )
 
-# KEYS: an index. ARGV: prefix of approvals' names, 'up' or 'down', first and last place, then for
-# each field its name and the values that fit, comma-framed. Replies how many ids were looked at,
+# KEYS: an index. ARGV: prefix of approvals' names, 'up' or 'down', first and last place, name and
+# roles (comma-framed) of who sees only what he asked for or may decide, or '' and '' for all, then
+# for each field its name and the values that fit, one a line. Replies how many ids were looked at,
 # then those that fit.
 FITTING = """
 local way = ARGV[2] == 'up' and 'ZRANGE' or 'ZREVRANGE'
 local ids = redis.call(way, KEYS[1], ARGV[3], ARGV[4])
 local reply = {#ids}
 for _, id in ipairs(ids) do
-  local fits = true
-  for i = 5, #ARGV, 2 do
+  local fits = ARGV[6] == ''
+  if not fits then
+    local asker, deciders = unpack(redis.call('HMGET', ARGV[1] .. id, 'requested_by', 'roles'))
+    fits = asker == ARGV[5]
+    for role in string.gmatch(deciders or '', '[^,]+') do
+      fits = fits or string.find(ARGV[6], ',' .. role .. ',', 1, true) ~= nil
+    end
+  end
+  for i = 7, #ARGV, 2 do
     local value = redis.call('HGET', ARGV[1] .. id, ARGV[i]) or ''
     fits = fits and string.find(ARGV[i + 1], '\\n' .. value .. '\\n', 1, true) ~= nil
   end

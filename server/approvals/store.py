@@ -23,8 +23,20 @@ LOOKED_AT = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sight:
+    """Who sees only what he asked for himself, and what his roles let him decide."""
+
+    name: str
+    roles: frozenset[str]
+
+    def covers(self, one: Approval) -> bool:
+        """Whether it is one of those."""
+        return one.requested_by == self.name or not one.terms.roles.isdisjoint(self.roles)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Which approvals are meant; None for any. ``claimable_by``: nobody else is at them."""
+    """Which approvals are meant; None for any. ``seen_by``: those that he may look at."""
 
     statuses: frozenset[ApprovalStatus] | None = None
     tool: str | None = None
@@ -32,6 +44,7 @@ class Filter:
     thread_id: str | None = None
     run_id: str | None = None
     requested_by: str | None = None
+    seen_by: Sight | None = None
 
     @property
     def fields(self) -> list[tuple[str, Iterable[str]]]:
@@ -117,13 +130,13 @@ class ApprovalStore:
         return await self.many(ids), total
 
     async def counts(
-        self, tenant: str, *, requested_by: str | None = None
+        self, tenant: str, *, seen_by: Sight | None = None
     ) -> dict[ApprovalStatus, int]:
         """How many there are in each status."""
-        if requested_by is not None:
+        if seen_by is not None:
             counted = {}
             for status in ApprovalStatus:
-                wanted = Filter(statuses=frozenset({status}), requested_by=requested_by)
+                wanted = Filter(statuses=frozenset({status}), seen_by=seen_by)
                 _, counted[status] = await self._ids(tenant, wanted, limit=0, offset=0)
             return counted
         async with self.redis.pipeline(transaction=False) as pipeline:
@@ -249,13 +262,14 @@ class ApprovalStore:
         oldest_first: bool = False,
     ) -> tuple[list[str], int]:
         index, fields = self._index(tenant, wanted)
-        if not fields:
+        sight = wanted.seen_by
+        if not fields and sight is None:
             walk = self.redis.zrange if oldest_first else self.redis.zrevrange
             total = int(await self.redis.zcard(index))
             last = offset + limit - 1
             page = await cast("Any", walk(index, offset, last)) if limit else []
             return [word.decode() for word in page], total
-        args: list[str] = []
+        args = [sight.name, stored.framed(sight.roles)] if sight else ["", ""]
         for name, values in fields:
             args += [name, "\n" + "\n".join(values) + "\n"]
         way = "up" if oldest_first else "down"

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from server import errors
-from server.approvals import shown
+from server.approvals import allowed, shown
 from server.approvals.record import Approval, ApprovalError, ApprovalNotFoundError, ApprovalStatus
 from server.approvals.shown import Viewer
 from server.approvals.store import Filter
@@ -20,7 +20,6 @@ from server.auth import Caller, CallerDep
 from server.clock import moment
 from server.errors import Invalid
 from server.routes.run_answers import IdempotencyKey
-from server.sections import CallerRole
 from server.serving import Heartbeat, House, Serving
 from server.wire import approvals as wire
 from server.wire import queries, shapes, sse
@@ -53,7 +52,9 @@ async def list_(
     offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
     order: Annotated[str | None, Query(pattern="^(asc|desc)$")] = None,
 ) -> Response:
-    """Approvals that fit, a page at a time; operators see all of their tenant, others their own.
+    """Approvals that fit, a page at a time.
+
+    Operators see all of their tenant, others what they asked for or may decide.
 
     `mine`: what the caller asked for. `claimable`: pending, open to the caller, nobody else at it.
     Pending ones come the oldest first, others the newest first, unless `order` says otherwise.
@@ -198,14 +199,13 @@ async def _seen(house: Serving, caller: Caller, approval_id: str) -> Approval:
 
 
 def _sees(caller: Caller, one: Approval) -> bool:
-    return caller.may(CallerRole.OPERATOR) or one.requested_by == caller.name
+    sight = allowed.sight(caller)
+    return sight is None or sight.covers(one)
 
 
 def _visible(wanted: Filter, caller: Caller) -> Filter:
     """What the caller may see of what he wants."""
-    if caller.may(CallerRole.OPERATOR):
-        return wanted
-    return replace(wanted, requested_by=caller.name)
+    return replace(wanted, seen_by=allowed.sight(caller))
 
 
 def _statuses(given: Sequence[str] | None) -> frozenset[ApprovalStatus] | None:
@@ -225,8 +225,9 @@ async def _viewer(house: Serving, caller: Caller) -> Viewer:
 
 
 async def _counts(house: Serving, caller: Caller) -> dict[str, int]:
-    own = None if caller.may(CallerRole.OPERATOR) else caller.name
-    return shown.counts(await house.approvals.store.counts(caller.tenant, requested_by=own))
+    return shown.counts(
+        await house.approvals.store.counts(caller.tenant, seen_by=allowed.sight(caller))
+    )
 
 
 async def _frames(house: Serving, caller: Caller, *, after: str) -> AsyncGenerator[bytes, None]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 
 from guardrails.policy import Choice
+from server.approvals import allowed
 from server.approvals.record import ApprovalStatus
 from server.approvals.shown import Viewer
 from server.approvals.store import Filter
@@ -18,7 +19,6 @@ from server.clock import moment
 from server.runs.budgets import TenantBudgets
 from server.runs.record import RunRecord
 from server.runs.records import RunRecords
-from server.sections import CallerRole
 from server.slack import answers, home
 from server.slack.context import SlackContext
 from server.slack.home import Home, Running, Spending, Waiting
@@ -88,7 +88,7 @@ class Homes:
         )
         wanted = Filter(
             statuses=frozenset({ApprovalStatus.PENDING}),
-            requested_by=None if caller.may(CallerRole.OPERATOR) else caller.name,
+            seen_by=allowed.sight(caller),
         )
         found, total = await approvals.list(caller.tenant, wanted, limit=_LOOKED_AT)
         waiting = [

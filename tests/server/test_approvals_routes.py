@@ -346,3 +346,21 @@ async def test_five_hundred_that_wait_are_listed_at_once(
     after = (await redis.info("commandstats"))["cmdstat_hgetall"]["calls"]
     assert len(reply.json()["items"]) == 500
     assert after - before == 500
+
+
+async def test_who_may_decide_by_the_rule_sees_it_wherever_he_looks(
+    app: FastAPI, desk: Desk
+) -> None:
+    theirs = await desk.one(Terms(roles=frozenset({"user"})))
+    await desk.one()
+    async with as_(app, "uma") as client:
+        listed = (await client.get("/approvals?status=pending")).json()
+        claimable = (await client.get("/approvals?claimable=true")).json()
+        asked = (await client.get("/approvals?mine=true")).json()
+        one = await client.get(f"/approvals/{theirs.approval_id}")
+    assert [item["id"] for item in listed["items"]] == [theirs.approval_id]
+    assert (listed["total"], listed["counts"]["pending"]) == (1, 1)
+    assert [item["id"] for item in claimable["items"]] == [theirs.approval_id]
+    assert (asked["total"], one.status_code) == (0, 200)
+    assert one.json()["open_choices"] == ["approve", "edit", "reject", "respond"]
+    assert (await decide(app, theirs, key="uma")).status_code == 200
