@@ -2,8 +2,8 @@
 
 An approval is a hash: ``data`` (what was asked, JSON, never changed) and of it what scripts look
 at: ``tenant``, ``q`` and ``h`` (tenant and thread as they stand in names), ``thread``, ``run``,
-``interrupt``, ``tool``, ``agent``, ``requested_by``, ``roles`` (comma-framed), ``quorum``,
-``self``, ``remember``; then ``status``, ``sha`` (of the arguments that would run now), ``asked``
+``interrupt``, ``tool``, ``agent``, ``requested_by``, ``kind``, ``roles`` (comma-framed),
+``quorum``, ``self``, ``remember``; then ``status``, ``sha`` (of the arguments that would run now), ``asked``
 (of those that were asked for), ``args`` (JSON, after an edit), ``decisions`` (JSON objects with
 commas between), ``d:<decider>`` (what he said last: choice, sha, digest of the request,
 Idempotency-Key), ``revision`` (counts decisions), ``pause``, ``used_by``, ``uses``, ``c:<call>``
@@ -291,9 +291,9 @@ return {'ended'}
 )
 
 # KEYS: an index. ARGV: prefix of approvals' names, 'up' or 'down', first and last place, name and
-# roles (comma-framed) of who sees only what he asked for or may decide, or '' and '' for all, then
-# for each field its name and the values that fit, one a line. Replies how many ids were looked at,
-# then those that fit.
+# roles (comma-framed) of who sees only what he asked for or a rule lets him decide, or '' twice for
+# all, then for each field its name and the values that fit, one a line. Replies how many ids were
+# looked at, then those that fit.
 FITTING = """
 local way = ARGV[2] == 'up' and 'ZRANGE' or 'ZREVRANGE'
 local ids = redis.call(way, KEYS[1], ARGV[3], ARGV[4])
@@ -301,9 +301,10 @@ local reply = {#ids}
 for _, id in ipairs(ids) do
   local fits = ARGV[6] == ''
   if not fits then
-    local asker, deciders = unpack(redis.call('HMGET', ARGV[1] .. id, 'requested_by', 'roles'))
-    fits = asker == ARGV[5]
-    for role in string.gmatch(deciders or '', '[^,]+') do
+    local found = redis.call('HMGET', ARGV[1] .. id, 'requested_by', 'kind', 'roles')
+    fits = found[1] == ARGV[5]
+    local ruled = found[2] and found[2] ~= 'interrupt'
+    for role in string.gmatch(ruled and found[3] or '', '[^,]+') do
       fits = fits or string.find(ARGV[6], ',' .. role .. ',', 1, true) ~= nil
     end
   end

@@ -13,7 +13,13 @@ from graphs.fence import FencedError
 from graphs.keys import Keys
 from server import clock as clocks
 from server.approvals import ending_scripts, scripts, stored
-from server.approvals.record import Approval, ApprovalNotFoundError, ApprovalStatus, NewApproval
+from server.approvals.record import (
+    Approval,
+    ApprovalNotFoundError,
+    ApprovalStatus,
+    Kind,
+    NewApproval,
+)
 from server.audit.entry import Line
 from server.audit.log import words
 from server.telemetry.span import trace_id_of
@@ -24,14 +30,18 @@ LOOKED_AT = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """Who sees only what he asked for himself, and what his roles let him decide."""
+    """Who sees only what he asked for himself, and what a rule of the policy lets him decide.
+
+    What a graph of one's own asks is any user's to answer, and no queue of his for all that.
+    """
 
     name: str
     roles: frozenset[str]
 
     def covers(self, one: Approval) -> bool:
         """Whether it is one of those."""
-        return one.requested_by == self.name or not one.terms.roles.isdisjoint(self.roles)
+        ruled = one.kind is not Kind.INTERRUPT
+        return one.requested_by == self.name or (ruled and bool(one.terms.roles & self.roles))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,7 @@ def looked_at(new: NewApproval) -> dict[str, str | int]:
         "tool": new.tool,
         "agent": new.agent,
         "requested_by": new.requested_by,
+        "kind": new.kind.value,
         "roles": framed(new.terms.roles),
         "quorum": new.terms.quorum,
         "self": int(new.terms.self_approval),

@@ -54,7 +54,7 @@ async def list_(
 ) -> Response:
     """Approvals that fit, a page at a time.
 
-    Operators see all of their tenant, others what they asked for or may decide.
+    Operators see all of their tenant, others what they asked for or a rule lets them decide.
 
     `mine`: what the caller asked for. `claimable`: pending, open to the caller, nobody else at it.
     Pending ones come the oldest first, others the newest first, unless `order` says otherwise.

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from graphs.keys import Keys
 from guardrails.policy import Terms
 from server.app import build
-from server.approvals.record import Approval
+from server.approvals.record import Approval, Kind
 from server.runs.transitions import RunStatus
 from tests.server.approvals.desk import ARGS, Desk, asking, desk_of, operator
 from tests.server.surface import Parts, configured, hashed, in_process, served
@@ -351,8 +351,11 @@ async def test_five_hundred_that_wait_are_listed_at_once(
 async def test_who_may_decide_by_the_rule_sees_it_wherever_he_looks(
     app: FastAPI, desk: Desk
 ) -> None:
-    theirs = await desk.one(Terms(roles=frozenset({"user"})))
+    terms = Terms(roles=frozenset({"user"}))
+    theirs = await desk.one(terms)
     await desk.one()
+    # Anybody may answer a graph of one's own; it asks in its own thread.
+    await desk.one(terms, kind=Kind.INTERRUPT)
     async with as_(app, "uma") as client:
         listed = (await client.get("/approvals?status=pending")).json()
         claimable = (await client.get("/approvals?claimable=true")).json()
