@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any, Protocol
 
+from tools.sandbox.frames import words
 from tools.sandbox.sandbox import Outcome, SandboxError
 from tools.sandbox.threads import ThreadSessions, key_of
 from tools.uploads import NoUploads, Upload, Uploads, lay
@@ -136,7 +137,7 @@ def _beginnings(stdout: str) -> dict[str, str]:
         return {}
     many = read if isinstance(read, list) else []
     return {
-        one["name"]: one["text"]
+        one["name"]: words(one["text"])
         for one in many
         if isinstance(one, dict)
         and isinstance(one.get("name"), str)

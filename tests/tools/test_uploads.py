@@ -145,6 +145,13 @@ async def test_names_and_sizes_are_told_where_nothing_can_look_into_files() -> N
         assert await scripted.shown(tenant="t", thread_id="thread") == "a.csv (1 bytes)"
 
 
+async def test_half_a_character_in_a_files_text_is_told_by_its_number() -> None:
+    said = json.dumps([{"name": "a.csv", "text": "of a PDF: \ud835"}])
+    files = SandboxFiles(ThreadSessions(ScriptedSandbox([finished(said)])), uploads(a_csv=b"x"))
+    shown = await files.shown(tenant="t", thread_id="thread")
+    assert shown == "a.csv (1 bytes)\n  of a PDF: \\ud835"
+
+
 def test_what_is_told_of_files_is_bounded() -> None:
     many = [Upload(id=str(n), name=f"{n}.csv", bytes=n) for n in range(100)]
     text = told(many, {one.name: "x" * 10_000 for one in many})

@@ -110,13 +110,14 @@ def end_of(error: Any) -> End:
     None."""
     if error is None:
         return End(outcome=Outcome.FINISHED, exit_code=0)
-    name, value = str(error.name), str(error.value)
+    name, value = frames.words(error.name), frames.words(error.value)
     if name == "SystemExit":
         code = int(value) if value.lstrip("-").isdigit() and len(value) < 10 else int(bool(value))
         if value in {"", "None", "0"}:
             return End(outcome=Outcome.FINISHED, exit_code=0)
-        return End(outcome=Outcome.FAILED, exit_code=code)
-    text = explained(name, value, str(error.traceback))
+        said = "" if value.lstrip("-").isdigit() else f"{value[-ERROR_LIMIT:]}\n"
+        return End(outcome=Outcome.FAILED, exit_code=code, text=said)
+    text = explained(name, value, frames.words(error.traceback))
     if name in ENDED:
         return End(outcome=Outcome.KILLED, exit_code=None, text=text)
     outcome = Outcome.OUT_OF_MEMORY if name == "MemoryError" else Outcome.FAILED

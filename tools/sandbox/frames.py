@@ -115,12 +115,12 @@ def nonce_of(body: bytes) -> str:
 
 def hello(body: bytes) -> dict[str, str]:
     """What the kernel says of itself."""
-    return {str(key): str(value)[:200] for key, value in _object(body).items()}
+    return {words(key): words(value)[:200] for key, value in _object(body).items()}
 
 
 def written(body: bytes) -> str:
     """Why a file could not be written; empty where it was."""
-    return str(_object(body).get("error", ""))[:500]
+    return words(_object(body).get("error", ""))[:500]
 
 
 def done(body: bytes) -> Done:
@@ -130,7 +130,7 @@ def done(body: bytes) -> Done:
     return Done(
         nonce=str(told.get("id", "")),
         ok=told.get("ok") is True,
-        text=str(told.get("text", ""))[-TEXT_BYTES:],
+        text=words(told.get("text", ""))[-TEXT_BYTES:],
         memory=told.get("memory") is True,
         interrupted=told.get("interrupted") is True,
         exit_code=code if isinstance(code, int) and abs(code) < 2**31 else 1,
@@ -142,7 +142,7 @@ def output(body: bytes) -> Output:
     line, _, rest = body.partition(b"\n")
     told = _object(line)
     forms: dict[str, bytes] = {}
-    left_out = [str(one)[:200] for one in _list(told.get("left_out", []))[:8]]
+    left_out = [words(one)[:200] for one in _list(told.get("left_out", []))[:8]]
     for part in _list(told.get("parts", []))[:8]:
         if not (isinstance(part, list) and len(part) == 2 and isinstance(part[1], int)):
             raise ProtocolError("an output without sizes")
@@ -162,6 +162,12 @@ def output(body: bytes) -> Output:
         png=forms.get("image/png", b""),
         left_out=tuple(left_out),
     )
+
+
+def words(value: object) -> str:
+    """As text that can be stored: half a character, as Python has it of a name that is no UTF-8,
+    is told by its number."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def size_of(shown: Output) -> int:

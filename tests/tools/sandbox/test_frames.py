@@ -53,6 +53,13 @@ def test_whatever_comes_is_frames_or_an_error(pieces: list[bytes]) -> None:
         return
 
 
+def test_half_a_character_is_told_by_its_number() -> None:
+    body = json.dumps({"text": "\ud800", "error": "\udcff", "left_out": ["\ud800"], "parts": []})
+    assert frames.done(body.encode()).text == "\\ud800"
+    assert frames.written(body.encode()) == "\\udcff"
+    assert frames.output(body.encode()).left_out == ("\\ud800",)
+
+
 @pytest.mark.parametrize("head", [(b"D", FRAME_BYTES + 1), (b"?", 1)])
 def test_a_frame_too_long_or_unknown_is_refused_at_its_head(head: tuple[bytes, int]) -> None:
     with pytest.raises(ProtocolError):

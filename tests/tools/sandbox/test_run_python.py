@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,6 +105,13 @@ async def test_a_kernel_that_follows_one_has_written_nothing_of_what_was_there(
         after.content
         == "[files written: new.txt]\n[not kept for the user: new.txt: 1 bytes: 0 at most]"
     )
+
+
+async def test_an_error_with_half_a_character_can_be_stored(sandbox: Sandbox) -> None:
+    tool = run_python(ThreadSessions(sandbox))
+    result = await _call(tool, "import os; open(os.fsdecode(b'caf\\xe9.csv'))")
+    assert "'caf\\udce9.csv'" in result.content
+    assert orjson.loads(orjson.dumps(result.content)) == result.content
 
 
 async def test_what_code_leaves_with_is_told(sandbox: Sandbox) -> None:
