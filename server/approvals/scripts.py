@@ -3,11 +3,11 @@
 An approval is a hash: ``data`` (what was asked, JSON, never changed) and of it what scripts look
 at: ``tenant``, ``q`` and ``h`` (tenant and thread as they stand in names), ``thread``, ``run``,
 ``interrupt``, ``tool``, ``agent``, ``requested_by``, ``kind``, ``roles`` (comma-framed),
-``quorum``, ``self``, ``remember``; then ``status``, ``sha`` (of the arguments that would run now), ``asked``
-(of those that were asked for), ``args`` (JSON, after an edit), ``decisions`` (JSON objects with
-commas between), ``d:<decider>`` (what he said last: choice, sha, digest of the request,
-Idempotency-Key), ``revision`` (counts decisions), ``pause``, ``used_by``, ``uses``, ``c:<call>``
-(the calls that were let run), ``claimed_by``, ``because`` and times in microseconds.
+``quorum``, ``self``, ``remember``; then ``status``, ``sha`` (of the arguments that would run now),
+``asked`` (of those that were asked for), ``args`` (JSON, after an edit), ``decisions`` (JSON
+objects with commas between), ``d:<decider>`` (what he said last: choice, sha, digest of the
+request, Idempotency-Key), ``revision`` (counts decisions), ``pause``, ``used_by``, ``uses``,
+``c:<call>`` (the calls that were let run), ``claimed_by``, ``because`` and times in microseconds.
 
 KEYS[1] is the prefix; each reply begins with a word that says what came of it.
 """
