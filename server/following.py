@@ -55,6 +55,14 @@ def is_gone(folder: Path, name: str) -> bool:
     return True
 
 
+def is_empty(file: File) -> bool:
+    """Whether the file certainly holds nothing."""
+    try:
+        return file.path.stat().st_size == 0
+    except OSError:
+        return False
+
+
 def plan(
     files: Sequence[File],
     known: Sequence[Known],

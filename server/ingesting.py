@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 FAILED = "failed"
 MOVED = "moved"
 DELETED = "deleted"
+GONE = "its file is gone or empty"
 AT_ONCE = 4
 LIST_PAGE = 10_000
 
@@ -173,7 +173,7 @@ async def moved(
     client: httpx.AsyncClient, files: Sequence[File], *, collection: str
 ) -> AsyncIterator[Outcome]:
     """Follow the files of folders that were ingested before: rename the documents of those that
-    were renamed, delete those whose files are gone. Raises CommandFailed.
+    were renamed, delete those whose files are gone or hold nothing any more. Raises CommandFailed.
     """
     by_folder: dict[Path, list[File]] = {}
     for file in files:
@@ -184,13 +184,7 @@ async def moved(
         if name is None:
             continue
         known = await _known(client, collection, folder=name)
-        plan = await asyncio.to_thread(
-            following.plan,
-            held,
-            known,
-            gone=partial(following.is_gone, folder),
-            content=following.content_of,
-        )
+        plan = await asyncio.to_thread(_plan, folder, held, known)
         for old, file in plan.renamed:
             asked = {"source": file_name(file.name), "folder": name}
             reply = await _asked(client, "PATCH", old, collection, json=asked)
@@ -209,6 +203,17 @@ async def moved(
         for old in plan.deleted:
             if await _asked(client, "DELETE", old, collection) is not None:
                 yield Outcome(name=old.name, status=DELETED, document_id=old.document_id)
+
+
+def _plan(folder: Path, held: Sequence[File], known: Sequence[following.Known]) -> following.Plan:
+    # What is not read, as it is empty, would leave its earlier text to be found.
+    empty = {file_name(file.name) for file in held if following.is_empty(file)}
+    return following.plan(
+        [file for file in held if file_name(file.name) not in empty],
+        known,
+        gone=lambda name: name in empty or following.is_gone(folder, name),
+        content=following.content_of,
+    )
 
 
 async def _known(

@@ -17,6 +17,7 @@ from watchfiles import awatch
 from server import files, ingesting
 from server.exits import CommandFailed, Exit
 from server.ingesting import Outcome
+from server.wire.printable import terminal
 
 QUIET_MS = 400
 """A file is read once nothing has changed for this long."""
@@ -157,16 +158,16 @@ class Watching:
             return
         match outcome.status:
             case ingesting.FAILED:
-                click.echo(f"skipped {outcome.error}", err=True)
+                click.echo(terminal(f"skipped {outcome.error}"), err=True)
             case ingesting.MOVED:
-                click.echo(f"moved {outcome.moved_from} to {outcome.name}")
+                click.echo(terminal(f"moved {outcome.moved_from} to {outcome.name}"))
             case ingesting.DELETED:
-                click.echo(f"deleted {outcome.name}: its file is gone")
+                click.echo(terminal(f"deleted {outcome.name}: {ingesting.GONE}"))
             case status:
-                click.echo(f"{status} {outcome.name} ({outcome.chunks} passages)")
+                click.echo(terminal(f"{status} {outcome.name} ({outcome.chunks} passages)"))
 
     def _say(self, text: str) -> None:
         # Once, however often it is so.
         if text != self._said:
             self._said = text
-            click.echo(text, err=True)
+            click.echo(terminal(text), err=True)

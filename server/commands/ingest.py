@@ -185,7 +185,7 @@ def tell(summary: ingesting.Summary, *, collection: str, err: bool) -> None:
         click.echo(terminal(f"skipped {outcome.error}"), err=True)
     for outcome in summary.outcomes:
         if outcome.status == ingesting.DELETED:
-            click.echo(terminal(f"deleted {outcome.name}: its file is gone"), err=True)
+            click.echo(terminal(f"deleted {outcome.name}: {ingesting.GONE}"), err=True)
         if outcome.status == ingesting.MOVED:
             click.echo(terminal(f"moved {outcome.moved_from} to {outcome.name}"), err=True)
         if outcome.pages_without_text:
