@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -16,19 +17,22 @@ from server.audit.log import words
 
 
 async def note(redis: Redis, keys: Keys, rules: Sequence[Rule]) -> int:
-    """Tell every tenant's log whose last policy is another one; replies how many it told."""
-    shown = [_shown(rule) for rule in rules]
-    sha = digest(canonical({"rules": shown}))
+    """Tell every tenant's log whose last policy is another one; replies how many it told.
+
+    A log has the rules that can concern its tenant: what others have is told nobody else.
+    """
     known = cast("set[bytes]", await cast("Any", redis.smembers(keys.tenants)))
-    args: list[str] = [sha]
+    args: list[str] = []
     for tenant in sorted({DEFAULT_TENANT, *(name.decode() for name in known)}):
+        shown = [_shown(rule) for rule in rules if fnmatchcase(tenant, rule.tenant)]
+        sha = digest(canonical({"rules": shown}))
         line = Line(
             kind=Kind.POLICY_CHANGED,
             tenant=tenant,
             via="configuration",
             detail={"policy_sha256": sha, "rules": shown},
         )
-        args += [keys.quoted(tenant), *words(line)]
+        args += [keys.quoted(tenant), sha, *words(line)]
     script = redis.register_script(
         RUN_NAMES + APPROVAL_NAMES + scripts.CLOCK + scripts.AUDIT + scripts.POLICY
     )

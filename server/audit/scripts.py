@@ -99,14 +99,14 @@ end
 return seq
 """
 
-# KEYS[1] is the prefix. ARGV: the digest of the policy, then for each tenant how it stands in
-# names, body and digest of the line. Replies how many logs knew another policy as the last one.
+# KEYS[1] is the prefix. ARGV: for each tenant how it stands in names, the digest of its rules, body
+# and digest of the line. Replies how many logs knew another policy as the last one.
 POLICY = """
 local told = 0
-for i = 2, #ARGV, 3 do
-  if redis.call('HGET', audit_head_key(ARGV[i]), 'policy') ~= ARGV[1] then
-    redis.call('HSET', audit_head_key(ARGV[i]), 'policy', ARGV[1])
-    audit(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+for i = 1, #ARGV, 4 do
+  if redis.call('HGET', audit_head_key(ARGV[i]), 'policy') ~= ARGV[i + 1] then
+    redis.call('HSET', audit_head_key(ARGV[i]), 'policy', ARGV[i + 1])
+    audit(ARGV[i], ARGV[i + 2], ARGV[i + 3])
     told = told + 1
   end
 end

@@ -35,3 +35,24 @@ async def test_a_tenant_that_came_later_is_told_too(redis: Redis, keys: Keys) ->
     assert await note(redis, keys, RULES) == 1
     await redis.sadd(keys.tenants, "acme")
     assert await note(redis, keys, RULES) == 1
+
+
+async def test_a_log_tells_and_follows_no_rule_of_another_tenant_alone(
+    redis: Redis, keys: Keys
+) -> None:
+    audit = Audit(redis, keys)
+    await redis.sadd(keys.tenants, "acme", "globex")
+    of_acme = Rule(tool="wire", decision=Decision.ALLOW, tenant="ac*", reason="the merger")
+    assert await note(redis, keys, RULES) == 3
+    assert await note(redis, keys, [of_acme, *RULES]) == 1
+    noted = {
+        tenant: [
+            [rule["rule"] for rule in one.fields["detail"]["rules"]]
+            async for one in audit.entries(tenant)
+        ]
+        for tenant in ("acme", "globex")
+    }
+    assert noted == {
+        "acme": [["ask for refund"], [of_acme.in_words, "ask for refund"]],
+        "globex": [["ask for refund"]],
+    }
