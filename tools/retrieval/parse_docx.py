@@ -20,6 +20,7 @@ from lxml import etree
 from tools.retrieval import omml, titles
 from tools.retrieval.assembly import Assembly, is_raised, markdown_table
 from tools.retrieval.documents import Kind, Parsed
+from tools.retrieval.docx_numbers import Numbers
 from tools.retrieval.docx_styles import Styles
 from tools.retrieval.errors import DamagedDocument, EmptyDocument, NeedsOcr
 from tools.retrieval.office_archive import guard
@@ -63,7 +64,7 @@ def parse(data: bytes, *, name: str, max_unpacked: int) -> Parsed:
 
 
 def _parse(document: Document, *, name: str) -> Parsed:
-    assembly, styles = Assembly(), Styles()
+    assembly, styles, numbers = Assembly(), Styles(), Numbers(document)
     title = titles.told(document.core_properties.title)
     first_heading = ""
     previous_was_item = False
@@ -72,21 +73,24 @@ def _parse(document: Document, *, name: str) -> Parsed:
     for place, block in enumerate(blocks):
         if isinstance(block, Table):
             caption = _caption(blocks, place, styles)
+            for held in block._tbl.iter(qn("w:p")):
+                # Counted with those between the tables.
+                numbers.of(Paragraph(held, block))
             assembly.block(markdown_table(_rows(block, depth=0)), kind=Kind.TABLE, caption=caption)
             previous_was_item = False
             continue
         text = _text(block)
+        number = numbers.of(block)
         if level := styles.level(block):
-            assembly.heading(level, text)
+            assembly.heading(level, f"{number} {text}" if text.strip() else "")
             first_heading = first_heading or text.strip()
             previous_was_item = False
         else:
-            item = (
-                styles.name(block).startswith("List")
-                or block._p.find(f"{qn('w:pPr')}/{qn('w:numPr')}") is not None
-            )
+            item = styles.name(block).startswith("List") or _listed(block)
+            mark = number or ("-" if item else "")
             assembly.block(
-                f"- {text}" if item and text.strip() else text, tight=item and previous_was_item
+                f"{mark} {text}" if mark and text.strip() else text,
+                tight=item and previous_was_item,
             )
             previous_was_item = item
     _notes(document, assembly)
@@ -178,7 +182,7 @@ def _runs(element: Any) -> str:
             parts.append(omml.linear(node))
             skipped.update(node.iter())
         elif node.tag == qn("w:t"):
-            text = node.text or ""
+            text = "" if _is_hidden(node) else node.text or ""
             before = next((part for part in reversed(parts) if part), "")
             raised = _is_superscript(node) and is_raised(text, after=before)
             parts.append(f"^{text}" if raised else text)
@@ -188,6 +192,17 @@ def _runs(element: Any) -> str:
         else:
             parts.append("-" if node.tag == qn("w:noBreakHyphen") else "\n")
     return "".join(parts)
+
+
+def _listed(paragraph: Paragraph) -> bool:
+    found = paragraph._p.find("/".join(map(qn, ("w:pPr", "w:numPr", "w:numId"))))
+    # 0 takes a paragraph out of the list of its style.
+    return found is not None and found.get(qn("w:val")) != "0"
+
+
+def _is_hidden(node: Any) -> bool:
+    mark = node.getparent().find(f"{qn('w:rPr')}/{qn('w:vanish')}")
+    return mark is not None and mark.get(qn("w:val"), "1") not in ("0", "false", "off")
 
 
 def _is_superscript(node: Any) -> bool:

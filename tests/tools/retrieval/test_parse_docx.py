@@ -143,3 +143,66 @@ def test_a_docx_of_word_on_the_web_is_one() -> None:
     )
     parsed = read(made, name="a.docx")
     assert (parsed.text, parsed.media_type) == ("Words.", Format.DOCX)
+
+
+def numbered() -> docx.document.Document:
+    """A document that has a numbering of 1., 1.1, (a), and the same again from 7. on."""
+    document = docx.Document()
+    root = document.part.numbering_part.element
+    levels = (("decimal", "%1."), ("decimal", "%1.%2"), ("lowerLetter", "(%3)"))
+    made = "".join(
+        f'<w:lvl w:ilvl="{at}"><w:start w:val="1"/><w:numFmt w:val="{kind}"/>'
+        f'<w:lvlText w:val="{text}"/></w:lvl>'
+        for at, (kind, text) in enumerate(levels)
+    )
+    root.insert(
+        0, parse_xml(f'<w:abstractNum {nsdecls("w")} w:abstractNumId="90">{made}</w:abstractNum>')
+    )
+    restart = '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="7"/></w:lvlOverride>'
+    for number, more in (("90", ""), ("91", restart)):
+        root.append(
+            parse_xml(
+                f'<w:num {nsdecls("w")} w:numId="{number}"><w:abstractNumId w:val="90"/>{more}'
+                "</w:num>"
+            )
+        )
+    return document
+
+
+def with_number(paragraph: Any, level: int, *, number: str = "90") -> None:
+    inner = f'<w:ilvl w:val="{level}"/><w:numId w:val="{number}"/>'
+    paragraph._p.get_or_add_pPr().append(parse_xml(f"<w:numPr {nsdecls('w')}>{inner}</w:numPr>"))
+
+
+def test_headings_and_clauses_have_the_numbers_that_word_shows() -> None:
+    document = numbered()
+    for level, text in ((0, "Terms"), (1, "Notice"), (1, "Fees"), (0, "Law")):
+        with_number(document.add_heading(text, level + 1), level)
+        if text == "Fees":
+            for clause in ("Due at once.", "With interest."):
+                with_number(document.add_paragraph(clause), 2)
+    with_number(document.add_paragraph("Begins anew."), 0, number="91")
+    with_number(document.add_paragraph("Goes on."), 0, number="91")
+    with_number(document.add_paragraph("Has none."), 0, number="0")
+    parsed = read(saved(document), name="a.docx")
+    assert [line for line in parsed.text.splitlines() if line] == [
+        "1. Terms",
+        "1.1 Notice",
+        "1.2 Fees",
+        "(a) Due at once.",
+        "(b) With interest.",
+        "2. Law",
+        "7. Begins anew.",
+        "8. Goes on.",
+        "Has none.",
+    ]
+    assert parsed.sections[1].heading_path == ("1. Terms", "1.2 Fees")
+
+
+def test_hidden_text_is_not_read() -> None:
+    document = docx.Document()
+    paragraph = document.add_paragraph("All see this.")
+    paragraph.add_run(" Nobody sees this.").font.hidden = True
+    shown = paragraph.add_run(" And this.")
+    shown.font.hidden = False
+    assert read(saved(document), name="a.docx").text == "All see this. And this."
