@@ -1,4 +1,6 @@
-"""The event loop of a command: Ctrl-C and SIGTERM cancel it, so that it closes what it opened."""
+"""The event loop of a command: Ctrl-C, SIGTERM and a terminal that closes cancel it, so that it
+closes what it opened.
+"""
 
 from __future__ import annotations
 
@@ -53,4 +55,13 @@ async def _watched(main: Coroutine[Any, Any, T]) -> T:
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
+    # Under `nohup` it is ignored, and stays so.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, _hung_up, loop, task)
     return await main
+
+
+def _hung_up(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    """The shell and the kernel may both say it: the second one hurries nothing."""
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    task.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from rich.console import Console
@@ -32,6 +33,12 @@ def _opening(name: str, *, total: int, have: int, destination: Path, source: str
     return f"Fetching {name} ({size(total)}{rest}) from {source} to {destination}"
 
 
+def _say(console: Console, text: str) -> None:
+    # A terminal that has closed is told nothing more, and ends nothing.
+    with contextlib.suppress(OSError):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class BarProgress:
     """A bar with speed and time left."""
 
@@ -42,7 +49,10 @@ class BarProgress:
 
     def start(self, name: str, *, total: int, have: int, destination: Path, source: str) -> None:
         self.done()
-        self._say(_opening(name, total=total, have=have, destination=destination, source=source))
+        _say(
+            self._console,
+            _opening(name, total=total, have=have, destination=destination, source=source),
+        )
         self._bar = Progress(
             TextColumn("{task.percentage:>3.0f}%"),
             BarColumn(),
@@ -59,15 +69,12 @@ class BarProgress:
             self._bar.advance(self._task, count)
 
     def note(self, text: str) -> None:
-        self._say(text)
+        _say(self._console, text)
 
     def done(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-    def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class LineProgress:
@@ -90,7 +97,7 @@ class LineProgress:
             self.note(f"{self._name}: {self._told * 10} % of {size(self._total)}")
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        _say(self._console, text)
 
     def done(self) -> None:
         return

@@ -44,8 +44,8 @@ async def check(redis: Redis, *, url: str) -> RedisFacts:
         info: dict[str, Any] = await redis.info()
     except AuthenticationError as error:
         raise RedisUnusable(
-            f"{where} refuses the password ({error}); write it as "
-            "redis://:PASSWORD@HOST:PORT in COUNTERPOINT_REDIS_URL"
+            f"{where} refuses the password ({error}); write ':', the password and '@' in front of "
+            "the host in COUNTERPOINT_REDIS_URL"
         ) from error
     except ResponseError as error:
         raise RedisUnusable(f"{where} refuses us: {error}") from error

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import uvloop
 
 from server import loop
@@ -38,6 +39,51 @@ loop.run(main())
     words = ["sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, code]
     ended = subprocess.run(words, capture_output=True, check=False, cwd=ROOT)
     assert (ended.returncode, ended.stdout) == (0, b"b''\n"), ended.stderr.decode()
+
+
+_CLOSING = """
+import asyncio
+import os
+import signal
+from server import loop
+
+async def turns():
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+async def main():
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await turns()
+        print("went on")
+    finally:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await turns()
+        print("closed")
+
+loop.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param([], "closed\n", id="a terminal that closes"),
+        pytest.param(["nohup"], "went on\nclosed\n", id="nohup"),
+    ],
+)
+def test_a_closed_terminal_ends_a_command_as_a_stop_does_but_for_nohup(
+    words: list[str], said: str
+) -> None:
+    ended = subprocess.run(
+        [*words, sys.executable, "-c", _CLOSING],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+        text=True,
+    )
+    assert ended.stdout == said, ended.stderr
 
 
 def test_what_is_there_once_a_server_is_up_is_not_looked_at_again() -> None:
