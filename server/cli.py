@@ -108,8 +108,11 @@ def _told(error: Exception, *, invocation: Invocation) -> int:
     if invocation.debug:
         click.echo(logs.clean("".join(traceback.format_exception(error)), secrets), err=True)
     code = error.code if isinstance(error, CommandFailed) else _foreseen(error)
+    said = str(error)
+    if code is None and (full := _full(error)) is not None:
+        code, said = Exit.UNAVAILABLE, full
     if code is not None:
-        for line in logs.clean(str(error), secrets).splitlines():
+        for line in logs.clean(said, secrets).splitlines():
             click.echo(f"error: {line}", err=True)
         return code
     where = _logged(error, invocation=invocation)
@@ -149,6 +152,14 @@ def _foreseen(error: Exception) -> Exit | None:
             return Exit.UNAVAILABLE
         case _:
             return None
+
+
+def _full(error: Exception) -> str | None:
+    """What to do where a disk or Redis has no room or no voice left; None for any other error."""
+    from server.errors import fault_of
+
+    fault = fault_of(error)
+    return None if fault is None or fault.status_code not in {503, 507} else str(fault.detail)
 
 
 def _logged(error: Exception, *, invocation: Invocation) -> str:

@@ -7,6 +7,7 @@ are added, secrets are taken out, and it is written as a line for people or as J
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Collection, MutableMapping, Sequence
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -62,6 +63,11 @@ class _OwnersFile(RotatingFileHandler):
     def _open(self) -> TextIOWrapper:
         Path(self.baseFilename).touch(mode=0o600)
         return super()._open()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging names it
+        # A full disk is told once, by what it has ended, not with a traceback for each line.
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 def configure_as_set(settings: Settings, *, debug: bool = False, file: bool = True) -> None:
