@@ -101,7 +101,8 @@ load average is said above.
 - Each figure of the table is the better of two rounds, latencies with it. `--profile DIR` writes
   what py-spy saw of each process, `bench.profiling.shares` sums it up.
 - Which Python it is matters: the graph alone took 17 to 21 ms of CPU a run on Debian's 3.13, and 22
-  to 30 on the 3.11 of this page, which was built without optimizations (in turns, on a busy machine).
+  to 30 on the 3.11 of this page, which was built without optimizations (in turns, on a busy
+  machine).
 - Memory in Redis is the thread with its checkpoints and events, which are kept as configured.
 """
 
