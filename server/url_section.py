@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator
 
@@ -15,12 +15,7 @@ _HTTP = "no http URL with a host; write it as http://HOST:PORT or https://HOST"
 
 
 def _redis(value: str) -> str:
-    # Neither the value nor what Python says of it is shown: there may be a password in both.
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(_REDIS) from None
+    parts = _parts(value, remedy=_REDIS)
     scheme, mark, _ = value.partition("://")
     known = scheme in {"redis", "rediss"} or (scheme == "unix" and parts.path)
     if not mark or not known:
@@ -29,14 +24,20 @@ def _redis(value: str) -> str:
 
 
 def _http(value: str) -> str:
+    parts = _parts(value, remedy=_HTTP)
+    if not parts.hostname or parts.scheme not in {"http", "https"}:
+        raise ValueError(_HTTP)
+    return value
+
+
+def _parts(value: str, *, remedy: str) -> SplitResult:
+    # Neither the value nor what Python says of it is shown: there may be a password in both.
     try:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
-        raise ValueError(_HTTP) from None
-    if not parts.hostname or parts.scheme not in {"http", "https"}:
-        raise ValueError(_HTTP)
-    return value
+        raise ValueError(remedy) from None
+    return parts
 
 
 RedisUrl = Annotated[str, AfterValidator(_redis)]
