@@ -11,8 +11,9 @@ from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.oxml.ns import qn
 from docx.text.paragraph import Paragraph
 
+from tools.retrieval.docx_styles import lineage
+
 _MOST_LEVELS = 9
-_MOST_BASES = 20
 _MOST_DIGITS = 9
 # Beyond it Word itself repeats letters over half a line.
 _MOST_LETTERS = 26 * 4
@@ -160,13 +161,10 @@ def _level(element: Any) -> _Level:
 def _of_style(style: Any) -> tuple[str, int] | None:
     """The numbering of a style, or of the nearest one that it is made from."""
     number, level = None, None
-    for _ in range(_MOST_BASES):
-        if style is None:
-            break
-        own, at = _own(style.element)
+    for one in lineage(style):
+        own, at = _own(one.element)
         number = own if number is None else number
         level = at if level is None else level
-        style = style.base_style
     return None if number in (None, "0") else (str(number), level or 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from docx.oxml.ns import qn
@@ -36,18 +37,24 @@ class Styles:
         return self._known[key]
 
 
-def _level(style: Any) -> int:
-    """By the style itself, or the nearest one that it is made from."""
+def lineage(style: Any) -> Iterator[Any]:
+    """A style and those that it is made from, the nearest first."""
     for _ in range(_MOST_BASES):
         if style is None:
-            break
-        if (outlined := _outlined(style.element)) is not None:
-            return outlined
-        if heading := _HEADING.match(style.name or ""):
-            return int(heading[1])
-        if style.name == _TITLE:
-            return 1
+            return
+        yield style
         style = style.base_style
+
+
+def _level(style: Any) -> int:
+    """By the style itself, or the nearest one that it is made from."""
+    for one in lineage(style):
+        if (outlined := _outlined(one.element)) is not None:
+            return outlined
+        if heading := _HEADING.match(one.name or ""):
+            return int(heading[1])
+        if one.name == _TITLE:
+            return 1
     return 0
 
 
