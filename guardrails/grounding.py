@@ -30,6 +30,7 @@ _CODE = re.compile(INLINE_CODE)
 _POINTED = re.compile(
     r"(?<![\w.,])(?:\d{1,3}(?:[.\u00a0\u202f]\d{3})+(?:,\d+)?|\d+,\d+)(?![\w,]|\.\d)"
 )
+_POINT = re.compile(r"[.\u00a0\u202f]")
 _ITEM = re.compile(r"(?P<indent>[ \t]*)(?P<number>[1-9]\d{0,2})[.)][ \t]+(?=\S)")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?", re.UNICODE)
 _PAIRED = re.compile(rf"[{languages.PAIRED}]+")
@@ -132,9 +133,8 @@ def readings(text: str) -> frozenset[Decimal]:
     """Every number that a text may state: of one that is not English also in its own notation."""
     found = numbers(text)
     if languages.is_foreign(text):
-        own = re.compile(r"[.\u00a0\u202f]")
         found |= {
-            Decimal(own.sub("", one).replace(",", ".")).normalize()
+            Decimal(_POINT.sub("", one).replace(",", ".")).normalize()
             for one in _POINTED.findall(text)
         }
     return found

@@ -73,8 +73,8 @@ class Native:
             if name != ANSWER:
                 # Results are told apart by it, and some servers give every call the same.
                 taken = {one["id"] for one in calls}
-                fresh = f"call_{uuid4().hex[:16]}"
-                identity = call.id if call.id and call.id not in taken else fresh
+                is_own = bool(call.id) and call.id not in taken
+                identity = call.id if is_own else f"call_{uuid4().hex[:16]}"
                 calls.append(ToolCall(name=name, args=args, id=identity, type="tool_call"))
         if calls:
             return Read(message=AIMessage(text, tool_calls=calls))
