@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
 
 from bench.retrieval import peak
 from models import catalogue
 from models.embedder import Embedder
-from models.minilm import MAX_TOKENS, MiniLM, batches_at_once
+from models.minilm import MAX_TOKENS, MiniLM, batches_at_once, runtime
 from server import settings
 from server.adding import AT_ONCE
 from server.building import PARSERS
@@ -85,6 +84,7 @@ async def _bare(embedder: Embedder, files: Sequence[File]) -> Took:
 
 
 def _plain(model: Path, tokenizer: Path, *, threads: int) -> Callable[[Sequence[File]], Took]:
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(

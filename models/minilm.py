@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
 
 from models.artifacts import WeightsError
@@ -146,7 +145,17 @@ def batches_at_once() -> int:
     return min(MOST_BATCHES, max(1, cores))
 
 
+def runtime() -> Any:
+    """onnxruntime, told not to report its use to its makers, which its builds do otherwise."""
+    # Read once, when it is loaded; only from the process's own environment.
+    os.putenv("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def _load(model: Path, tokenizer: Path, threads: int) -> tuple[Any, Any]:
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

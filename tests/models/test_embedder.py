@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from models.artifacts import WeightsError
 from models.embedder import Embedder, HashedEmbedder
 from models.minilm import NICE, MiniLM
+from tests.models.conftest import EmbedderWeights
 
 CAT = "a cat sits on the mat"
 KITTEN = "a kitten is sitting on a rug"
@@ -97,6 +99,28 @@ async def test_documents_are_embedded_at_a_lower_priority_than_questions(minilm:
     questions = minilm._asking.submit(priority).result()
     assert documents == NICE
     assert questions == priority()
+
+
+OPENING = """
+import asyncio, sys
+from pathlib import Path
+from models.minilm import MiniLM
+async def main():
+    model, tokenizer = map(Path, sys.argv[1:])
+    await (await MiniLM.open(model, tokenizer=tokenizer)).close()
+asyncio.run(main())
+"""
+
+
+def test_the_embedder_does_not_report_its_use_to_the_makers_of_its_runtime(
+    embedder_weights: EmbedderWeights, tmp_path: Path
+) -> None:
+    """onnxruntime would give the machine a number, kept in the home folder, and send it away."""
+    weights = (str(embedder_weights.model), str(embedder_weights.tokenizer))
+    subprocess.run(
+        [sys.executable, "-c", OPENING, *weights], check=True, env={"HOME": str(tmp_path)}
+    )
+    assert list(tmp_path.rglob("*")) == []
 
 
 async def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:
