@@ -10,6 +10,7 @@ over) and ``sent:`` (the last batches, by slot).
 from __future__ import annotations
 
 from graphs.fence import CHECK
+from graphs.script_flags import ENDS
 
 SLOTS = 8
 """A client sends a command again whose reply was lost: so many batches of a run are known again."""
@@ -93,7 +94,8 @@ return {before, first, count}
 # ARGV: fence, run, the event, seconds to keep the log from now, the state that the run has to be in
 # or ''. A second end changes nothing.
 CLOSE = (
-    _WRITE
+    ENDS
+    + _WRITE
     + r"""
 local no = refused(KEYS[3], ARGV[1]) or elsewhere(KEYS[4], ARGV[5])
 if no then
@@ -124,7 +126,8 @@ return {before, id}
 # or ''. A run that is paused or over stays as it is, and a pause that comes late, or again, is not
 # told behind what came after it.
 PAUSE = (
-    _WRITE
+    ENDS
+    + _WRITE
     + r"""
 local no = refused(KEYS[3], ARGV[1]) or elsewhere(KEYS[4], ARGV[5])
 if no then
@@ -145,7 +148,9 @@ return {before, id}
 )
 
 # KEYS: meta hash. ARGV: run, how many pauses it had before the one that is over.
-PROCEED = r"""
+PROCEED = (
+    ENDS
+    + r"""
 local run, over = ARGV[1], ARGV[2] + 1
 redis.call('HDEL', KEYS[1], 'paused:' .. run)
 if redis.call('HEXISTS', KEYS[1], 'start:' .. run) == 1
@@ -154,6 +159,7 @@ if redis.call('HEXISTS', KEYS[1], 'start:' .. run) == 1
 end
 return 1
 """
+)
 
 # ARGV: the run to read or '', the id to read after, how many, whose end is asked for or '',
 # '1' if the run has begun for sure.

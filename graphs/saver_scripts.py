@@ -20,6 +20,7 @@ The index, a sorted set in lexical order, holds the names under ``c`` and ``w``.
 from __future__ import annotations
 
 from graphs.fence import CHECK
+from graphs.script_flags import ENDS
 
 NOT_ALL = -1
 
@@ -224,7 +225,8 @@ return 1
 
 # ARGV: run, names of other runs' checkpoints: what the run wrote there goes.
 UNDO = (
-    _SPLIT
+    ENDS
+    + _SPLIT
     + _WRITES
     + r"""
 for i = 2, #ARGV do
@@ -274,7 +276,8 @@ return found
 # checkpoints to forget, with their writes and the values that nobody else has.
 # Replies how many checkpoints are left, or -1 if the index has another size by now.
 DROP = (
-    CHECK
+    ENDS
+    + CHECK
     + _SPLIT
     + r"""
 local no = refused(KEYS[3], ARGV[1])

@@ -68,6 +68,8 @@ for _, field in ipairs(fields) do
   local created, updated, ttl, value = read(field)
   if created then
     if ARGV[2] == '1' and ttl > 0 then
+      -- After a removal a full Redis takes what follows.
+      redis.call('ZREM', KEYS[3], member(field))
       redis.call('HSET', KEYS[1], field,
         struct.pack('<dddd', created, updated, ttl, now + ttl) .. value)
       redis.call('ZADD', KEYS[3], now + ttl, member(field))

@@ -86,7 +86,7 @@ class Building:
             self._stack.push_async_callback(redis.aclose)
             facts = await redis_check.check(redis, url=url)
             self.has_disk = facts.has_disk
-            for warning in facts.warnings:
+            for warning in (*filter(None, [facts.full]), *facts.warnings):
                 self._progress.note(f"warning: {warning}")
             if said := await redis_check.slow(redis):
                 self._progress.note(f"note: {said}")

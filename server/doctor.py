@@ -143,6 +143,7 @@ async def _redis(configured: settings.Settings) -> list[Finding]:
         ]
     return [
         Finding(part=part, state=State.OK, detail=detail),
+        *([split(part, facts.full, state=State.FAIL)] if facts.full else []),
         *(split(part, said, state=State.WARN) for said in (*facts.warnings, slow) if said),
     ]
 

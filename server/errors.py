@@ -157,7 +157,10 @@ def fault_of(error: Exception) -> Fault | None:
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return _with_status(507, "the server's disk is full; free some space and try again")
         case redis_errors.OutOfMemoryError():
-            return Unavailable("Redis is out of memory; raise its maxmemory")
+            return Unavailable(
+                "Redis is out of memory; delete threads, which it takes all the same, or raise its "
+                "maxmemory"
+            )
         case redis_errors.ResponseError() if str(error).startswith("MISCONF"):
             return _with_status(
                 507, "Redis cannot write to its disk; free some space there and try again"

@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 _OLDEST = {"redis": (7, 2), "valkey": (8, 0)}
+_NEARLY = 0.9
+_MEBIBYTE = 1024**2
 
 
 class RedisUnusable(Exception):  # noqa: N818 - it says what is wrong
@@ -20,13 +22,15 @@ class RedisUnusable(Exception):  # noqa: N818 - it says what is wrong
 @dataclass(frozen=True, kw_only=True)
 class RedisFacts:
     """What was found. ``durability``: what it keeps, in words; ``has_disk``: whether it writes an
-    append-only file; ``replicas``: how many follow it; ``warnings``: what it may lose."""
+    append-only file; ``replicas``: how many follow it; ``full``: that it takes nothing new, with
+    the remedy, or ''; ``warnings``: what it may lose or soon refuse."""
 
     product: str
     version: str
     durability: str = ""
     has_disk: bool = False
     replicas: int = 0
+    full: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -72,13 +76,19 @@ async def check(redis: Redis, *, url: str) -> RedisFacts:
             f"{where} is a replica, which takes no writes; give the URL of its primary in "
             "COUNTERPOINT_REDIS_URL"
         )
+    used = _used(info)
+    full, nearly = used >= 1, _NEARLY <= used < 1
     return RedisFacts(
         product=product,
         version=version,
         durability=_durability(info),
         replicas=int(info.get("connected_slaves", 0)),
         has_disk=bool(int(info.get("aof_enabled", 0))),
-        warnings=tuple(f"{shown(url)} {said}" for said in _losses(info)),
+        full=f"{shown(url)} {_filled(info, 'full')}" if full else "",
+        warnings=tuple(
+            f"{shown(url)} {said}"
+            for said in (*_losses(info), *([_filled(info, "nearly full")] if nearly else ()))
+        ),
     )
 
 
@@ -105,6 +115,28 @@ def _losses(info: Mapping[str, Any]) -> Iterator[str]:
             "takes writes also when it has lost its replicas, and a failover then loses them; "
             "set `min-replicas-to-write 1`"
         )
+
+
+def _used(info: Mapping[str, Any]) -> float:
+    """The share of its ``maxmemory`` that is taken; 0 where it has none."""
+    most = int(info.get("maxmemory", 0))
+    if not most or str(info.get("maxmemory_policy", "noeviction")) != "noeviction":
+        return 0.0
+    return _counted(info) / most
+
+
+def _counted(info: Mapping[str, Any]) -> int:
+    """Bytes that Redis counts against its ``maxmemory``: not its buffers for replicas and disk."""
+    return int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
+
+
+def _filled(info: Mapping[str, Any], how: str) -> str:
+    used, most = (n / _MEBIBYTE for n in (_counted(info), int(info["maxmemory"])))
+    return (
+        f"is {how} ({used:,.0f} of {most:,.0f} MiB), and a full one refuses whatever is new; "
+        "delete threads (POST /threads/prune, DELETE /threads/THREAD: a full one takes that), or "
+        "raise its maxmemory"
+    )
 
 
 async def slow(redis: Redis) -> str:

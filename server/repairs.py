@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from graphs.script_flags import ENDS
 from server.runs.admission import ADMISSION
 from server.runs.queue import RunQueue
 from server.runs.record import RunConflictError
@@ -15,7 +16,8 @@ from server.runs.records import Queued, RunRecords
 # nothing where a live worker holds the thread. Replies `live`, run, worker, lease; or `free`, runs
 # that were let go each with a word that says why, how many runs wait, runs for the queue.
 _UNLOCK = (
-    ADMISSION
+    ENDS
+    + ADMISSION
     + """
 local q, h = ARGV[3], ARGV[4]
 local holder = redis.call('GET', fence_key(q, h))

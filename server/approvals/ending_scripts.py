@@ -5,11 +5,13 @@ As in ``scripts``: KEYS[1] is the prefix, each reply begins with a word that say
 
 from __future__ import annotations
 
+from graphs.script_flags import ENDS
 from server.approvals.scripts import BASE
 
 # ARGV: id, body and digest for the audit log.
 EXPIRE = (
-    BASE
+    ENDS
+    + BASE
     + """
 local id = ARGV[1]
 local found = redis.call('HMGET', approval_key(id), 'q', 'h', 'run', 'status', 'expires_at')
@@ -33,7 +35,8 @@ return {'ended'}
 
 # ARGV: id, why, whether it goes though its run goes on, body and digest for the audit log.
 CANCEL = (
-    BASE
+    ENDS
+    + BASE
     + """
 local id = ARGV[1]
 local found = redis.call('HMGET', approval_key(id), 'q', 'h', 'run', 'status')
@@ -78,7 +81,8 @@ return {'ended', moved}
 # ARGV: how many runs to look at. Runs with pending approvals that will not hear of them any more,
 # each with why; the others are looked at again later, the one longest unseen first.
 ORPHANS = (
-    BASE
+    ENDS
+    + BASE
     + """
 local reply = {}
 for _, run in ipairs(redis.call('ZRANGE', OPEN, 0, ARGV[1] - 1)) do

@@ -26,11 +26,6 @@ class Admission:
     window: int = 8
 
 
-# A move is made whole or not at all: a Redis that is out of memory refuses what begins something,
-# and takes what ends it.
-BEGINS = "#!lua"
-ENDS = "#!lua flags=allow-oom"
-
 # ARGV[1]: Admission.tenant_concurrency, ARGV[2]: Admission.window. `now` is a number, `stamp` the
 # same as digits: Lua's own conversion would lose some of them.
 ADMISSION = (

@@ -6,7 +6,8 @@ put on the engine's queue: for the first time, and again.
 
 from __future__ import annotations
 
-from server.runs.admission import ADMISSION, ENDS
+from graphs.script_flags import ENDS
+from server.runs.admission import ADMISSION
 
 _CAPACITY = """
 local function count_slots()

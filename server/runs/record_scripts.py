@@ -14,7 +14,8 @@ Each reply ends with the runs to put on the engine's queue: for the first time, 
 
 from __future__ import annotations
 
-from server.runs.admission import ADMISSION, BEGINS, ENDS
+from graphs.script_flags import BEGINS, ENDS
+from server.runs.admission import ADMISSION
 
 # ARGV[4..]: made, data, tenant, thread, q, h, idempotency key or '', how long that is kept in
 # seconds, strategy, whether the thread is made, whether it is temporary, microseconds to wait, the

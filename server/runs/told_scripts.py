@@ -5,7 +5,8 @@ KEYS and ARGV as in ``record_scripts``, where nothing else is said.
 
 from __future__ import annotations
 
-from server.runs.admission import ADMISSION, ENDS
+from graphs.script_flags import ENDS
+from server.runs.admission import ADMISSION
 
 # ARGV[4]: retention. The end of the run is in the event log; what was to be taken back is.
 CLOSED = (

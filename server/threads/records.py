@@ -15,7 +15,7 @@ from graphs.keys import DEFAULT_TENANT, Keys, thread_name
 from graphs.saver import RedisSaver
 from server.artifacts.store import ThreadFiles
 from server.threads.matching import contains, scalar
-from server.threads.scripts import CREATE, DELETE, PATCH, SEARCH, SETTLE
+from server.threads.scripts import CLEAN, CREATE, DELETE, LATER, PATCH, SEARCH, SETTLE
 from server.threads.thread import (
     NewThread,
     SortBy,
@@ -68,6 +68,8 @@ class RedisThreads:
         self._patch = redis.register_script(PATCH)
         self._settle = redis.register_script(SETTLE)
         self._delete = redis.register_script(DELETE)
+        self._cleaning = redis.register_script(CLEAN)
+        self._later = redis.register_script(LATER)
         self._search = redis.register_script(SEARCH)
 
     async def create(
@@ -165,6 +167,13 @@ class RedisThreads:
         )
         return reply in {"ok", "missing"}
 
+    async def look_later(self, record: ThreadRecord, *, microseconds: int) -> None:
+        """When to see again whether its time is over, since the epoch; a deletion meanwhile has
+        the last word."""
+        await self._later(
+            keys=[self._keys.threads_expiring], args=[record.checkpoint_thread, microseconds]
+        )
+
     async def clean(self, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> bool:
         """Drop what a deleted thread has left; may be done again after a death in between.
 
@@ -172,7 +181,7 @@ class RedisThreads:
         so nothing of the next thread of that id is dropped.
         """
         turn, name = self._keys.thread_cleaning(tenant, thread_id), thread_name(tenant, thread_id)
-        if not await self._redis.set(turn, "1", nx=True, ex=CLEANING_SECONDS):
+        if not await self._cleaning(keys=[turn], args=[CLEANING_SECONDS]):
             return False
         try:
             if await self._redis.sismember(self._keys.threads_leaving, name):

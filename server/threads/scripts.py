@@ -7,6 +7,8 @@ value of the metadata as JSON. Scalars of the metadata are indexed: see ``INDEXE
 
 from __future__ import annotations
 
+from graphs.script_flags import ENDS
+
 _NOW = """
 local clock = redis.call('TIME')
 local now = clock[1] .. string.format('%06d', clock[2])
@@ -126,7 +128,8 @@ return 1
 # for a person goes in the same move, so that nobody takes it up any more; one that is to begin
 # later keeps its thread. Replies 'ok', 'missing', 'young', or the state in which it is.
 DELETE = (
-    _NOW
+    ENDS
+    + _NOW
     + INDEXED
     + """
 local about = redis.call('HGETALL', KEYS[1])
@@ -170,6 +173,22 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('DEL', KEYS[1])
 return 'ok'
+"""
+)
+
+# KEYS: who cleans up. ARGV: for how many seconds at most. Replies nothing where somebody does.
+CLEAN = (
+    ENDS
+    + """
+return redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1])
+"""
+)
+
+# KEYS: expiring. ARGV: member, when to look again. One that is not there any more stays away.
+LATER = (
+    ENDS
+    + """
+return redis.call('ZADD', KEYS[1], 'XX', ARGV[2], ARGV[1])
 """
 )
 
@@ -253,6 +272,8 @@ end
 if #ARGV == 7 and field ~= '' then
   -- Redis sorts far faster than a script, and only as far as the page needs it.
   local key, own = sets[1] or KEYS[1], KEYS[1] .. ':sorting'
+  -- After a removal a full Redis takes what follows.
+  redis.call('DEL', own)
   if #sets > 1 then
     redis.call('SINTERSTORE', own, unpack(sets))
     key = own

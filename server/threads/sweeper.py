@@ -78,12 +78,7 @@ class ThreadSweeper:
         return pruned > 0
 
     async def _again(self, record: ThreadRecord, moment: datetime) -> None:
-        """Only where the thread is still there: a deletion meanwhile has the last word."""
-        await self._redis.zadd(
-            self._keys.threads_expiring,
-            {record.checkpoint_thread: _microseconds(moment)},
-            xx=True,
-        )
+        await self._threads.look_later(record, microseconds=_microseconds(moment))
 
     async def _now(self) -> datetime:
         seconds, microseconds = await self._redis.time()

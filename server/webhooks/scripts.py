@@ -8,9 +8,13 @@ record, as long as the delivery is pending.
 
 from __future__ import annotations
 
+from graphs.script_flags import ENDS
+
 # KEYS: the delivery, the copy, those due, those of the run, the run. ARGV: id, run, tenant, url,
 # the run's status, how long the delivery is kept in seconds. Replies whether it is new.
-OWE = """
+OWE = (
+    ENDS
+    + """
 if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('HGET', KEYS[5], 'status') ~= ARGV[5] then
   return 0
 end
@@ -25,11 +29,14 @@ redis.call('SADD', KEYS[4], ARGV[1])
 redis.call('EXPIRE', KEYS[4], ARGV[6])
 return 1
 """
+)
 
 # KEYS: those due. ARGV: what the names of deliveries and of copies start with, now, until when they
 # are claimed, how many at most, how long what is dead is kept in seconds. Replies the first place
 # in the set after that, and for each its id and the fields of both hashes.
-CLAIM = """
+CLAIM = (
+    ENDS
+    + """
 local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[3], 'LIMIT', 0, ARGV[5])) do
   local key = ARGV[1] .. id
@@ -50,11 +57,14 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[3], 'LIMIT
 end
 return {redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] or '', found}
 """
+)
 
 # KEYS: the delivery, the copy, those due. ARGV: id, token, the new state, now, when to try again,
 # error or '', response or '', how long what is settled is kept in seconds. Replies whether it was
 # ours.
-SETTLE = """
+SETTLE = (
+    ENDS
+    + """
 local found = redis.call('HMGET', KEYS[1], 'token', 'state')
 if found[1] ~= ARGV[2] or found[2] ~= 'pending' then
   return 0
@@ -70,3 +80,4 @@ else
 end
 return 1
 """
+)

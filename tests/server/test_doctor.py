@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
@@ -17,8 +18,10 @@ from server import redis_check, serve
 from server.cli import run
 from server.doctor import examine
 from server.finding import Finding, State
+from server.redis_client import open_redis
 from server.settings import Settings
 from tests.doubles.openai_endpoint import Fails, OpenAIEndpoint, Raw
+from tests.doubles.redis_kinds import KINDS, Server
 from tests.server.surface import served
 
 PARTS = ["Python", "Configuration", "Data folder", "Redis", "Documents", "Chat model", "Embedder"]
@@ -105,6 +108,23 @@ async def test_a_redis_by_url_is_asked_what_it_keeps(redis_url: str, tmp_path: P
     assert "COUNTERPOINT_REDIS_REPLICAS" in findings["Redis"].remedy
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_full_redis_fails_and_is_told_what_it_still_takes(
+    kind: str, redis_of_kind: Callable[[str], Server], tmp_path: Path
+) -> None:
+    url = redis_of_kind(kind).url
+    async with open_redis(url) as redis:
+        await redis.config_set("maxmemory", "1")
+        try:
+            found_all = await examine(Settings(data_dir=tmp_path, redis_url=url, port=0))
+        finally:
+            await redis.config_set("maxmemory", "0")
+    (full,) = (one for one in found_all if one.part == "Redis" and one.state is State.FAIL)
+    assert "is full" in full.detail
+    assert "DELETE /threads/THREAD" in full.remedy
+    assert "maxmemory" in full.remedy
+
+
 WELL = {"redis_version": "7.4.1", "aof_enabled": 1, "role": "master"}
 
 
@@ -118,6 +138,9 @@ WELL = {"redis_version": "7.4.1", "aof_enabled": 1, "role": "master"}
         ({"connected_slaves": 2}, ["`min-replicas-to-write 1`"]),
         ({"connected_slaves": 2, "min_slaves_good_slaves": 2}, []),
         ({"aof_enabled": 0, "maxmemory_policy": "x"}, ["noeviction", "appendonly"]),
+        ({"maxmemory": 1000, "used_memory": 899}, []),
+        ({"maxmemory": 1000, "used_memory": 900}, ["POST /threads/prune"]),
+        ({"maxmemory": 1000, "used_memory": 999, "mem_not_counted_for_evict": 200}, []),
     ],
 )
 async def test_what_makes_a_redis_lose_state_is_named(
