@@ -49,7 +49,10 @@ class ConfigurationError(Exception):
 
 def _home(variable: str, fallback: str) -> Path:
     base = os.environ.get(variable)
-    return (Path(base) if base else Path.home() / fallback) / "counterpoint"
+    try:
+        return (Path(base) if base else Path.home() / fallback) / "counterpoint"
+    except RuntimeError:
+        raise ConfigurationError("data_dir, models_dir: no home folder; set HOME or both") from None
 
 
 class Settings(FlatSettings, BaseSettings):
@@ -233,7 +236,10 @@ class Settings(FlatSettings, BaseSettings):
     @field_validator("data_dir", "models_dir", "models_from", "bubblewrap", "langgraph_json")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser().absolute()
+        try:
+            return None if value is None else value.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError(f"{value} starts in a home folder that does not exist") from None
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

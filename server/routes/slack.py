@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -12,10 +12,13 @@ from starlette.responses import Response
 from server.auth import CallerDep
 from server.errors import Invalid, NotFound, Unauthorized
 from server.serving import House
-from server.slack.opening import Slack
 from server.slack.refusals import UnreadableError, UnsignedError
 from server.wire import shapes
 from server.wire.shapes import told
+
+if TYPE_CHECKING:
+    # Slack's own library is large, looks for a home folder as it loads, and most have no Slack.
+    from server.slack.opening import Slack
 
 PATH = "/slack/events"
 FORM = "application/x-www-form-urlencoded"

@@ -96,6 +96,20 @@ def test_a_bad_file_stops_the_start_with_the_key(tmp_path: Path, text: str, mess
     assert message in str(refused.value)
 
 
+def test_who_has_no_home_folder_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A container's user may be a number that nobody has an entry for."""
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(settings.ConfigurationError, match="no home folder; set HOME or both"):
+        settings.load()
+    assert settings.load(data_dir=tmp_path, models_dir=tmp_path).data_dir == tmp_path
+    with pytest.raises(settings.ConfigurationError, match="starts in a home folder that does not"):
+        settings.load(data_dir=tmp_path, models_dir=Path("~nobody/here"))
+
+
 def test_an_openai_key_alone_selects_openai(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -64,3 +64,8 @@ def test_a_configuration_is_read_without_what_it_configures() -> None:
 def test_an_api_loads_no_model_to_run_itself() -> None:
     found = loaded("from server import app, house")
     assert found & {"onnxruntime", "tokenizers", "lxml", "qdrant_client", "torch"} == set()
+
+
+def test_slacks_library_is_loaded_by_nobody_without_slack() -> None:
+    """It looks for a home folder as it loads, which not every user has."""
+    assert loaded("from server import app, house") & {"slack_bolt", "slack_sdk"} == set()
