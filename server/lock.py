@@ -41,24 +41,37 @@ def prepare(data_dir: Path) -> None:
         with tempfile.TemporaryFile(dir=data_dir):
             pass
     except OSError as error:
-        raise DataFolderUnusable(
-            f"data_dir: {data_dir} cannot be used ({error.strerror or error}); choose another "
-            "with --data-dir or COUNTERPOINT_DATA_DIR"
-        ) from error
+        raise unusable(data_dir, error) from error
+
+
+def unusable(path: Path, error: OSError) -> DataFolderUnusable:
+    """What to say where the data folder, or a file in it, gives this error."""
+    return DataFolderUnusable(
+        f"data_dir: {path} cannot be used ({error.strerror or error}); choose another "
+        "with --data-dir or COUNTERPOINT_DATA_DIR"
+    )
 
 
 @contextmanager
 def owned(data_dir: Path) -> Iterator[None]:
     """Own the folder while the context is open. Raises DataFolderBusy, DataFolderUnusable."""
     prepare(data_dir)
-    # The descriptor is not inherited, so that no child holds the lock longer than we do.
-    with (data_dir / LOCK).open("a+") as file:
+    path = data_dir / LOCK
+    try:
+        # The descriptor is not inherited, so that no child holds the lock longer than we do.
+        opened = path.open("a+")
+    except OSError as error:
+        raise unusable(path, error) from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            os.fchmod(file.fileno(), 0o600)
+        except BlockingIOError:
             file.seek(0)
             raise DataFolderBusy(_busy(data_dir, pid=file.read().strip())) from None
-        os.fchmod(file.fileno(), 0o600)
+        except OSError as error:
+            # Not every network file system has locks.
+            raise unusable(path, error) from error
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -69,14 +82,26 @@ def owned(data_dir: Path) -> Iterator[None]:
 
 
 def owner(data_dir: Path) -> int | None:
-    """The process that owns the folder; None where none does, or it has not said so yet."""
-    with contextlib.suppress(OSError), (data_dir / LOCK).open() as file:
+    """The process that owns the folder; None where none does, or it has not said so yet.
+
+    Raises DataFolderUnusable where this user may not look.
+    """
+    path = data_dir / LOCK
+    try:
+        opened = path.open()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise unusable(path, error) from error
+    with opened as file:
         try:
             # Shared, so that who looks at the same time is not taken for an owner.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             said = file.read().strip()
             return int(said) if said.isdecimal() else None
+        except OSError as error:
+            raise unusable(path, error) from error
     return None
 
 

@@ -18,7 +18,7 @@ import orjson
 import structlog
 
 from guardrails.redaction import SECRET, Redactor
-from server import secret_values
+from server import lock, secret_values
 from server.settings import Settings, environment, load
 
 FILE = "counterpoint.log"
@@ -72,10 +72,13 @@ class _OwnersFile(RotatingFileHandler):
 
 def configure_as_set(settings: Settings, *, debug: bool = False, file: bool = True) -> None:
     """Log as the settings say, to the file of the data folder or to standard error, and keep what
-    is secret among them and in the environment out of it."""
+    is secret among them and in the environment out of it. Raises DataFolderUnusable."""
     secrets = secret_values.of(settings, environment())
     if file:
-        configure(settings.data_dir, debug=debug, style=settings.log_format, secrets=secrets)
+        try:
+            configure(settings.data_dir, debug=debug, style=settings.log_format, secrets=secrets)
+        except OSError as error:
+            raise lock.unusable(settings.data_dir / FILE, error) from error
     else:
         to_stderr(debug=debug, style=settings.log_format, secrets=secrets)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server import cli, lock, serve
+from server import cli, lock, logs, serve
 from tests.doubles.openai_endpoint import Hangs, OpenAIEndpoint
 from tests.server.cli.program import Program, descendants, gone
 
@@ -51,6 +51,16 @@ async def test_a_folder_in_use_is_for_its_owner_alone_and_names_it(program: Prog
         assert f"process {running.process.pid}" in line
         assert f"--url {url}" in line
         assert await running.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("name", [lock.LOCK, logs.FILE])
+async def test_what_another_user_has_left_in_the_folder_is_named(
+    program: Program, name: str
+) -> None:
+    (program.data_dir / name).mkdir(parents=True)
+    ended = await program.run("up", "--port", "0")
+    assert ended.code == 2
+    assert f"error: data_dir: {program.data_dir / name} cannot be used (" in ended.err
 
 
 async def test_a_port_in_use_is_told_before_anything_is_started(program: Program) -> None:
