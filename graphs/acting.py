@@ -202,14 +202,15 @@ def observed(
     for call, result in zip(branch["calls"], results, strict=True):
         if call["native"]:
             # A native call is never a plain model's.
-            told = result.content
+            told = guarding.brought(result, plain=False)
             if result.evidence:
                 told = guarding.passages(shown, plain=False)
-            elif runtime.context.tools[call["name"]].effect is Effect.READS and result.ok:
-                told = guarding.data(result.content, plain=False)
+            elif not result.ok and not result.data.get(guarding.OWN):
+                told = f"{call['name']} failed:\n{told}"
             history.append(_told(call, told))
         elif not result.evidence and not call["opening"]:
-            history.append(_told(call, _in_words(result)))
+            plain = runtime.context.model_for(agent).plain
+            history.append(_told(call, _in_words(result, plain=plain)))
     return to(
         runtime,
         THINK,
@@ -264,12 +265,13 @@ def _told(call: Wanted, text: str) -> AnyMessage:
     return HumanMessage(text)
 
 
-def _in_words(result: ToolResult) -> str:
+def _in_words(result: ToolResult, *, plain: bool) -> str:
     if result.data.get(REFUSED):
         return result.content
+    text = guarding.brought(result, plain=plain)
     if result.ok:
         return (
-            f"The program printed:\n{result.content}\n\n"
+            f"The program printed:\n{text}\n\n"
             "Now answer the question with this result, in one sentence without code."
         )
-    return f"That failed:\n{result.content}\n\nCorrect it."
+    return f"That failed:\n{text}\n\nCorrect it."

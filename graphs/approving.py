@@ -13,9 +13,9 @@ from typing import Any
 from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
 
-from graphs import circling, dialects, events
+from graphs import circling, dialects, events, guarding
 from graphs.branches import APPROVE, clip
-from graphs.calling import key_of, problem_with, refused
+from graphs.calling import key_of, own, problem_with, refused
 from graphs.context import TeamContext, usage_of
 from graphs.node import emit, stopped
 from graphs.state import Asking, Branch, Wanted
@@ -167,7 +167,7 @@ def read(
         case Choice.EDIT:
             tool = runtime.context.tools.get(name)
             found = problem_with(edited, tool) if tool else None
-            call, result = edited, None if found is None else ToolResult(content=found, ok=False)
+            call, result = edited, None if found is None else own(found)
         case Choice.REJECT:
             why = f", and said: {given.message}" if given.message else "."
             result = refused(f"{name} was not run: a person refused it{why}", why="rejected")
@@ -197,8 +197,8 @@ def with_edit(result: ToolResult, *, call: Wanted, asked: Wanted) -> ToolResult:
     """A result that says so where a person changed what was called."""
     if call["args"] == asked["args"]:
         return result
-    told = arguments.canonical(call["args"])
-    return replace(result, content=f"A person changed the arguments to {told}.\n{result.content}")
+    told = f"A person changed the arguments to {arguments.canonical(call['args'])}."
+    return replace(result, data={**result.data, guarding.NOTE: told})
 
 
 def place_of(call: Wanted, branch: Branch) -> str:

@@ -44,7 +44,7 @@ async def run_call(
     if tool is None or call["name"] not in agent.tools:
         return refused(f"{agent.name} has no tool {call['name']}", why="unknown")
     if (problem := problem_with(call, tool)) is not None:
-        return ToolResult(content=problem, ok=False)
+        return own(problem)
     verdict = context.judge(call["name"], call["args"], agent=agent.name)
     if verdict.decision is Decision.DENY:
         return _not_made(f"{tool.name} was refused: {verdict.reason}", call, branch, runtime)
@@ -65,14 +65,13 @@ async def run_call(
     result = await _noted(call, tool, key=key, runtime=runtime)
     retrieving.tell(result, call, branch, runtime)
     making.tell(result, call, branch, runtime)
-    if tool.effect is Effect.READS:
-        guarding.flag(
-            result,
-            agent=agent.name,
-            task_id=branch["task"]["id"],
-            tool=tool.name,
-            runtime=runtime,
-        )
+    guarding.flag(
+        result,
+        agent=agent.name,
+        task_id=branch["task"]["id"],
+        tool=tool.name,
+        runtime=runtime,
+    )
     emit(
         runtime,
         events.ToolFinished(
@@ -102,7 +101,12 @@ def problem_with(call: Wanted, tool: Tool) -> str | None:
 
 def refused(words: str, *, why: str) -> ToolResult:
     """What the model is told of a call that was not made."""
-    return ToolResult(content=words, ok=False, data={REFUSED: why})
+    return own(words, **{REFUSED: why})
+
+
+def own(words: str, **data: Any) -> ToolResult:
+    """A failure in words of our own, which a model may go by."""
+    return ToolResult(content=words, ok=False, data={guarding.OWN: True, **data})
 
 
 def key_of(call: Wanted, branch: Branch) -> str:
@@ -152,15 +156,15 @@ async def _made(call: Wanted, tool: Tool, *, key: str, runtime: Runtime[TeamCont
             async with asyncio.timeout(context.tool_seconds) as timer:
                 return await tool.call(tool.parameters.model_validate(call["args"]), told)
     except ToolError as error:
-        return ToolResult(content=str(error), ok=False)
+        return own(str(error)) if error.own else ToolResult(content=str(error), ok=False)
     except TimeoutError:
         if not timer.expired():
             raise
         late = f"{tool.name} did not answer within {context.tool_seconds:g} s."
         if tool.effect is Effect.READS:
-            return ToolResult(content=late, ok=False)
+            return own(late)
         unsure = f"{late} Whether it happened is not known; do not call it again."
-        return ToolResult(content=unsure, ok=False, data={"unsure": True})
+        return own(unsure, unsure=True)
 
 
 def tell_refused(call: Wanted, why: str, branch: Branch, runtime: Runtime[TeamContext]) -> None:

@@ -13,6 +13,11 @@ from graphs.node import emit
 from guardrails import grounding, injection, links
 from tools.tool import ToolResult
 
+OWN = "own_words"
+"""Key in ``ToolResult.data``: nobody but this house wrote the content."""
+NOTE = "note"
+"""Key in ``ToolResult.data``: what is said in words of our own before the content."""
+
 
 def data(text: str, *, plain: bool, beginning: str = "") -> str:
     """Text that somebody else wrote, marked as such for a model; see ``injection.fence``.
@@ -20,6 +25,13 @@ def data(text: str, *, plain: bool, beginning: str = "") -> str:
     Measured: a small model reads worse between marks; what protects it is what it cannot reach.
     """
     return text if plain else injection.fence(text, beginning=beginning).text
+
+
+def brought(result: ToolResult, *, plain: bool) -> str:
+    """What a call came to, for a model: data, unless these are words of our own."""
+    note = str(result.data.get(NOTE) or "")
+    text = result.content if result.data.get(OWN) else data(result.content, plain=plain)
+    return f"{note}\n{text}" if note else text
 
 
 def passages(found: Sequence[Passage], *, plain: bool) -> str:
@@ -31,6 +43,8 @@ def flag(
     result: ToolResult, *, agent: str, task_id: str, tool: str, runtime: Runtime[TeamContext]
 ) -> None:
     """Tell of each text in a result that tries to instruct whoever reads it."""
+    if result.data.get(OWN):
+        return
     texts = [
         (str(one.get("source") or one.get("title") or ""), str(one.get("text") or ""))
         for one in result.evidence

@@ -112,7 +112,8 @@ def unavailable(reason: str, *, remedy: str = "") -> Tool:
         how = f" An operator can change that: {remedy}." if remedy else ""
         raise ToolError(
             f"Code cannot run here: {reason}.{how} Answer without running code, and say that "
-            "the result was not computed."
+            "the result was not computed.",
+            own=True,
         )
 
     return _tool(call)

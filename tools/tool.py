@@ -53,7 +53,15 @@ class ToolResult:
 
 
 class ToolError(Exception):
-    """A failure told to the model in its own words, so that it can mend the call or give up."""
+    """A failure told to the model, so that it can mend the call or give up.
+
+    ``own``: every word of it is the tool's, and what it says is to be done. Else it may hold what
+    others wrote (a title, an address, an answer from somewhere), and is shown as data.
+    """
+
+    def __init__(self, message: str, *, own: bool = False) -> None:
+        super().__init__(message)
+        self.own = own
 
 
 @dataclass(frozen=True, kw_only=True)
