@@ -6,6 +6,7 @@ A dialog carries what its button carried (``cards.Reference``) and where the car
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,9 +126,9 @@ def notice(title: str, words: str) -> Block:
 
 def message_of(view: Any) -> str:
     """The text that was typed into a dialog with one text field."""
-    state = view.get("state", {}).get("values", {}) if isinstance(view, dict) else {}
-    element = state.get(MESSAGE, {}).get(forms.VALUE, {})
-    found = element.get("value")
+    found = view
+    for name in ("state", "values", MESSAGE, forms.VALUE, "value"):
+        found = found.get(name) if isinstance(found, Mapping) else None
     return found if isinstance(found, str) else ""
 
 

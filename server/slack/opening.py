@@ -29,7 +29,7 @@ from server.runs.feedback import Feedbacks
 from server.runs.record import RunRecord
 from server.runs.service import Runs
 from server.settings import Settings
-from server.slack import acting, web
+from server.slack import acting, shaped, web
 from server.slack.asking import Asking
 from server.slack.context import Place, SlackContext
 from server.slack.downloads import Downloads
@@ -83,6 +83,7 @@ class Slack:
             raise UnsignedError
         try:
             read = to_async_bolt_request(request, body)
+            shaped.check(read.body)
         except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
             raise UnreadableError(f"{type(error).__name__}: {error}") from error
         return to_starlette_response(await self._app.async_dispatch(read))

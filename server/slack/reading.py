@@ -16,6 +16,7 @@ from server.slack.context import Place
 KINDS = frozenset({"app_mention", "message", "assistant_thread_started"})
 """The types of events that are kept until they are done."""
 MOST_FILES = 10
+_DIGITS = 18
 _ASKS = frozenset({"", "file_share"})
 _ENTITY = re.compile(r"<([^<>]+)>")
 
@@ -151,10 +152,15 @@ def _files(told: Any) -> tuple[list[SharedFile], int]:
             file_id=str(one.get("id") or ""),
             name=str(one.get("name") or one.get("title") or "file"),
             media_type=str(one.get("mimetype") or "application/octet-stream"),
-            size=int(one["size"]) if str(one.get("size", "")).isdecimal() else 0,
+            size=_size(one.get("size")),
             url=str(one.get("url_private_download") or one.get("url_private") or ""),
         )
         for one in (told if isinstance(told, list) else [])
         if isinstance(one, Mapping)
     ]
     return found[:MOST_FILES], max(0, len(found) - MOST_FILES)
+
+
+def _size(told: Any) -> int:
+    found = str(told)
+    return int(found) if found.isdecimal() and len(found) < _DIGITS else 0

@@ -14,7 +14,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 
 from server.runs.durability import Durability, UnconfirmedError
-from server.slack import reading
+from server.slack import reading, shaped
 from server.slack.owed import Owed
 from server.slack.web import Web, quiet
 from server.slack_section import SlackSettings
@@ -113,6 +113,7 @@ def bolt_app(settings: SlackSettings, web: Web, receiving: Receiving) -> AsyncAp
         req: AsyncBoltRequest,
         next: Callable[[], Awaitable[Any]],  # noqa: A002 - Bolt's name
     ) -> BoltResponse | None:
+        req.body = shaped.cleaned(req.body)
         return await receiving(req.body, next)
 
     return app
