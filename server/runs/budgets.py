@@ -6,7 +6,7 @@ was used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -76,6 +76,17 @@ end
 return 1
 """
 
+# KEYS: as above. ARGV: what was spent as JSON; then for each key how long to keep it.
+_COUNT = """
+for at, key in ipairs(KEYS) do
+  for name, amount in pairs(cjson.decode(ARGV[1])) do
+    if amount > 0 then redis.call('HINCRBYFLOAT', key, name, amount) end
+  end
+  redis.call('EXPIRE', key, ARGV[1 + at])
+end
+return 1
+"""
+
 
 class TenantBudgets:
     """All tenants' spending against their budgets; those without one are not counted."""
@@ -94,6 +105,7 @@ class TenantBudgets:
         self._redis = redis
         self._hold = redis.register_script(_HOLD)
         self._settle = redis.register_script(_SETTLE)
+        self._count = redis.register_script(_COUNT)
         self._places: dict[str, list[str]] = {}
 
     async def hold(
@@ -103,15 +115,11 @@ class TenantBudgets:
 
         Raises BudgetExceededError; then nothing of the attempt is counted.
         """
-        budgets = {
-            period: found
-            for period, found in self._budget_of(record.tenant).items()
-            if any(most is not None for most in asdict(found).values())
-        }
+        budgets = self._limited(record.tenant)
         if not budgets:
             return
         now = self._clock()
-        places = [self._keys.tenant_budget(record.tenant, label(one, now)) for one in budgets]
+        places = self._places_of(record.tenant, budgets, now)
         args: list[Any] = [attempt_id, _json(_amounts(worst)), _json(asdict(more))]
         for period, found in budgets.items():
             maxima = {name: most for name, most in asdict(found).items() if most is not None}
@@ -134,6 +142,16 @@ class TenantBudgets:
         if places:
             await self._settle(keys=places, args=[attempt_id, _json(_amounts(used))])
 
+    async def count(self, record: RunRecord, more: Amounts) -> None:
+        """Count what was spent since the last attempt, behind which none comes for now."""
+        budgets = self._limited(record.tenant)
+        if not budgets or more == Amounts():
+            return
+        await self._count(
+            keys=self._places_of(record.tenant, budgets, self._clock()),
+            args=[_json(asdict(more)), *(_KEPT_SECONDS[period] for period in budgets)],
+        )
+
     async def used(self, tenant: str, period: Period) -> Amounts:
         """What a tenant has spent in the present period, with what is held."""
         name = self._keys.tenant_budget(tenant, label(period, self._clock()))
@@ -141,6 +159,17 @@ class TenantBudgets:
         found = {one: float(stored.get(one.encode(), 0)) for one in _AMOUNTS}
         whole = {one: round(found[one]) for one in _AMOUNTS if one not in ("cost", "seconds")}
         return Amounts(**whole, cost=found["cost"], seconds=found["seconds"])
+
+    def _limited(self, tenant: str) -> Mapping[Period, Budget]:
+        """The budgets that limit anything."""
+        return {
+            period: found
+            for period, found in self._budget_of(tenant).items()
+            if any(most is not None for most in asdict(found).values())
+        }
+
+    def _places_of(self, tenant: str, periods: Iterable[Period], at: datetime) -> list[str]:
+        return [self._keys.tenant_budget(tenant, label(one, at)) for one in periods]
 
 
 def beyond(before: Spent, spent: Spent) -> Amounts:

@@ -254,6 +254,9 @@ class RedisRunLedger:
             await self._trip(spent=spent)
 
     async def flush(self, *, spent: Spent, over: bool) -> None:
+        if self._ledgers.budgets is not None:
+            more, self._told = budgets.beyond(self._told, spent), spent
+            await self._ledgers.budgets.count(self._record, more)
         await self._trip(spent=spent, over=over)
 
     async def _trip(

@@ -85,3 +85,21 @@ async def test_steps_tool_calls_and_seconds_stop_the_next_attempt(redis: Redis, 
     await ledger.reserve(WORST, spent=Spent(tool_calls=2))
     with pytest.raises(BudgetExceededError, match="tool_calls"):
         await ledger.reserve(WORST, spent=Spent(tool_calls=3))
+
+
+async def test_what_a_run_does_behind_its_last_attempt_is_counted_once(
+    redis: Redis, keys: Keys
+) -> None:
+    held = budgets(redis, keys, Day(), seconds=100.0)
+    ledgers = RedisRunLedgers(redis, keys, tenant_budgets=held)
+    ledger = ledgers.fresh(RECORD)
+    attempt = await ledger.reserve(WORST, spent=Spent(steps=1, seconds=1.0))
+    await ledger.settle(attempt, WORST, USED, spent=Spent(steps=1, seconds=60.0))
+    await ledger.flush(spent=Spent(steps=2, tool_calls=1, seconds=61.0), over=False)
+    _, resumed = await ledgers.open(RECORD)
+    await resumed.flush(spent=Spent(steps=2, tool_calls=1, seconds=71.0), over=True)
+    used = await held.used("default", Period.DAY)
+    assert (used.steps, used.tool_calls, used.seconds) == (2, 1, 71.0)
+    later = ledgers.fresh(RunRecord(run_id="later", thread_id="t"))
+    with pytest.raises(BudgetExceededError, match="seconds"):
+        await later.reserve(WORST, spent=Spent(seconds=30.0))
