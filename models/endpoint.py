@@ -18,10 +18,10 @@ from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import SecretStr
 
-from models import failures, written_json
+from models import failures, outside, written_json
 from models.errors import ModelError
 from models.pieces import CallPiece, Piece, Usage
-from models.registry import ModelSpec, is_private
+from models.registry import ModelSpec
 
 _CONNECT_SECONDS = 5.0
 _HEADERS = {
@@ -86,13 +86,12 @@ class Endpoint(ChatOpenAI):
 
 
 def connect(spec: ModelSpec) -> Endpoint:
-    """A client of the model's endpoint; close it with ``aclose``."""
+    """A client of the model's endpoint; close it with ``aclose``. Raises httpx.ProxyError."""
     timeout = openai.Timeout(spec.timeout, connect=min(_CONNECT_SECONDS, spec.timeout))
     http = DefaultAsyncHttpxClient(
         timeout=timeout,
         event_hooks={"request": [_Headers(spec.key)]},
-        # A company's proxy is for the world outside, never for a model in the house.
-        trust_env=not is_private(spec.url),
+        **outside.options(spec.url),
     )
     client = AsyncOpenAI(
         api_key=spec.key.get_secret_value() if spec.key else "none",

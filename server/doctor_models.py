@@ -11,10 +11,10 @@ from importlib import metadata
 
 import httpx
 
-from models import catalogue, load_reading
+from models import catalogue, load_reading, outside
 from models.artifacts import Artifact
 from models.fetch import Presence, presence
-from models.registry import ModelSpec, is_private
+from models.registry import ModelSpec
 from server import house_models, model_routing, settings
 from server.finding import Finding, State, failed
 
@@ -69,9 +69,7 @@ async def _endpoint(spec: ModelSpec) -> Finding:
     said = f"{spec.model} at {spec.place}, tools {spec.tools.value}"
     headers = {"authorization": f"Bearer {spec.key.get_secret_value()}"} if spec.key else {}
     try:
-        async with httpx.AsyncClient(
-            timeout=_SECONDS, trust_env=not is_private(spec.url)
-        ) as client:
+        async with httpx.AsyncClient(timeout=_SECONDS, **outside.options(spec.url)) as client:
             reply = await client.get(f"{spec.url.rstrip('/')}/models", headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__

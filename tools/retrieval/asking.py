@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from models import outside
 from models.remote import CONNECT_SECONDS, quick
 
 _ANSWER_SECONDS = 30.0
@@ -19,14 +20,16 @@ _AWAY = frozenset(
 
 
 def client(url: str, *, key: str | None) -> httpx.AsyncClient:
-    """A client of the Counterpoint at ``url``; searches, of which a run has many, go quickly."""
+    """A client of the Counterpoint at ``url``; searches, of which a run has many, go quickly.
+
+    Raises httpx.ProxyError.
+    """
     transport = quick(url, may_repeat=_may_repeat)
     return httpx.AsyncClient(
         base_url=url.rstrip("/"),
         headers={"x-api-key": key} if key else {},
         timeout=httpx.Timeout(_ANSWER_SECONDS, connect=CONNECT_SECONDS),
-        transport=transport,
-        trust_env=transport is None,
+        **({"transport": transport, "trust_env": False} if transport else outside.options(url)),
     )
 
 

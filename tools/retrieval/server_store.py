@@ -14,6 +14,7 @@ from qdrant_client.http.exceptions import (
     UnexpectedResponse,
 )
 
+from models import outside
 from tools.retrieval import store
 from tools.retrieval.documents import (
     Chunk,
@@ -53,14 +54,18 @@ class ServerStore:
         """Connect, and create the Qdrant collection ``name`` if it is missing.
 
         ``:memory:`` as ``url`` is an empty store inside this process. Raises StoreMismatch,
-        StoreDamaged.
+        StoreDamaged, httpx.ProxyError.
         """
         if url == MEMORY:
             client = AsyncQdrantClient(location=MEMORY)
         else:
             # The client's own check runs in a thread and only warns.
             client = AsyncQdrantClient(
-                url=url, api_key=key, timeout=timeout, check_compatibility=False
+                url=url,
+                api_key=key,
+                timeout=timeout,
+                check_compatibility=False,
+                **outside.options(url),
             )
         opened = cls(client, url=url, name=name)
         try:

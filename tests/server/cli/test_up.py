@@ -83,6 +83,16 @@ async def test_a_port_in_use_is_told_before_anything_is_started(program: Program
             {"COUNTERPOINT_MODEL_URL": "http://127.0.0.1:9/v1", "COUNTERPOINT_MODEL_TOOLS": "auto"},
             "http://127.0.0.1:9/v1",
         ),
+        (
+            {
+                "COUNTERPOINT_MODEL_URL": "https://models.example/v1",
+                "COUNTERPOINT_MODEL_INPUT_PRICE": "1",
+                "COUNTERPOINT_MODEL_OUTPUT_PRICE": "1",
+                "https_proxy": "",
+                "ALL_PROXY": "socks5://me:hush@127.0.0.1:9",
+            },
+            "list models.example in NO_PROXY",
+        ),
     ],
 )
 async def test_what_cannot_be_reached_is_one_line(
