@@ -20,6 +20,7 @@ from models import catalogue
 from scripts.stack import topology
 from server import cli, house_models, secret_files
 from server.settings import PREFIX, Settings, load
+from tests.models.doubles import NOWHERE, Behaviour, file_server
 from tests.stack import confined
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,20 @@ def test_each_service_is_unprivileged_limited_and_asked_how_it_is(name: str) -> 
     else:
         assert service["restart"] == "unless-stopped"
         assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_proxy_that_docker_gives_to_containers_is_not_asked_how_they_are(name: str) -> None:
+    """Each was unhealthy behind one, so that nothing that waits for another was started."""
+    match SERVICES[name].get("healthcheck", {}).get("test"):
+        case ["CMD", "wget", *options]:
+            assert "-Y off" in " ".join(options)
+        case ["CMD", "python" | "python3", "-c", code]:
+            with file_server(Behaviour(files={"/ok": b"", "/health": b""})) as url:
+                asked = re.sub(r"http://127\.0\.0\.1:\d+", url, code)
+                subprocess.run(
+                    [sys.executable, "-c", asked], check=True, env={"http_proxy": NOWHERE}
+                )
 
 
 @pytest.mark.parametrize("name", SERVICES)
