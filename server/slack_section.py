@@ -61,9 +61,14 @@ class SlackPersonSettings(BaseModel):
     def _somebody(self) -> SlackPersonSettings:
         if self.user is None and self.email is None and self.team is None:
             raise ValueError("say who: user, email or team")
-        if self.name is not None and self.user is None and (self.email or "*").startswith("*"):
+        if self.name is not None and self.is_for_many:
             raise ValueError("name: it is for one person; say which by user or email")
         return self
+
+    @property
+    def is_for_many(self) -> bool:
+        """Whether it names nobody in particular, but a domain or a workspace."""
+        return self.user is None and (self.email or "*").startswith("*")
 
 
 class SlackSettings(BaseModel):

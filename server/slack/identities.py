@@ -31,9 +31,14 @@ def member_of(body: Mapping[str, Any]) -> tuple[str, str] | None:
 def caller_of(
     member: Member, *, people: Sequence[SlackPersonSettings], own_team: str
 ) -> Caller | None:
-    """The first of the table that fits; None where none does."""
+    """The first of the table that fits; None where none does.
+
+    What is for everybody of the own workspace or of a domain is for its full members.
+    """
     for one in people:
         if (one.team or own_team) != member.team or not member.team:
+            continue
+        if one.is_for_many and member.team == own_team and not member.full:
             continue
         if one.user is not None and one.user != member.user:
             continue
@@ -58,7 +63,11 @@ class Identities:
         it and does not."""
         own = (await self._web.me()).team
         member = Member(user=user, team=team or own)
-        asks = [one for one in self._people if one.email is not None]
+        asks = [
+            one
+            for one in self._people
+            if one.email is not None or (one.is_for_many and one.team == own)
+        ]
         if not asks and (found := self._of(member, own)) is not None:
             return found
         if asks or (self._default is not None and member.team == own):

@@ -89,6 +89,7 @@ async def test_who_is_unknown_is_told_once_how_to_get_in(
     [
         ({"team_id": TEAM, "profile": {"email": "New@Corp.example"}}, True),
         ({"team_id": TEAM, "profile": {"email": "new@evil.example"}}, False),
+        ({"team_id": TEAM, "is_restricted": True, "profile": {"email": "new@corp.example"}}, False),
         # Somebody of another workspace can call themselves what they like.
         ({"team_id": "T0EVIL", "profile": {"email": "new@corp.example"}}, False),
         (
@@ -116,6 +117,35 @@ async def test_an_address_lets_in_only_where_slack_vouches_for_it(
         # What the event says of the workspace is not enough.
         identity = await desk.context.identities.of(user="U0NEW", team=TEAM)
     assert (identity is not None and identity.tenant == "corp") is allowed
+
+
+@pytest.mark.parametrize(
+    ("entry", "allowed"),
+    [
+        ({"team": TEAM}, False),
+        ({"email": "*@corp.example"}, False),
+        ({"email": "guest@corp.example"}, True),
+        ({"user": "U0GUEST"}, True),
+    ],
+    ids=["workspace", "domain", "address", "member"],
+)
+async def test_a_guest_is_let_in_by_an_entry_of_his_own_only(
+    parts: Parts,
+    redis: Redis,
+    keys: Keys,
+    double: SlackDouble,
+    entry: dict[str, str],
+    *,
+    allowed: bool,
+) -> None:
+    guest = {"is_ultra_restricted": True, "profile": {"email": "guest@corp.example"}}
+    double.users["U0GUEST"] = {"id": "U0GUEST", "team_id": TEAM, **guest}
+    double.users["U0FULL"] = {"id": "U0FULL", "team_id": TEAM, "profile": guest["profile"]}
+    async with at_desk(parts, redis, keys, double, slack_people=(entry,)) as desk:
+        found = await desk.context.identities.of(user="U0GUEST", team=TEAM)
+        full = await desk.context.identities.of(user="U0FULL", team=TEAM)
+    assert (found is not None) is allowed
+    assert (full is not None) is ("user" not in entry)
 
 
 @pytest.mark.parametrize(
