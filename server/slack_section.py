@@ -117,7 +117,7 @@ class SlackSettings(BaseModel):
     slack_patience_seconds: float = Field(
         default=24 * 3600.0,
         gt=0,
-        description="How long an answer is tried to be written while Slack cannot be reached",
+        description="How long a question or its answer is tried while Slack cannot be reached",
     )
     slack_api_url: Annotated[str, AfterValidator(_leads)] = Field(
         default=SLACK_API, description="Slack's Web API; another one only behind a proxy"

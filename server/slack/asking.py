@@ -7,6 +7,7 @@ idempotency key, its reply has the run's.
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,13 +25,17 @@ from server.slack.downloads import Downloads, FileNotTakenError
 from server.slack.owed import Item, Owed
 from server.slack.reading import Nothing, PaneOpened, Question
 from server.slack.tending import Again
-from server.slack.web import Refused, SlackError
+from server.slack.web import Refused, SlackError, Unreachable
 from server.threads.thread import ThreadExistsError
 from tools.artifacts import ArtifactError
 from tools.thread_documents import is_readable
 
 MOST_ATTEMPTS = 12
-"""With the pauses between them, about six minutes."""
+"""Beside those that failed at Slack; with the pauses between them, about six minutes."""
+MOST_FILE_ATTEMPTS = 8
+"""How often a question waits for a file that Slack does not give now."""
+# What an event says of its attempts, beside what Slack said.
+_WAITED, _FILE_FAILED = "waited", "file_failed"
 _AGAIN_SECONDS = 1.0
 _TOLD_SECONDS = 7 * 24 * 3600
 _THREADS = uuid.UUID("0f0a3c61-6f0e-5d1b-8a57-2f7f1d3f9c42")
@@ -67,16 +72,27 @@ class Asking:
             case PaneOpened():
                 await self._greeted(found.place)
             case Question():
-                return await self._asked(item, found)
+                return await self._tried(item, found)
         return None
+
+    async def _tried(self, item: Item, question: Question) -> Again | None:
+        """What fails at Slack is tried for as long as answers are."""
+        waited, age = int(item.says.get(_WAITED, 0)), time.time() - item.added_at / 1e6
+        is_late = waited > 0 and age > self._context.settings.slack_patience_seconds
+        if is_late or item.attempts - waited > MOST_ATTEMPTS:
+            _log.error("event %s is given up after %d attempts", item.item_id, item.attempts - 1)
+            with suppress(SlackError):
+                words = "I could not take this question; please ask again."
+                await self._privately(question.place, words)
+            return None
+        try:
+            return await self._asked(item, question)
+        except SlackError:
+            item.says = {**item.says, _WAITED: waited + 1}
+            raise
 
     async def _asked(self, item: Item, question: Question) -> Again | None:
         place = question.place
-        if item.attempts > MOST_ATTEMPTS:
-            _log.error("event %s is given up after %d attempts", item.item_id, MOST_ATTEMPTS)
-            with suppress(SlackError):
-                await self._privately(place, "I could not take this question; please ask again.")
-            return None
         caller = await self._context.identities.of(user=place.user, team=place.user_team)
         if caller is None:
             await self._told_how_to_get_in(place)
@@ -92,7 +108,7 @@ class Asking:
                 "again then, or in another thread.",
             )
             return None
-        taken, left = await self._files(question, caller, thread_id=thread_id)
+        taken, left = await self._files(item, question, caller, thread_id=thread_id)
         try:
             record = await self._context.runs.create(
                 self._wanted(question, caller, taken=taken, left=left),
@@ -150,7 +166,7 @@ class Asking:
         return run.status is RunStatus.INTERRUPTED and place_of(run) != place
 
     async def _files(
-        self, question: Question, caller: Caller, *, thread_id: str
+        self, item: Item, question: Question, caller: Caller, *, thread_id: str
     ) -> tuple[list[str], list[str]]:
         """Names of the files that the run has, and why others stayed in Slack."""
         taken, left = [], []
@@ -168,6 +184,12 @@ class Asking:
                 )
             except (FileNotTakenError, ArtifactError) as error:
                 left.append(str(error))
+            except Unreachable:
+                failed = int(item.says.get(_FILE_FAILED, 0)) + 1
+                if failed < MOST_FILE_ATTEMPTS:
+                    item.says = {**item.says, _FILE_FAILED: failed}
+                    raise
+                left.append(f"{file.name}: Slack does not give it now")
             else:
                 taken.append(kept.name)
         if question.left_out:
