@@ -26,6 +26,9 @@ from tools.tool import ToolResult
 OURS = "approval"
 """Key of an interrupt's value under which stands what only the team's own questions tell."""
 
+GIVEN = "[written by the caller, not found by the run]"
+"""Before what a person is shown of a run that a caller has steered."""
+
 _EVIDENCE = 5
 _UNKNOWN = (
     "It was begun before, and the process ended before its result was noted. Whether it happened "
@@ -219,21 +222,29 @@ def reached(stored: Mapping[str, Any]) -> limits.LimitExceededError:
 
 
 def _context(branch: Branch, context: TeamContext) -> dict[str, Any]:
-    """What a person wants to know besides the call itself."""
+    """What a person wants to know besides the call itself.
+
+    The branch of a run that was steered may be its caller's invention.
+    """
+
+    def said(text: str) -> str:
+        return f"{GIVEN} {text}" if context.steered and text else text
+
     # Those of this step are still to be made, and what was refused never was.
     other = {circling.call_key(one) for one in branch["calls"]} | {*branch.get("refused", [])}
     return {
-        "question": branch["task"]["instruction"],
-        "plan": branch["briefing"],
-        "done": [clip(one) for one in branch["done"] if one not in other | {"nothing"}],
+        "question": said(branch["task"]["instruction"]),
+        "plan": said(branch["briefing"]),
+        "done": [said(clip(one)) for one in branch["done"] if one not in other | {"nothing"}],
         "evidence": [
             {
-                "title": str(one.get("title") or ""),
-                "source": str(one.get("source") or ""),
+                "title": said(str(one.get("title") or "")),
+                "source": said(str(one.get("source") or "")),
                 "page": one.get("page"),
-                "text": clip(str(one.get("text") or "")),
+                "text": said(clip(str(one.get("text") or ""))),
             }
             for one in branch["evidence"][:_EVIDENCE]
         ],
         "usage": usage_of(context.ledger.spent).model_dump(mode="json"),
+        **({"given_by_caller": True} if context.steered else {}),
     }

@@ -57,7 +57,8 @@ class TeamContext:
     ``user`` asked for the run, with ``roles``. ``permits`` are people's decisions, ``effects`` the
     notes of what was done, ``files`` those that the thread's user gave. A tool call may take
     ``tool_seconds``. Links in answers lead to ``link_hosts`` only. ``apart``: somebody stops
-    between nodes, so each is a step of its own.
+    between nodes, so each is a step of its own. ``steered``: a caller has written what it goes on
+    from, so that what was asked and found may be his own words.
     """
 
     run_id: str
@@ -82,6 +83,7 @@ class TeamContext:
     link_hosts: Sequence[HostPattern] = ()
     files: Files = field(default_factory=NamedFiles)
     apart: bool = False
+    steered: bool = False
 
     def model_for(self, agent: agent_module.Agent) -> ChatModel:
         return self.models[agent.role]

@@ -217,6 +217,18 @@ async def begin(record: RunRecord, graph: Graph, *, ledgers: RunLedgers) -> Begu
     return Begun(start=start, account=account, ledger=ledger, head=head)
 
 
+async def steered(begun: Begun, record: RunRecord, graph: Graph) -> bool:
+    """Whether the run goes on with what a caller has written, rather than a run of its thread."""
+    start, head = begun.start, begun.head
+    if starting.steers(record.asked):
+        return True
+    if isinstance(start, starting.Begin) and not isinstance(start.given, Command | None):
+        return False
+    if isinstance(start, starting.Begin) and start.forks:
+        head = await graph.aget_state(starting.place_of(record))
+    return head is not None and starting.is_steered(head)
+
+
 async def _unless_gone(start: starting.Start, record: RunRecord, graph: Graph) -> starting.Start:
     """LangGraph would begin with an empty state where it does not find the one to go on from."""
     checkpoint_id = starting.goes_on_from(record.asked)

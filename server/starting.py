@@ -22,6 +22,10 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _RESERVED = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map", "run_id"})
 
 
+STEERED = "steered"
+"""Key of a step's metadata: what led to it was not the run's own work, but written by a caller."""
+
+
 class BadCommandError(ValueError):
     """A command that no graph can follow; the message names its field."""
 
@@ -116,7 +120,7 @@ def command_of(told: Mapping[str, Any]) -> Command[Any]:
     return Command(update=update, resume=told.get("resume"), goto=[_goto(one) for one in many])
 
 
-def config_of(record: RunRecord, *, forks: bool) -> RunnableConfig:
+def config_of(record: RunRecord, *, forks: bool, steered: bool = False) -> RunnableConfig:
     """The configuration that nodes see; nothing in it can be forged by a caller."""
     asked = record.asked
     configurable = {
@@ -140,6 +144,7 @@ def config_of(record: RunRecord, *, forks: bool) -> RunnableConfig:
             "thread_id": record.thread_id,
             "graph_id": asked.graph,
             "assistant_id": asked.assistant_id,
+            **({STEERED: True} if steered else {}),
         },
     }
     if asked.user:
@@ -196,6 +201,23 @@ def _is_by_id(answer: Any) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(answer, Mapping) and bool(answer) and all(map(_ID.fullmatch, answer))
 
 
+def steers(asked: Asked) -> bool:
+    """Whether its command says where the graph goes on, or with what beside messages."""
+    told = asked.command or {}
+    update = told.get("update") or {}
+    try:
+        names = set(update if isinstance(update, Mapping) else dict(update))
+    except (TypeError, ValueError):
+        return True
+    return bool(told.get("goto")) or bool(names - {"messages"})
+
+
+def is_steered(found: StateSnapshot) -> bool:
+    """Whether a caller has written this state, or one that the run came from."""
+    about: Mapping[str, Any] = found.metadata or {}
+    return about.get("source") == "update" or bool(about.get(STEERED))
+
+
 def forks(asked: Asked) -> bool:
     """Whether the run was to go on from an earlier checkpoint."""
     return bool(_fork(asked))
@@ -205,6 +227,11 @@ def goes_on_from(asked: Asked) -> str | None:
     """The checkpoint of the thread itself that a run is to go on from, if it is one of these."""
     place = _fork(asked)
     return None if not place or place["checkpoint_ns"] else str(place["checkpoint_id"])
+
+
+def place_of(record: RunRecord) -> RunnableConfig:
+    """The state that a run goes on from, where it begins nothing anew."""
+    return {"configurable": {"thread_id": record.thread_id, **_fork(record.asked)}}
 
 
 def _fork(asked: Asked) -> dict[str, Any]:

@@ -25,7 +25,16 @@ from models.chat import ChatModel
 from models.errors import ModelError
 from models.registry import Role
 from server import graph_stream, limit_asking, model_routing, starting
-from server.executor import Begun, begin, fence_of, head_of, options_of, outcome_of, refused
+from server.executor import (
+    Begun,
+    begin,
+    fence_of,
+    head_of,
+    options_of,
+    outcome_of,
+    refused,
+    steered,
+)
 from server.heard_head import HeardHead
 from server.redacted_telling import Telling
 from server.registry import GraphRegistry
@@ -124,6 +133,7 @@ class TeamExecutor:
             if (ended := refused(begun.start)) is not None:
                 return ended.model_copy(update={"usage": usage_of(begun.account.spent)})
             state, durable = begun.head, begun.ledger
+            given = await steered(begun, record, graph)
             ledger = limits.Ledger(
                 _raised(self._limits.lowered(asked.limits), asked.raised, begun.account.raised),
                 clock=time.monotonic,
@@ -153,6 +163,7 @@ class TeamExecutor:
                 tool_seconds=self._tool_seconds,
                 link_hosts=self._link_hosts,
                 apart=bool(asked.interrupt_before or asked.interrupt_after),
+                steered=given,
             )
             if isinstance(begun.start, starting.Begin):
                 state = None
@@ -224,7 +235,7 @@ class TeamExecutor:
         head: HeardHead,
     ) -> None:
         asked = record.asked
-        config = starting.config_of(record, forks=start.forks)
+        config = starting.config_of(record, forks=start.forks, steered=context.steered)
         if _ends(start.given):
             # Calls that wait travel in Sends, which going to the end would leave where they are.
             await graph.aupdate_state(config, None, as_node=END)

@@ -19,7 +19,7 @@ from graphs.plain import plain
 from graphs.saver import RedisSaver
 from graphs.scoped_saver import ScopedSaver
 from server.assistants.records import TEAM, Graph, GraphNotFoundError, Graphs
-from server.starting import BadCommandError, command_of
+from server.starting import STEERED, BadCommandError, command_of
 from server.threads.matching import contains
 from server.threads.records import BATCH, RedisThreads
 from server.threads.thread import (
@@ -32,7 +32,7 @@ from server.threads.thread import (
 
 GRAPH_ID = "graph_id"
 _AT_ONCE = 16
-_OWN = frozenset({"source", "step", "parents"})
+_OWN = frozenset({"source", "step", "parents", STEERED})
 _SIMPLE = (LastValue, BinaryOperatorAggregate)
 
 EndPaused = Callable[[ThreadRecord], Awaitable[None]]
