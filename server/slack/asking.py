@@ -23,7 +23,7 @@ from server.slack import answers, reading
 from server.slack.context import METADATA, Place, SlackContext, place_of
 from server.slack.downloads import Downloads, FileNotTakenError
 from server.slack.owed import Item, Owed
-from server.slack.reading import Nothing, PaneOpened, Question
+from server.slack.reading import Nothing, PaneOpened, Question, SharedFile
 from server.slack.tending import Again
 from server.slack.web import Refused, SlackError, Unreachable
 from server.threads.thread import ThreadExistsError
@@ -170,8 +170,9 @@ class Asking:
     ) -> tuple[list[str], list[str]]:
         """Names of the files that the run has, and why others stayed in Slack."""
         taken, left = [], []
-        for file in question.files:
+        for shared in question.files:
             try:
+                file = await self._known(shared)
                 content = await self._downloads.get(file)
                 kept = await self._context.files.put(
                     content,
@@ -189,12 +190,27 @@ class Asking:
                 if failed < MOST_FILE_ATTEMPTS:
                     item.says = {**item.says, _FILE_FAILED: failed}
                     raise
-                left.append(f"{file.name}: Slack does not give it now")
+                left.append(f"{shared.name}: Slack does not give it now")
             else:
                 taken.append(kept.name)
         if question.left_out:
             left.append(f"{question.left_out} more files: {reading.MOST_FILES} at a time")
         return taken, left
+
+    async def _known(self, file: SharedFile) -> SharedFile:
+        """The file with its address. Raises FileNotTakenError, and a SlackError otherwise."""
+        if file.url or not file.file_id:
+            return file
+        try:
+            told = await self._context.web.get("files.info", file=file.file_id)
+        except Refused as refused:
+            raise FileNotTakenError(
+                f"{file.name}: Slack does not give it ({refused.code})"
+            ) from None
+        found = reading.shared_file({"name": file.name, **(told.get("file") or {})})
+        if not found.url:
+            raise FileNotTakenError(f"{found.name}: Slack does not give it")
+        return found
 
     def _wanted(
         self, question: Question, caller: Caller, *, taken: Sequence[str], left: Sequence[str]

@@ -23,7 +23,8 @@ _ENTITY = re.compile(r"<([^<>]+)>")
 
 @dataclass(frozen=True, kw_only=True)
 class SharedFile:
-    """A file as an event names it; ``size`` in bytes, as Slack says."""
+    """A file as an event names it; ``size`` in bytes, as Slack says. Without a ``url`` Slack has
+    to be asked for the rest, as for files of another workspace."""
 
     file_id: str
     name: str
@@ -129,6 +130,17 @@ def plain(text: str, *, without: frozenset[str] = frozenset()) -> str:
     return html.unescape(_ENTITY.sub(shown, text)).strip()
 
 
+def shared_file(told: Mapping[str, Any]) -> SharedFile:
+    """A file as Slack tells of it, in an event or asked for it."""
+    return SharedFile(
+        file_id=str(told.get("id") or ""),
+        name=str(told.get("name") or told.get("title") or "file"),
+        media_type=str(told.get("mimetype") or "application/octet-stream"),
+        size=_size(told.get("size")),
+        url=str(told.get("url_private_download") or told.get("url_private") or ""),
+    )
+
+
 def _pane(body: Mapping[str, Any], event: Mapping[str, Any]) -> PaneOpened | Nothing:
     thread = event.get("assistant_thread")
     if not isinstance(thread, Mapping) or not thread.get("channel_id"):
@@ -148,13 +160,7 @@ def _pane(body: Mapping[str, Any], event: Mapping[str, Any]) -> PaneOpened | Not
 
 def _files(told: Any) -> tuple[list[SharedFile], int]:
     found = [
-        SharedFile(
-            file_id=str(one.get("id") or ""),
-            name=str(one.get("name") or one.get("title") or "file"),
-            media_type=str(one.get("mimetype") or "application/octet-stream"),
-            size=_size(one.get("size")),
-            url=str(one.get("url_private_download") or one.get("url_private") or ""),
-        )
+        shared_file(one)
         for one in (told if isinstance(told, list) else [])
         if isinstance(one, Mapping)
     ]

@@ -49,6 +49,7 @@ class SlackDouble(Messages):
         self.hosted: dict[str, tuple[bytes, str]] = {}
         self.downloads: list[dict[str, str]] = []
         self.users: dict[str, dict[str, Any]] = {}
+        self.shared: dict[str, dict[str, Any]] = {}
         self.statuses: list[dict[str, Any]] = []
         self.acked: list[dict[str, Any]] = []
         self.down = False
@@ -186,6 +187,10 @@ class SlackDouble(Messages):
     def _users_info(self, body: dict[str, Any]) -> Any:
         found = self.users.get(body["user"])
         return {"user": found} if found else no("user_not_found")
+
+    def _files_info(self, body: dict[str, Any]) -> Any:
+        found = self.shared.get(body["file"])
+        return {"file": found} if found else no("file_not_found")
 
     def _assistant_threads_setStatus(self, body: dict[str, Any]) -> Any:
         self.statuses.append(body)

@@ -208,6 +208,28 @@ async def test_files_shared_in_slack_become_the_threads_files(desk: Desk, team: 
     assert len(double.downloads) == 1
 
 
+async def test_a_file_of_another_workspace_is_asked_for_before_it_is_fetched(
+    desk: Desk, team: Team
+) -> None:
+    double = desk.double
+    double.hosted["plan.csv"] = (b"a,b\n", "text/csv")
+    address = f"{double.url}/files-pri/plan.csv"
+    double.shared["F1"] = {"id": "F1", "name": "plan.csv", "size": 4, "url_private": address}
+    double.shared["F2"] = {"id": "F2", "name": "gone.csv", "file_access": "access_denied"}
+    files = [
+        {"id": name, "mode": "file_access", "file_access": "check_file_info", "created": 0}
+        for name in ("F1", "F2", "F3")
+    ]
+    await desk.send(events.mention(files=files))
+    await desk.settled()
+    (run,) = team.asked
+    said = run.asked.messages[0]["content"]
+    assert "Files given: plan.csv" in said
+    assert "gone.csv: Slack does not give it; file: Slack does not give it (file_not_found)" in said
+    (kept,) = await desk.parts.files.of_thread(run.thread_id, tenant=run.tenant)
+    assert (kept.name, kept.bytes) == ("plan.csv", 4)
+
+
 @pytest.mark.parametrize(
     ("said", "asked"),
     [("", "Summarize what is attached."), ("How long is the notice?", "How long is the notice?")],
