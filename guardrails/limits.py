@@ -34,7 +34,12 @@ class Limit(StrEnum):
 
 # These are not used up: what has ended makes room again.
 _CEILINGS = frozenset({Limit.DEPTH, Limit.BRANCHES, Limit.STEP_SECONDS})
-_IN_SECONDS = frozenset({Limit.SECONDS, Limit.STEP_SECONDS})
+_IN_PARTS = frozenset({Limit.COST, Limit.SECONDS, Limit.STEP_SECONDS})
+
+
+def is_fitting(limit: Limit, maximum: float) -> bool:
+    """Whether a limit can have this maximum: what is counted has a whole number."""
+    return limit in _IN_PARTS or float(maximum).is_integer()
 
 
 class LimitExceededError(Exception):
@@ -91,10 +96,9 @@ class Limits:
             raise ValueError(f"{limit}: the run has no such limit")
         if not to > present:
             raise ValueError(f"{limit}: {to:g} is not more than {present:g}")
-        whole = limit is not Limit.COST and limit not in _IN_SECONDS
-        if whole and to != int(to):
+        if not is_fitting(limit, to):
             raise ValueError(f"{limit}: {to:g} has to be a whole number")
-        changed: dict[str, Any] = {name: int(to) if whole else float(to)}
+        changed: dict[str, Any] = {name: float(to) if limit in _IN_PARTS else int(to)}
         return replace(self, **changed)
 
     def lowered(self, asked: Mapping[str, Any]) -> Limits:

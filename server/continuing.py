@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from graphs import events
-from guardrails.limits import Limit
+from guardrails.limits import Limit, is_fitting
 from server.audit.entry import Kind, Line
 from server.audit.log import Audit
 from server.auth import Caller
@@ -82,11 +82,13 @@ async def go_on(
 
 def _check(at: events.Stopped, raised: Mapping[str, float]) -> None:
     known = {limit.value for limit in Limit if limit.startswith("max_")}
-    for name in raised:
+    for name, most in raised.items():
         if name not in known:
             raise NothingRaisedError(
                 f"limits.{name}: no limit of a run; use {', '.join(sorted(known))}"
             )
+        if not is_fitting(Limit(name), most):
+            raise NothingRaisedError(f"limits.{name}: {most:g} has to be a whole number")
     if at.limit not in raised:
         raise NothingRaisedError(
             f"limits.{at.limit}: is what has stopped the run ({at.used:g} of {at.maximum:g}); "

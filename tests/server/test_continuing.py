@@ -36,6 +36,7 @@ async def test_a_stopped_run_goes_on_from_where_it_stopped_with_its_spending_cou
             url = f"/runs/{stopped.run_id}/continue"
             for limits, status in [
                 ({"max_steps": 1}, 422),
+                ({"max_steps": 5.5}, 422),
                 ({"max_tokens": 5_000_000}, 422),
                 ({"max_nonsense": 5}, 422),
             ]:
