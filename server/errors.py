@@ -156,6 +156,11 @@ def fault_of(error: Exception) -> Fault | None:
             return _with_status(507 if full else 503, str(error))
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return _with_status(507, "the server's disk is full; free some space and try again")
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return Unavailable(
+                "the server has as many files and connections open as its system allows; try again "
+                "later, or raise its limit (`ulimit -n`, LimitNOFILE)"
+            )
         case redis_errors.OutOfMemoryError():
             return Unavailable(
                 "Redis is out of memory; delete threads, which it takes all the same, or raise its "

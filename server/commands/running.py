@@ -38,6 +38,7 @@ async def served(
     ``elsewhere``: the data folder was named, so that other commands have to be told it too.
     """
     started = time.monotonic()
+    loop.open_many_files()
     console = Console(stderr=as_json)
     bar = progress.for_console(console)
     # Taken first, so that a port in use is told at once and not after a download.
@@ -71,6 +72,7 @@ async def served(
 async def worked(configured: settings.Settings, *, as_json: bool) -> Exit:
     """A worker, until a signal; then it goes on with the runs that it has for a while."""
     started = time.monotonic()
+    loop.open_many_files()
     console = Console(stderr=as_json)
     bar = progress.for_console(console)
     bar.note(_STARTING[Part.WORKER])

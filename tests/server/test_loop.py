@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,25 @@ def test_a_command_runs_on_uvloop_whoever_runs_it() -> None:
         return type(asyncio.get_running_loop())
 
     assert loop.run(main()) is uvloop.Loop
+
+
+def test_a_server_opens_more_files_than_the_shell_allows_at_first() -> None:
+    """With 1,024 of them a thousand readers were all that it could have, and runs failed."""
+    code = """
+import resource
+from server import loop
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+loop.open_many_files()
+print(*resource.getrlimit(resource.RLIMIT_NOFILE), hard)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT, text=True
+    )
+    soft, left, hard = map(int, ended.stdout.split())
+    assert left == hard
+    endless = hard == resource.RLIM_INFINITY
+    assert soft == (loop.OPEN_FILES if endless else min(hard, loop.OPEN_FILES))
 
 
 def test_a_command_that_is_started_without_stdin_ends_well() -> None:

@@ -15,9 +15,10 @@ from server.exits import Exit
     ("error", "says"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "free some space"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
         (OutOfMemoryError("command not allowed when used memory > 'maxmemory'"), "maxmemory"),
     ],
-    ids=["disk", "redis"],
+    ids=["disk", "files", "redis"],
 )
 def test_what_is_full_is_no_failure_of_ours(
     error: Exception,
