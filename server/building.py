@@ -306,6 +306,7 @@ async def _keep(server: RedisServer) -> None:
             try:
                 await server.start()
                 break
-            except RedisServerError:
+            except (RedisServerError, OSError):
+                # Where files or memory are short, no process can be started at all for a while.
                 _log.exception("Redis does not start again")
                 await asyncio.sleep(_REVIVE_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from server import building, redis_server
 from server.redis_client import bounded, open_redis
-from server.redis_server import RedisServer, RedisServerError, find_server
+from server.redis_server import RedisServer, RedisServerError, ServerBinary, find_server
 
 
 def alive(pid: int) -> bool:
@@ -29,6 +32,42 @@ async def ended(pid: int) -> None:
     async with asyncio.timeout(30):
         while alive(pid):  # noqa: ASYNC110 - nobody tells when a stranger's child ends
             await asyncio.sleep(0.01)
+
+
+async def test_it_comes_back_however_long_the_machine_could_start_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that had no file left gave it up for good."""
+    monkeypatch.setattr(building, "_REVIVE_SECONDS", 0.0)
+    server = RedisServer(tmp_path)
+    await server.start()
+    watch = asyncio.create_task(building._keep(server))
+    short = [errno.EMFILE, errno.EAGAIN, errno.ENOMEM]
+
+    async def find() -> ServerBinary:
+        if short:
+            raise OSError(short[-1], os.strerror(short.pop()))
+        return await find_server()
+
+    monkeypatch.setattr(redis_server, "find_server", find)
+    try:
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        async with asyncio.timeout(30), open_redis(server.url) as client:
+            while short or not await answering(client):  # noqa: ASYNC110 - another process comes up
+                await asyncio.sleep(0)
+        assert not watch.done()
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        await server.close()
+
+
+async def answering(client: Redis) -> bool:
+    try:
+        return bool(await client.ping())
+    except RedisError:
+        return False
 
 
 async def test_it_answers_on_a_private_socket_and_on_no_port(tmp_path: Path) -> None:
