@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
 
 from redis.asyncio import Redis
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.adapter.starlette.async_handler import to_async_bolt_request, to_starlette_response
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackClientError
 from slack_sdk.signature import SignatureVerifier
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,7 +25,7 @@ from server.runs.feedback import Feedbacks
 from server.runs.record import RunRecord
 from server.runs.service import Runs
 from server.settings import Settings
-from server.slack import acting, shaped, web
+from server.slack import acting, connecting, shaped, web
 from server.slack.asking import Asking
 from server.slack.context import Place, SlackContext
 from server.slack.downloads import Downloads
@@ -45,9 +41,6 @@ from server.threads.records import RedisThreads
 
 AT_ONCE = 256
 """Replies that one process tells at the same time."""
-_CONNECT_SECONDS = 5.0
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +152,7 @@ async def opened(
         await stack.enter_async_context(tending(taking, answering))
         if settings.slack_app_token is not None:
             app_token = settings.slack_app_token.get_secret_value()
-            await stack.enter_async_context(_socket_mode(app, app_token))
+            await stack.enter_async_context(connecting.connected(app, app_token))
         yield Slack(app, context)
 
 
@@ -171,27 +164,3 @@ async def _knowing(calls: web.Web) -> AsyncIterator[None]:
         yield
     finally:
         await patience.over(task)
-
-
-@asynccontextmanager
-async def _socket_mode(app: AsyncApp, app_token: str) -> AsyncIterator[None]:
-    """Connected to Slack, in the background; a connection that is lost is made again by the SDK."""
-    handler = AsyncSocketModeHandler(app, app_token, logger=web.quiet())
-    task = asyncio.create_task(_connected(handler), name="slack socket mode")
-    try:
-        yield
-    finally:
-        await patience.over(task)
-        await cast("Any", handler.client).close()
-
-
-async def _connected(handler: AsyncSocketModeHandler) -> None:
-    while True:
-        try:
-            await cast("Any", handler.client).connect()
-        except (SlackClientError, OSError, TimeoutError) as error:
-            # Its message may hold the address with its ticket.
-            _log.warning("Slack's Socket Mode cannot be reached: %s", type(error).__name__)
-            await asyncio.sleep(_CONNECT_SECONDS)
-        else:
-            return

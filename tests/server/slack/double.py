@@ -53,6 +53,7 @@ class SlackDouble(Messages):
         self.statuses: list[dict[str, Any]] = []
         self.acked: list[dict[str, Any]] = []
         self.down = False
+        self.sockets_refused = 0
         self.url = ""
         self._limited: dict[str, deque[int]] = defaultdict(deque)
         self._lost: dict[str, int] = defaultdict(int)
@@ -60,6 +61,7 @@ class SlackDouble(Messages):
         self._held: dict[str, tuple[asyncio.Event, str]] = {}
         self._changed = asyncio.Event()
         self._sockets: list[web.WebSocketResponse] = []
+        self._spent: set[str] = set()
 
     @property
     def api_url(self) -> str:
@@ -236,7 +238,8 @@ class SlackDouble(Messages):
         return {"files": [{"id": one["id"]} for one in done]}
 
     def _apps_connections_open(self, _: dict[str, Any]) -> Any:
-        return {"url": self.url.replace("http:", "ws:") + "/socket"}
+        ticket = next(self._count)
+        return {"url": f"{self.url.replace('http:', 'ws:')}/socket?ticket={ticket}"}
 
     async def _upload(self, request: web.Request) -> web.Response:
         if self.down:
@@ -254,7 +257,13 @@ class SlackDouble(Messages):
         content, kind = self.hosted[request.match_info["name"]]
         return web.Response(body=content, content_type=kind)
 
-    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        ticket = request.query["ticket"]
+        if ticket in self._spent or self.sockets_refused:
+            self._spent.add(ticket)
+            self.sockets_refused = max(0, self.sockets_refused - 1)
+            return web.Response(status=403)
+        self._spent.add(ticket)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self._sockets.append(socket)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from urllib.parse import parse_qs
 
+import pytest
 from redis.asyncio import Redis
 
 from graphs.keys import Keys
-from server.slack import answers
+from server.slack import answers, connecting
 from tests.server.slack import events
 from tests.server.slack.desk import at_desk
 from tests.server.slack.double import APP_TOKEN, SlackDouble
@@ -49,3 +50,24 @@ async def test_a_socket_that_cannot_be_opened_keeps_nothing_else_from_working(
         await desk.send(events.mention())
         await desk.settled()
     assert len(team.asked) == 1
+
+
+async def test_a_connection_that_fails_is_made_anew_with_a_new_ticket_that_no_log_shows(
+    parts: Parts,
+    redis: Redis,
+    keys: Keys,
+    double: SlackDouble,
+    team: Team,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(connecting, "AGAIN_SECONDS", 0.01)
+    double.sockets_refused = 2
+    async with at_desk(parts, redis, keys, double, slack_app_token=APP_TOKEN) as desk:
+        await double.push(events.envelope("events_api", events.mention()))
+        await double.until(lambda: double.acked)
+        await desk.settled()
+    assert len(team.asked) == 1
+    assert len(double.of("apps.connections.open")) == 3
+    assert "403" in caplog.text
+    assert "ticket=" not in caplog.text
