@@ -17,7 +17,7 @@ KINDS = frozenset({"app_mention", "message", "assistant_thread_started"})
 """The types of events that are kept until they are done."""
 MOST_FILES = 10
 _DIGITS = 18
-_ASKS = frozenset({"", "file_share"})
+_ASKS = frozenset({"", "file_share", "thread_broadcast"})
 _ENTITY = re.compile(r"<([^<>]+)>")
 
 

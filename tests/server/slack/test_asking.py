@@ -47,6 +47,16 @@ async def test_a_direct_message_and_the_pane_need_no_mention(desk: Desk, team: T
     assert len(team.asked) == 1
 
 
+async def test_a_reply_that_is_also_sent_to_the_whole_conversation_asks(
+    desk: Desk, team: Team
+) -> None:
+    more = {"subtype": "thread_broadcast", "root": {"user": "U0BOT", "ts": "17.1"}}
+    await desk.send(events.direct("Hello", ts="17.2", thread_ts="17.1", **more))
+    await desk.settled()
+    assert [one.asked.messages[0]["content"] for one in team.asked] == ["Hello"]
+    assert [one.thread_ts for one in desk.double.said("D0ANN")] == ["17.1"]
+
+
 async def test_a_thread_in_slack_is_one_thread_here(desk: Desk, team: Team) -> None:
     await desk.send(events.mention("One", ts="17.1"))
     await desk.send(events.mention("Two", ts="17.2", thread_ts="17.1", user="U0OPS"))
