@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -50,7 +51,7 @@ async def test_a_direct_message_and_the_pane_need_no_mention(desk: Desk, team: T
 async def test_a_reply_that_is_also_sent_to_the_whole_conversation_asks(
     desk: Desk, team: Team
 ) -> None:
-    more = {"subtype": "thread_broadcast", "root": {"user": "U0BOT", "ts": "17.1"}}
+    more: dict[str, Any] = {"subtype": "thread_broadcast", "root": {"user": "U0BOT", "ts": "17.1"}}
     await desk.send(events.direct("Hello", ts="17.2", thread_ts="17.1", **more))
     await desk.settled()
     assert [one.asked.messages[0]["content"] for one in team.asked] == ["Hello"]
