@@ -102,7 +102,7 @@ async def _own(
 ) -> AsyncIterator[httpx.AsyncClient]:
     # Late: where a server runs already, a command needs none of it.
     with uncollected():
-        from server import app, house, logs, serve
+        from server import app, house, logs, redis_server, serve
 
     # Nobody else reaches the socket, so that it needs no key.
     private = settings.model_copy(
@@ -110,7 +110,8 @@ async def _own(
     )
     lock.prepare(settings.data_dir)
     logs.configure_as_set(settings)
-    with tempfile.TemporaryDirectory(prefix="counterpoint-") as folder:
+    short = redis_server.short_folder()
+    with tempfile.TemporaryDirectory(prefix="counterpoint-", dir=short) as folder:
         path = Path(folder) / "api.sock"
         async with (
             house.open_house(

@@ -26,6 +26,8 @@ from redis.exceptions import BusyLoadingError, RedisError
 
 LONGEST_SOCKET_PATH = 100
 LARGEST_LOG = 5_000_000
+# What our own sockets need of it: `/counterpoint-4294967295-0123456789ab/redis/redis.sock`.
+_OF_A_SOCKET = 55
 _OLDEST = {"redis": (7, 2), "valkey": (8, 0)}
 _REMEDY = (
     "install `redis-server` (7.2 or newer) or `valkey-server` (8 or newer), "
@@ -95,6 +97,12 @@ async def find_server() -> ServerBinary:
     raise RedisServerError(
         f"the bundled Redis at {bundled} does not run on this machine: {_REMEDY}"
     )
+
+
+def short_folder() -> str:
+    """The folder for temporary files, or the usual one where no socket has room in its path."""
+    folder = tempfile.gettempdir()
+    return folder if len(os.fsencode(folder)) <= LONGEST_SOCKET_PATH - _OF_A_SOCKET else "/tmp"  # noqa: S108
 
 
 def _quoted(path: Path) -> str:
@@ -241,7 +249,7 @@ class RedisServer:
         if len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH:
             return socket
         digest = hashlib.sha256(os.fsencode(self._dir)).hexdigest()[:12]
-        folder = Path(tempfile.gettempdir()) / f"counterpoint-{os.getuid()}-{digest}"
+        folder = Path(short_folder()) / f"counterpoint-{os.getuid()}-{digest}"
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

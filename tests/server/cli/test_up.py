@@ -74,6 +74,19 @@ async def test_a_port_in_use_is_told_before_anything_is_started(program: Program
     assert not (program.data_dir / "redis").exists()
 
 
+async def test_long_names_of_folders_leave_sockets_their_room(
+    program: Program, tmp_path: Path
+) -> None:
+    """A command's own server and Redis, both under a path longer than a socket's may be."""
+    temporary, data = tmp_path / ("t" * 150), tmp_path / ("d" * 150)
+    temporary.mkdir()
+    deep = replace(
+        program, data_dir=data, variables={**program.variables, "TMPDIR": str(temporary)}
+    )
+    ended = await deep.run("search", "anything", "--json", alone=True)
+    assert json.loads(ended.out) == {"hits": []}, ended.err
+
+
 @pytest.mark.siege
 @pytest.mark.parametrize(
     ("variables", "words"),
