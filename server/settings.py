@@ -23,6 +23,7 @@ from pydantic_settings import (
 from graphs import retention
 from server import settings_errors
 from server.flat_section import FlatSettings
+from server.path_section import AbsolutePath
 from server.policy_section import RuleSettings, impossible_rule, tables_of
 from server.sandbox_section import E2B_VARIABLES, SandboxSettings, with_e2b
 from server.secret_files import FiledEnvironment, NoJsonError, SecretFileError, variables
@@ -62,15 +63,15 @@ class Settings(FlatSettings, BaseSettings):
 
     CONFIG_FILE: ClassVar[str] = "counterpoint.toml"
 
-    data_dir: Path = Field(
+    data_dir: AbsolutePath = Field(
         default_factory=lambda: _home("XDG_DATA_HOME", ".local/share"),
         description="Where everything is kept: Redis, Qdrant, the lock, the log",
     )
-    models_dir: Path = Field(
+    models_dir: AbsolutePath = Field(
         default_factory=lambda: _home("XDG_CACHE_HOME", ".cache") / "models",
         description="Where weights are kept; shared between data folders",
     )
-    models_from: Path | None = Field(
+    models_from: AbsolutePath | None = Field(
         default=None, description="Folder to take weights from instead of downloading (air gap)"
     )
     offline: bool = Field(
@@ -148,7 +149,7 @@ class Settings(FlatSettings, BaseSettings):
         default_factory=dict,
         description="Graphs of your own, served beside `team` (`[graphs]` in the file)",
     )
-    langgraph_json: Path | None = Field(
+    langgraph_json: AbsolutePath | None = Field(
         default=None, description="A `langgraph.json`, whose graphs are served beside `team`"
     )
     collection: str = Field(
@@ -213,7 +214,7 @@ class Settings(FlatSettings, BaseSettings):
     policy_file: Path | None = Field(
         default=None, description="A file of its own for the `[[policy]]` tables"
     )
-    bubblewrap: Path | None = Field(
+    bubblewrap: AbsolutePath | None = Field(
         default=None, description="Path of `bwrap`; absent: PATH, then the package's own"
     )
     sandbox: SandboxSettings = Field(default=SandboxSettings(), description="Where code runs")
@@ -232,14 +233,6 @@ class Settings(FlatSettings, BaseSettings):
     def _retention(cls, value: str) -> str:
         retention.parse(value)
         return value
-
-    @field_validator("data_dir", "models_dir", "models_from", "bubblewrap", "langgraph_json")
-    @classmethod
-    def _absolute(cls, value: Path | None) -> Path | None:
-        try:
-            return None if value is None else value.expanduser().absolute()
-        except RuntimeError:
-            raise ValueError(f"{value} starts in a home folder that does not exist") from None
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

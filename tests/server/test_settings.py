@@ -110,6 +110,18 @@ def test_who_has_no_home_folder_is_told_what_to_set(
         settings.load(data_dir=tmp_path, models_dir=Path("~nobody/here"))
 
 
+@pytest.mark.parametrize(
+    "name", ["DATA_DIR", "MODELS_DIR", "MODELS_FROM", "LANGGRAPH_JSON", "BUBBLEWRAP"]
+)
+def test_a_path_that_names_nothing_is_not_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Redis, the documents and the log were put wherever the command was called."""
+    monkeypatch.setenv(f"COUNTERPOINT_{name}", "")
+    with pytest.raises(settings.ConfigurationError, match=f"{name.lower()}: names nothing"):
+        settings.load()
+
+
 def test_an_openai_key_alone_selects_openai(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
