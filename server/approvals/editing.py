@@ -143,7 +143,7 @@ def _parsed(text: str, wanted: set[str]) -> Any:
         return None
     try:
         value = json.loads(word, parse_constant=lambda _: text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     kind = _TYPES.get(type(value), "string")
     return value if kind in wanted or (kind == "integer" and "number" in wanted) else text

@@ -14,7 +14,7 @@ def names(given: Sequence[str] | None) -> list[str]:
         if text.startswith(("[", '"')):
             try:
                 read = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise ValueError("is no list; repeat the parameter, or send a JSON array") from None
             many = read if isinstance(read, list) else [read]
             if not all(isinstance(one, str) for one in many):

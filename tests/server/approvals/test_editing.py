@@ -92,7 +92,9 @@ def test_texts_within_objects_and_lists_are_read_too() -> None:
         ({"tags": ["1", "x"]}, "args.tags.1"),
         ({"mode": "slow"}, "args.mode"),
         ({"more": 1}, "args.more"),
+        ({"tags": "[" * 100_000}, "args.tags"),
     ],
+    ids=["incomplete", "item", "choice", "unknown", "deep"],
 )
 def test_what_does_not_fit_is_named(args: dict[str, Any], field: str) -> None:
     with pytest.raises(EditError) as refused:
