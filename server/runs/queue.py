@@ -59,14 +59,10 @@ class QuietIdleReads(logging.Filter):
         return not isinstance(sys.exc_info()[1], RedisTimeoutError)
 
 
-def not_queued(count: int, error: BaseException) -> None:
-    """They are stored, so they are accepted: what failed here, a worker's reaper does."""
-    _log.warning("%d runs are stored but not yet queued: %s", count, error)
-
-
 def _told(putting: asyncio.Task[None], *, count: int) -> None:
+    """They are stored, so they are accepted: what failed here, a worker's reaper does."""
     if not putting.cancelled() and (error := putting.exception()) is not None:
-        not_queued(count, error)
+        _log.warning("%d runs are stored but not yet queued: %s", count, error)
 
 
 async def _advance_elsewhere(run_id: str) -> None:
@@ -88,6 +84,7 @@ class RunQueue:
         self._docket.register(_advance_elsewhere, names=[TASK])
         self._next: list[str] = []
         self._putting: asyncio.Task[None] | None = None
+        self._again: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         _IDLE_READER.addFilter(self._quiet)
@@ -95,8 +92,8 @@ class RunQueue:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._putting is not None:
-            await asyncio.wait({self._putting})
+        if left := self._again | ({self._putting} if self._putting is not None else set()):
+            await asyncio.wait(left)
         _IDLE_READER.removeFilter(self._quiet)
         async with _insisting():
             await self._docket.__aexit__(None, None, None)
@@ -132,6 +129,15 @@ class RunQueue:
         """Queue those whose turn it is."""
         await self.put(queued.first)
         await self.put_again(queued.again)
+
+    def put_all_soon(self, queued: Queued) -> None:
+        """The same, and nobody waits for it or hears of an error but the log."""
+        self.put_soon(queued.first)
+        if queued.again:
+            again = asyncio.create_task(self.put_again(queued.again), name="run queue put again")
+            self._again.add(again)
+            again.add_done_callback(self._again.discard)
+            again.add_done_callback(partial(_told, count=len(queued.again)))
 
     async def serve(
         self,

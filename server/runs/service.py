@@ -23,7 +23,7 @@ from server.runs.durability import Durability, UnconfirmedError
 from server.runs.explain import Explanation, explain
 from server.runs.moves import Created, Queued
 from server.runs.pages import page
-from server.runs.queue import RunQueue, not_queued
+from server.runs.queue import RunQueue
 from server.runs.record import NotDurableError, RunNotFoundError, RunRecord
 from server.runs.records import RunRecords
 from server.runs.telling import Steps, Teller
@@ -113,7 +113,6 @@ class Runs:
 
         async def then(created: Created) -> None:
             known.append(created)
-            await self._put(Queued(again=created.queued.again))
             for run_id in created.ended:
                 await self._tell(run_id)
 
@@ -125,7 +124,7 @@ class Runs:
         finally:
             for created in known:
                 # A worker in this process begins at once, and the answer would wait for it.
-                self._queue.put_soon(created.queued.first)
+                self._queue.put_all_soon(created.queued)
         if self._created is not None and created.record.run_id == record.run_id:
             self._created(created.record, since=since)
         return created.record
@@ -212,9 +211,11 @@ class Runs:
         async def write(one: Redis) -> tuple[RunStatus, Queued]:
             return await self._records.cancel(run_id, action=action, client=one)
 
+        known: list[Queued] = []
+
         async def then(reply: tuple[RunStatus, Queued]) -> None:
             status, queued = reply
-            await self._put(queued)
+            known.append(queued)
             if status in {RunStatus.PENDING, RunStatus.INTERRUPTED}:
                 await self._tell(run_id)
 
@@ -222,6 +223,9 @@ class Runs:
             await self._durability.confirmed(write, then=then)
         except UnconfirmedError as error:
             raise _not_durable(run_id, "cancelled", error) from error
+        finally:
+            for queued in known:
+                self._queue.put_all_soon(queued)
         try:
             return await self._records.get(run_id)
         except RunNotFoundError:
@@ -277,7 +281,7 @@ class Runs:
             record = await self.cancel(run_id, tenant=tenant)
         if record.status.is_terminal:
             # Whoever still follows it hears the end.
-            await self._put(await self._teller.tell(record))
+            self._queue.put_all_soon(await self._teller.tell(record))
         await self._records.delete(run_id)
 
     async def resume(self, run_id: str, *, value: Any, tenant: str = DEFAULT_TENANT) -> RunRecord:
@@ -287,19 +291,24 @@ class Runs:
         """
         record = await self.get(run_id, tenant=tenant)
         if record.status is RunStatus.INTERRUPTED and await self._records.is_untold(run_id):
-            await self._put(await self._teller.tell(record))
+            self._queue.put_all_soon(await self._teller.tell(record))
+
+        known: list[Queued] = []
 
         async def write(one: Redis) -> Queued:
             return await self._records.resume(run_id, value=value, client=one)
 
         async def then(queued: Queued) -> None:
+            known.append(queued)
             await self._log.proceed(record.thread_id, run_id, number=record.resumes, tenant=tenant)
-            await self._put(queued)
 
         try:
             await self._durability.confirmed(write, then=then)
         except UnconfirmedError as error:
             raise _not_durable(run_id, "resumed", error) from error
+        finally:
+            for queued in known:
+                self._queue.put_all_soon(queued)
         return await self._records.get(run_id)
 
     async def requeue(self, run_id: str) -> RunRecord:
@@ -316,7 +325,7 @@ class Runs:
                 tenant=record.tenant,
                 thread_id=record.thread_id,
             )
-        await self._put(await self._records.requeue(run_id))
+        self._queue.put_all_soon(await self._records.requeue(run_id))
         return await self._records.get(run_id)
 
     async def fail(self, run_id: str, *, reason: str) -> RunRecord:
@@ -333,7 +342,7 @@ class Runs:
             told=end.model_dump(mode="json"),
             error=reason,
         )
-        await self._put(queued)
+        self._queue.put_all_soon(queued)
         await self._tell(run_id)
         return await self._records.get(run_id)
 
@@ -372,15 +381,9 @@ class Runs:
                 pass
         return await self._records.get(run_id)
 
-    async def _put(self, queued: Queued) -> None:
-        try:
-            await self._queue.put_all(queued)
-        except (RedisError, OSError) as error:
-            not_queued(len(queued), error)
-
     async def _tell(self, run_id: str) -> None:
         try:
-            await self._put(await self._teller.tell_late(run_id))
+            self._queue.put_all_soon(await self._teller.tell_late(run_id))
         except (RedisError, OSError) as error:
             _log.warning("run %s has ended, which is not yet told: %s", run_id, error)
 

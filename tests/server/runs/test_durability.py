@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,21 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
+from graphs import events
 from graphs.keys import Keys
 from server.redis_client import open_redis
 from server.redis_server import find_server
 from server.runs.asked import Asked
 from server.runs.durability import Durability, UnconfirmedError
+from server.runs.emitter import Emit
 from server.runs.leases import Leases, Pulse
 from server.runs.moves import ClaimOutcome
 from server.runs.record import NotDurableError, RunRecord
 from server.runs.records import RunRecords
 from server.runs.service import Runs
 from server.runs.transitions import RunStatus
-from tests.server.runs.workshop import House, answer_at_once
+from server.runs.worker import Outcome
+from tests.server.runs.workshop import House, answer_at_once, finished
 
 
 @pytest.fixture
@@ -159,6 +162,57 @@ async def test_the_answer_waits_neither_for_the_queue_nor_for_the_run_to_begin(
         assert accepted.status is RunStatus.PENDING
         let.set()
         assert (await house.ended(accepted.run_id)).status is RunStatus.SUCCESS
+
+
+@pytest.fixture
+def slow_queue(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
+    """The queue takes nothing until this is set."""
+    let = asyncio.Event()
+    for name in ("add_many", "replace_many"):
+        queued = getattr(house.queue._docket, name)
+
+        async def held(calls: Any, queued: Any = queued) -> Any:
+            await let.wait()
+            return await queued(calls)
+
+        monkeypatch.setattr(house.queue._docket, name, held)
+    yield let
+    let.set()
+
+
+async def test_a_decision_is_answered_when_it_is_on_disk_whatever_the_queue_does(
+    house: House, slow_queue: asyncio.Event
+) -> None:
+    asked: list[Any] = []
+
+    async def asks_once(record: RunRecord, emit: Emit) -> Outcome:
+        asked.append(record.resume)
+        return finished() if record.resumes else events.RunInterrupted(interrupts=[])
+
+    slow_queue.set()
+    async with house.worker(asks_once):
+        accepted = await house.ask()
+        assert (await house.ended(accepted.run_id)).status is RunStatus.INTERRUPTED
+        slow_queue.clear()
+        async with asyncio.timeout(10):
+            resumed = await house.runs.resume(accepted.run_id, value="yes")
+        assert resumed.status is RunStatus.PENDING
+        slow_queue.set()
+        assert (await house.ended(accepted.run_id)).status is RunStatus.SUCCESS
+    assert asked == [None, "yes"]
+
+
+async def test_a_cancel_is_answered_when_it_is_on_disk_and_who_is_next_begins(
+    house: House, slow_queue: asyncio.Event
+) -> None:
+    async with asyncio.timeout(10):
+        first = await house.ask(thread_id="t")
+        behind = await house.ask(thread_id="t")
+        cancelled = await house.runs.cancel(first.run_id)
+    assert cancelled.status is RunStatus.CANCELLED
+    slow_queue.set()
+    async with house.worker(answer_at_once):
+        assert (await house.ended(behind.run_id)).status is RunStatus.SUCCESS
 
 
 async def test_a_run_that_cannot_be_queued_is_accepted_and_that_is_logged(
