@@ -150,9 +150,20 @@ async def chat_completions(
     return JSONResponse(completion.body(end), headers=headers)
 
 
+def base_of(request: Request) -> str:
+    """What links begin with: how the caller has reached us.
+
+    Where TLS ends before us, a proxy's header says so. It is believed of whoever sends it: it
+    changes the links of that caller's own answer.
+    """
+    told = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    url = request.base_url
+    return str(url.replace(scheme=told) if told in {"http", "https"} else url).rstrip("/")
+
+
 async def address_of(request: Request, house: Serving, *, tenant: str) -> Callable[[str], str]:
     """Where a reader of an answer fetches its files: in full, and where keys are needed signed."""
-    base = str(request.base_url).rstrip("/")
+    base = base_of(request)
     if not house.settings.has_keys:
         return lambda artifact_id: base + path_of(artifact_id)
     seconds = house.settings.files.link_days * DAY
@@ -162,7 +173,7 @@ async def address_of(request: Request, house: Serving, *, tenant: str) -> Callab
 
 def documents_of(request: Request, record: RunRecord) -> Callable[[str], str]:
     """Where a client that is not on our own page asks for a document that a run has cited."""
-    base = str(request.base_url).rstrip("/")
+    base = base_of(request)
     within = f"?collection={quote(record.asked.collection, safe='')}"
 
     def url(document_id: str) -> str:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ import httpx
 import pytest
 
 from scripts.stack import topology
-from scripts.stack.supervisor import Process, Supervisor
+from scripts.stack.supervisor import Look, Process, Supervisor
 from tests.faults.redis_process import free_port
 
 
@@ -26,6 +28,7 @@ class Replica:
     name: str
     port: int
     asked: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
     ends: bool = False
     more: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
@@ -62,6 +65,7 @@ class Replica:
         method, path, _ = head.split(" ", 2)
         if path != "/ok":
             self.asked.append(f"{method} {path}")
+            self.heads.append(head.lower())
             if self.ends:
                 return False
         if path == "/stream":
@@ -77,25 +81,41 @@ class Replica:
         return True
 
 
+def _listens(port: int) -> Look:
+    async def look() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    return look
+
+
 @asynccontextmanager
-async def proxied(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Replica, Replica]]:
+async def proxied(
+    folder: Path, *, certificate: Path | None = None
+) -> AsyncIterator[tuple[httpx.AsyncClient, Replica, Replica]]:
     haproxy = topology.program("haproxy")
     if haproxy is None:
         assert not os.environ.get("CI"), "no haproxy on this machine"
         pytest.skip("no haproxy on this machine: apt-get install haproxy")
     one, two = Replica("one", free_port()), Replica("two", free_port())
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    options = "" if certificate is None else f" ssl crt {certificate}"
+    url = f"http{'s' if certificate else ''}://127.0.0.1:{port}"
     process = Process(
         name="proxy",
         words=[haproxy, "-db", "-f", str(topology.PROXY_CONFIG)],
         environment={
-            "PROXY_BIND": f"127.0.0.1:{port}",
+            "PROXY_BIND": f"127.0.0.1:{port}{options}",
             "API_1": f"127.0.0.1:{one.port}",
             "API_2": f"127.0.0.1:{two.port}",
         },
-        look=topology.answers(f"{url}/ok"),
+        look=topology.answers(f"{url}/ok") if certificate is None else _listens(port),
     )
+    trusted = ssl.create_default_context(cafile=certificate)
     async with contextlib.AsyncExitStack() as stack:
         for replica in (one, two):
             await replica.start()
@@ -103,7 +123,7 @@ async def proxied(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Replic
         await stack.enter_async_context(
             Supervisor([[process]], logs=folder / "logs", tell=lambda line: None)
         )
-        client = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30)
+        client = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, verify=trusted)
         yield await stack.enter_async_context(client), one, two
 
 
@@ -172,6 +192,31 @@ async def test_metrics_are_not_for_those_outside(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (client, one, two):
         assert (await client.get("/metrics")).status_code == 404
         assert one.asked + two.asked == []
+
+
+async def test_the_replicas_hear_where_tls_has_ended(tmp_path: Path) -> None:
+    """The links of their answers begin so."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl on this machine")
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=proxy -addext".split()
+    certificate = tmp_path / "site.pem"
+    made = await asyncio.create_subprocess_exec(
+        *(openssl, *words, "subjectAltName=IP:127.0.0.1"),
+        *("-keyout", certificate, "-out", tmp_path / "certificate.pem"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    with certificate.open("a") as file:
+        file.write((tmp_path / "certificate.pem").read_text())
+    async with proxied(tmp_path, certificate=certificate) as (client, one, two):
+        await client.get("/threads", headers={"X-Forwarded-Proto": "http"})
+        (head,) = one.heads + two.heads
+    assert head.count("x-forwarded-proto:") == 1
+    assert "x-forwarded-proto: https\r\n" in head
+    async with proxied(tmp_path) as (client, one, two):
+        await client.get("/threads", headers={"X-Forwarded-Proto": "https"})
+        assert "x-forwarded-proto: https\r\n" in (one.heads + two.heads)[0], "a proxy before it"
 
 
 async def test_where_it_listens_may_have_options_such_as_a_certificate() -> None:

@@ -67,6 +67,28 @@ async def test_it_leads_in_full_to_the_document_in_its_collection(
     assert outside == "https://docs.example.com/leave"
 
 
+@pytest.mark.parametrize("path", list(ASKED))
+@pytest.mark.parametrize(
+    ("said", "scheme"),
+    [("https", "https"), ("HTTPS, http", "https"), ("http", "http"), ("javascript", "http")],
+)
+async def test_it_leads_back_through_the_tls_of_a_proxy(
+    app: FastAPI, team: Team, path: str, said: str, scheme: str
+) -> None:
+    team.end = events.RunFinished(
+        answer=ANSWER,
+        citations=[citation("doc", source="leave.md")],
+        stop_reason="answered",
+        usage=USAGE,
+    )
+    async with in_process(app) as client:
+        asked = {"model": "counterpoint", **ASKED[path]}
+        answered = await client.post(path, json=asked, headers={"X-Forwarded-Proto": said})
+        host = client.base_url.netloc.decode()
+    (url,) = noted(path, answered.json())
+    assert url.startswith(f"{scheme}://{host}/documents/doc?")
+
+
 async def test_a_file_of_the_chat_is_led_to_in_the_chats_own_collection(
     app: FastAPI, team: Team
 ) -> None:
