@@ -11,13 +11,15 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 router = APIRouter(tags=["server"])
 
 
+# Probes that want no body, such as `wget --spider`, ask so.
+@router.head("/ok", include_in_schema=False)
 @router.get("/ok")
 async def ok() -> dict[str, bool]:
     """Answers while the server listens; needs no key."""
     return {"ok": True}
 
 
-@router.get("/", include_in_schema=False)
+@router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 async def root(request: Request) -> Response:
     """The same for clients and probes; a browser is led to the console.
 

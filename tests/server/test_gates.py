@@ -43,6 +43,8 @@ async def test_a_probe_is_answered_without_a_key(keyed: FastAPI) -> None:
         for path in ("/ok", "/"):
             reply = await client.get(path, headers={"Host": "pod-17.internal"})
             assert (reply.status_code, reply.json()) == (200, {"ok": True})
+            head = await client.head(path, headers={"Host": "pod-17.internal"})
+            assert head.status_code == 200, "how `wget --spider` and many monitors ask"
 
 
 async def test_a_browser_is_led_from_the_address_to_the_console(keyed: FastAPI) -> None:
