@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 import re
 from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any
@@ -28,6 +27,7 @@ from server.errors import Invalid
 from server.serving import Serving
 from server.source_names import CONTROL, LONGEST_NAME, file_name
 from server.wire.chat import COLLECTION
+from server.wire.json_fields import checked
 from server.wire.messages import storable
 from tools.retrieval.errors import ParseError, TooLarge
 from tools.retrieval.knowledge import Ingested
@@ -41,24 +41,6 @@ AT_ONCE = 4
 FOLDER = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1024}$"
 
 
-def _checked(value: Any, *, depth: int = 0) -> Any:
-    """JSON that every store can keep. Raises ValueError."""
-    if depth > DEEPEST:
-        raise ValueError(f"is nested deeper than {DEEPEST} levels; make it flatter")
-    match value:
-        case bool() | None | str():
-            return value
-        case int() if not -(2**63) <= value < 2**63:
-            raise ValueError("holds a number beyond 64 bits; give it as text")
-        case float() if not math.isfinite(value):
-            raise ValueError("holds a number that JSON does not know; leave it out")
-        case list():
-            return [_checked(one, depth=depth + 1) for one in value]
-        case dict():
-            return {name: _checked(one, depth=depth + 1) for name, one in value.items()}
-    return value
-
-
 def _printable(value: str | None) -> str | None:
     if value is not None and (CONTROL.search(value) or not value.strip()):
         raise ValueError("holds no printable text, or control characters; take them out")
@@ -66,7 +48,11 @@ def _printable(value: str | None) -> str | None:
 
 
 def _json(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if value is None else {name: _checked(one) for name, one in value.items()}
+    return (
+        None
+        if value is None
+        else {name: checked(one, deepest=DEEPEST) for name, one in value.items()}
+    )
 
 
 JsonFields = Annotated[dict[str, Any], AfterValidator(_json)]

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from models import written_json
 from server.wire.messages import storable
 
 DEEPEST = 64
-_LARGEST = 2**63
 
 
-def checked(value: Any, *, depth: int = 0) -> Any:
+def checked(value: Any, *, deepest: int = DEEPEST) -> Any:
     """JSON that can be kept, without lone surrogates. Raises ValueError."""
-    if depth > DEEPEST:
-        raise ValueError(f"is nested deeper than {DEEPEST} levels; make it flatter")
-    match value:
-        case str():
-            return storable(value)
-        case bool() | None:
-            return value
-        case int() if not -_LARGEST <= value < _LARGEST:
-            raise ValueError("holds a number beyond 64 bits; give it as text")
-        case float() if not math.isfinite(value):
-            raise ValueError("holds a number that JSON does not know; leave it out")
-        case list():
-            return [checked(one, depth=depth + 1) for one in value]
-        case dict():
-            return {storable(name): checked(one, depth=depth + 1) for name, one in value.items()}
-    return value
+    return written_json.kept(value, text=storable, deepest=deepest)
 
 
 AnyJson = Annotated[Any, AfterValidator(checked)]
