@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
-from graphs import approving, circling, effects, evidence, guarding, making, retrieving
+from graphs import approving, circling, effects, evidence, guarding, making, phrases, retrieving
 from graphs.branches import ACT, SETTLE, THINK, changed, finish, stop, to
 from graphs.calling import REFUSED, UnknownEffectError, problem_with, run_call, tell_refused
 from graphs.context import TeamContext
@@ -183,7 +183,8 @@ def observed(
     if runtime.context.model_for(agent).plain and (output or new) and not branch["output"]:
         # Measured: asked to put the result into words, a small model retells its examples.
         worked = changed(branch, code=code, output=output)
-        text = _working(branch) or ("" if output else "The result is in the files below.")
+        files = phrases.of(branch["task"]["instruction"]).files
+        text = _working(branch) or ("" if output else files)
         return finish(worked, runtime, text=text, found=True)
     others = {name for name in agent.tools if name in runtime.context.tools} - {agent.opening}
     empty = retrieving.nothing_there(results)

@@ -6,31 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents import coder
-from graphs import evidence, making
+from graphs import evidence, making, phrases
 from graphs.events import Citation, Source
 from graphs.state import Finding
-from guardrails import citations, grounding, limits, spans
-
-_PARTIAL = "I had to stop before I was done ({reason})."
-_REASONS: dict[str, str] = {
-    limits.Limit.STEPS: "the limit of steps was reached",
-    limits.Limit.TOKENS: "the limit of tokens was reached",
-    limits.Limit.COST: "the limit of cost was reached",
-    limits.Limit.SECONDS: "the time limit was reached",
-    limits.Limit.STEP_SECONDS: "a step took too long",
-    "loop": "an agent went round in circles",
-    limits.Limit.MODEL_CALLS: "the limit of model calls was reached",
-    limits.Limit.TOOL_CALLS: "the limit of tool calls was reached",
-    limits.Limit.DEPTH: "work was handed on too deep",
-    limits.Limit.BRANCHES: "too much was asked for at once",
-    limits.Limit.TENANT_DAY: "today's budget is used up",
-    limits.Limit.TENANT_MONTH: "this month's budget is used up",
-}
-_NOT_FOUND = "The documents do not say that. I looked for an answer to “{question}” and found none."
-_NOT_COMPUTED = "The result could not be calculated from that."
-_PART_MISSING = "The documents do not answer: {part}"
-_UNSEARCHED = "The documents were not searched: {why}."
-_EMPTY = "There are no documents to answer from yet; ingest some first."
+from guardrails import citations, grounding, spans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +35,8 @@ def draft_of(finding: Finding, *, findings: Sequence[Finding]) -> str:
     supports += [finding["instruction"], output]
     loose = [problem.claim for problem in grounding.ungrounded_claims(words, supports)]
     kept = without_claims(words, loose)
-    return " ".join(filter(None, [kept, f"The result is {output.rstrip('.')}."]))
+    told = phrases.of(finding["instruction"]).result.format(output=output.rstrip("."))
+    return " ".join(filter(None, [kept, told]))
 
 
 def _tells(words: str, finding: Finding, *, findings: Sequence[Finding]) -> bool:
@@ -103,20 +83,20 @@ def joined(findings: Sequence[Finding]) -> str | None:
     return found[0]["text"]
 
 
-def _with_missing(text: str, findings: Sequence[Finding]) -> str:
+def _with_missing(text: str, findings: Sequence[Finding], *, words: phrases.Phrases) -> str:
     """The answer, and which parts of the question it leaves open: no claims, so never cited."""
     last = max((finding["round"] for finding in findings), default=0)
     now = [one for one in findings if one["round"] == last]
     computed = any(one["found"] and one["output"] for one in now)
     missing = [] if computed else [one for one in now if not one["found"]]
     notes = [one["note"] for one in now if one["found"] and one.get("note")]
-    return " ".join([text, *map(_missing, missing), *notes])
+    return " ".join([text, *(_missing(one, words=words) for one in missing), *notes])
 
 
-def _missing(finding: Finding) -> str:
+def _missing(finding: Finding, *, words: phrases.Phrases) -> str:
     if finding["agent"] == coder.NAME:
-        return _NOT_COMPUTED
-    return _PART_MISSING.format(part=finding["instruction"])
+        return words.not_computed
+    return words.part_missing.format(part=finding["instruction"])
 
 
 def for_writer(findings: Sequence[Finding], *, question: str) -> str:
@@ -146,17 +126,19 @@ def compose(
     The words of findings before ``round_number`` have been refused by the critic.
     """
     code = next((finding["code"] for finding in reversed(findings) if finding["output"]), "")
-    if stop_reason in _REASONS:
+    words = phrases.of(question)
+    if stop_reason in phrases.REASONS:
         known = draft or _counted([one for one in findings if one["round"] >= round_number])
-        return _partial(known, findings, reason=_REASONS[stop_reason], code=code)
+        return _partial(known, findings, reason=stop_reason, code=code, words=words)
     if not draft:
         found_any = any(finding["sources"] for finding in findings)
-        text = _NOT_FOUND.format(question=question) if found_any or not findings else _EMPTY
+        nothing_there = findings and not found_any
+        text = words.empty if nothing_there else words.not_found.format(question=question)
         why = next((one["unsearched"] for one in findings if one.get("unsearched")), "")
         if why and not found_any:
-            text = _UNSEARCHED.format(why=why.strip().rstrip("."))
+            text = words.unsearched.format(why=why.strip().rstrip("."))
         if findings and all(finding["agent"] == coder.NAME for finding in findings):
-            text = _NOT_COMPUTED
+            text = words.not_computed
         return Composed(text=text, sources=())
     # What led to nothing is no source, however well it would fit the words.
     passages = _passages([finding for finding in findings if finding["found"]])
@@ -170,7 +152,7 @@ def compose(
     elif code:
         used = [*used, *(index for index in _behind_code(code, passages) if index not in used)]
     sources = _sources(passages, used)
-    return Composed(text=_with_missing(text, findings), sources=sources, code=code)
+    return Composed(text=_with_missing(text, findings, words=words), sources=sources, code=code)
 
 
 def citations_of(text: str, sources: Sequence[Source]) -> list[Citation]:
@@ -209,20 +191,18 @@ def _counted(findings: Sequence[Finding]) -> str:
     return without_claims(text, [one.claim for one in grounding.ungrounded_claims(text, stated)])
 
 
-def _partial(known: str, findings: Sequence[Finding], *, reason: str, code: str) -> Composed:
+def _partial(
+    known: str, findings: Sequence[Finding], *, reason: str, code: str, words: phrases.Phrases
+) -> Composed:
     """What is known so far, marked as stopped and why."""
-    lead = _PARTIAL.format(reason=reason)
+    lead = words.partial.format(reason=words.reasons[reason])
     passages = _passages(findings)
     if known:
         text, used = citations.cite(known, [str(passage["text"]) for passage in passages])
-        text = f"{lead} What I have so far: {text}"
+        text = f"{lead} {words.so_far} {text}"
     else:
         used = list(range(min(3, len(passages))))
-        text = (
-            f"{lead} The passages that fit the question best are listed as sources."
-            if used
-            else f"{lead} Nothing was found so far."
-        )
+        text = f"{lead} {words.listed if used else words.nothing}"
     notes = [finding["note"] for finding in findings if finding.get("note")]
     text = " ".join([text, *notes])
     return Composed(text=text, sources=_sources(passages, used), code=code)

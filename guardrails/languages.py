@@ -18,8 +18,7 @@ _ENGLISH = frozenset(
     with would you your
     """.split()
 )
-FUNCTION_WORDS = frozenset(
-    """
+_LISTED = """
     aber als am an auch auf aus bei beim bin bis da dann das dass dem den der des die dies diese
     dieser dieses durch ein eine einem einen einer eines er es für gibt hat habe haben hier ich ihr
     ihre im in ist ja kann kannst kein keine können man mein meine mich mir mit muss müssen nach
@@ -58,9 +57,23 @@ FUNCTION_WORDS = frozenset(
     a ale bez być czy dla do gdzie go i ile jak jaka jaki jakie jest już kiedy kto która który
     które lub ma mam mogę może można na nie o od po pod przez przy są się ta tak te ten to w we z
     za ze że kdo kde kdy jaký která které je jsem jsou má mohu pro při se si ve
-    """.split()
-)
+"""
+FUNCTION_WORDS = frozenset(_LISTED.split())
 """Of German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Polish and Czech."""
+_BY_LANGUAGE = {
+    name: frozenset(words.split())
+    for name, words in zip(
+        ("de", "fr", "es", "it", "pt", "nl", "sv+da", "pl+cs"), _LISTED.split("\n\n"), strict=True
+    )
+}
+_SHORT = 3
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
+_HANGUL = re.compile("[\u1100-\u11ff\uac00-\ud7af]")
+# What Japanese text without kana does not have.
+_CHINESE = re.compile(
+    "多少[天钱錢人个個]|[吗嗎呢吧么麼怎哪谁們们这几你您请为为从个对应该说过还让问题时间员费办经进现发边]"
+)
 
 
 def is_foreign(text: str) -> bool:
@@ -72,3 +85,23 @@ def is_foreign(text: str) -> bool:
     theirs = sum(word in FUNCTION_WORDS for word in words)
     ours = sum(word in _ENGLISH for word in words)
     return theirs > ours and (theirs > 1 or _ACCENTED.search(text) is not None)
+
+
+def language(text: str) -> str:
+    """The language of a text that is surely in one of these: ``de``, ``fr``, ``es``, ``it``,
+    ``pt``, ``nl``, ``zh`` or ``ja``; '' for English and all that is not told with certainty."""
+    if not is_foreign(text) or _HANGUL.search(text):
+        return ""
+    if _KANA.search(text):
+        return "ja"
+    if _HAN.search(text):
+        return "zh" if _CHINESE.search(text) else ""
+    if 4 * len(_OTHER_SCRIPT.findall(text)) > len(text):
+        return ""
+    said = {word for found in _WORD.findall(text) for word in re.split("['’]", found.lower())}
+    known = {name: said & words for name, words in _BY_LANGUAGE.items()}
+    best = max(known, key=lambda name: len(known[name]))
+    most = max(len(words) for name, words in known.items() if name != best)
+    # One word that is as short stands in too many languages; of two that tie it may be either.
+    enough = len(known[best]) > 1 or any(len(word) > _SHORT for word in known[best])
+    return best if enough and "+" not in best and len(known[best]) > most else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs import answers, evidence, planning
+from graphs import answers, evidence, phrases, planning
 from graphs.state import Finding
 from tests.graphs.team_house import DIEM, REFUND, passage
 
@@ -94,3 +95,45 @@ def test_several_questions_in_one_sentence_come_apart_in_the_users_words() -> No
 def test_a_draft_is_never_made_longer_by_leaving_out(draft: str) -> None:
     assert len(answers.without_repetitions(draft)) <= max(len(draft), 1)
     assert all(part.strip() for part in planning.parts_of(draft))
+
+
+ASKED = {
+    "de": "Wie lange habe ich Zeit?",
+    "fr": "Combien de temps est-ce que j'ai ?",
+    "es": "¿Cuánto tiempo tengo?",
+    "it": "Quanto tempo ho per questo?",
+    "pt": "Quanto tempo tenho para isso?",
+    "nl": "Hoeveel tijd heb ik?",
+    "zh": "我有多少天？",
+    "ja": "期限はいつまでですか？",
+}
+
+
+def without_an_answer(question: str, stop_reason: str, *, draft: str = "") -> str:
+    found = [finding("", instruction=question, found=False)]
+    return answers.compose(
+        draft=draft, question=question, findings=found, stop_reason=stop_reason
+    ).text
+
+
+@pytest.mark.parametrize("question", ASKED.values(), ids=ASKED)
+def test_what_the_team_says_by_itself_is_in_the_language_of_the_question(question: str) -> None:
+    english = without_an_answer("How long do I have?", "not_found")
+    said = without_an_answer(question, "not_found")
+    assert question in said
+    assert english.partition(".")[0] not in said
+    for reason in phrases.REASONS:
+        for draft in ("", "45"):
+            stopped = without_an_answer(question, reason, draft=draft)
+            assert phrases.of(question).reasons[reason] in stopped
+            assert "I had to stop" not in stopped
+            assert "What I have" not in stopped
+    computed = finding("", agent="coder", instruction=question, output="45\n")
+    assert "The result" not in (answers.joined([computed]) or "")
+    assert "45" in (answers.joined([computed]) or "")
+
+
+def test_a_question_in_a_language_that_is_not_certain_is_answered_in_english() -> None:
+    said = without_an_answer("Сколько дней отпуска?", "not_found")
+    assert said.startswith("The documents do not say that.")
+    assert "Сколько дней отпуска?" in said

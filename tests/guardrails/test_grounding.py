@@ -162,3 +162,29 @@ def test_a_text_without_some_sentences_keeps_its_lines() -> None:
     left = grounding.without_sentences(text, drop=["It costs 12.", "Or not."].__contains__)
     assert left == "Plans:\n1. Monthly.\n2. Annual.\n   - Run `a. b` there."
     assert grounding.without_sentences(text, drop=lambda _: True) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Wie viele Urlaubstage habe ich?", "de"),
+        ("Was kostet der Business-Tarif?", "de"),
+        ("Combien de jours de congé ai-je ?", "fr"),
+        ("¿Cuántos días de vacaciones tengo?", "es"),
+        ("Quanti giorni di ferie ho?", "it"),
+        ("Quantos dias de férias tenho?", "pt"),
+        ("Hoeveel vakantiedagen heb ik?", "nl"),
+        ("年度计划可以退款吗？", "zh"),
+        ("返金は誰が承認しますか？", "ja"),
+        ("How many days of leave do I have?", ""),
+        ("Hvor mange feriedage har jeg?", ""),
+        ("Ile mam dni urlopu?", ""),
+        ("Câte zile de concediu am?", ""),
+        ("有給休暇日数", ""),
+        ("연차는 며칠입니까?", ""),
+        ("Сколько дней отпуска?", ""),
+        ("Wo?", ""),
+    ],
+)
+def test_a_language_is_told_where_it_is_certain(text: str, language: str) -> None:
+    assert languages.language(text) == language
