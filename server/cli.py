@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -48,6 +49,13 @@ COMMANDS = {
 }
 
 
+_HALVES = "surrogates not allowed"
+_NO_UTF8 = (
+    "a word or the name of a file that you gave is not written in UTF-8; set the terminal to UTF-8,"
+    " or rename the file"
+)
+
+
 class _Commands(click.Group):
     """Loads a command when it is called."""
 
@@ -77,6 +85,9 @@ def group() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and end the process with its exit code (``server.exits.Exit``)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Not every terminal has every letter, nor every file name only letters.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -111,6 +122,8 @@ def _told(error: Exception, *, invocation: Invocation) -> int:
     said = str(error)
     if code is None and (full := _full(error)) is not None:
         code, said = Exit.UNAVAILABLE, full
+    if code is None and isinstance(error, UnicodeEncodeError) and error.reason == _HALVES:
+        code, said = Exit.USAGE, _NO_UTF8
     if code is not None:
         for line in logs.clean(said, secrets).splitlines():
             click.echo(f"error: {line}", err=True)
