@@ -86,6 +86,7 @@ class Deliveries:
         self._owe = redis.register_script(scripts.OWE)
         self._claim = redis.register_script(scripts.CLAIM)
         self._settle = redis.register_script(scripts.SETTLE)
+        self._defer = redis.register_script(scripts.DEFER)
 
     async def owe(self, record: RunRecord) -> None:
         """A run has ended or paused: its webhook, if it has one, is to hear of that, once."""
@@ -173,6 +174,14 @@ class Deliveries:
                 "" if response is None else response,
                 KEPT_SECONDS,
             ],
+        )
+
+    async def defer(self, delivery: Delivery, *, seconds: float) -> None:
+        """It is not tried now after all, and the attempt is not counted."""
+        until = await self.clock() + round(seconds * 1_000_000)
+        await self._defer(
+            keys=[self._keys.webhook(delivery.delivery_id), self._keys.webhooks_due],
+            args=[delivery.delivery_id, delivery.token, until],
         )
 
     def _names(self, name: str) -> list[str]:

@@ -81,3 +81,17 @@ end
 return 1
 """
 )
+
+# KEYS: the delivery, those due. ARGV: id, token, until when it waits. An attempt that was claimed
+# and not made: it is not counted. Replies whether it was ours.
+DEFER = """
+local found = redis.call('HMGET', KEYS[1], 'token', 'state')
+if found[1] ~= ARGV[2] or found[2] ~= 'pending' then
+  return 0
+end
+if redis.call('HINCRBY', KEYS[1], 'attempts', -1) == 0 then
+  redis.call('HDEL', KEYS[1], 'tried_at')
+end
+redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+return 1
+"""

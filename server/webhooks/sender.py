@@ -7,6 +7,8 @@ import contextlib
 import logging
 import random
 import ssl
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -32,7 +34,12 @@ POLL_SECONDS = 0.5
 AT_ONCE = 8
 SECONDS = 10.0
 """How long a receiver may take for one attempt; less than a claim holds."""
+AT_SLOW = 2
+"""Attempts at the same time at a receiver that lets us wait, so that others have their turn."""
+PUT_OFF_SECONDS = 10.0
+"""How long what is over that waits, without an attempt that counts."""
 _GONE = 410
+_MOST_SLOW = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +81,8 @@ class Sender:
         self._roll = roll
         self._resolver = resolver
         self._under_way: set[asyncio.Task[None]] = set()
+        self._slow: set[str] = set()
+        self._busy: Counter[str] = Counter()
         self._judged: aiohttp.ClientSession | None = None
         self._trusted: aiohttp.ClientSession | None = None
 
@@ -116,23 +125,41 @@ class Sender:
 
     async def _begin(self) -> float | None:
         """Begin as many attempts as there is room for."""
-        free = self._at_once - len(self._under_way)
-        if free <= 0:
-            return None
-        claimed = await self._deliveries.claim(most=free)
-        for attempt in claimed.attempts:
-            task = asyncio.create_task(self._attempt(attempt), name="webhook")
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-        return claimed.wait
+        while (free := self._at_once - len(self._under_way)) > 0:
+            claimed = await self._deliveries.claim(most=free)
+            deferred = False
+            for attempt in claimed.attempts:
+                at = _receiver(attempt.delivery.url)
+                if at in self._slow and self._busy[at] >= AT_SLOW:
+                    await self._deliveries.defer(attempt.delivery, seconds=PUT_OFF_SECONDS)
+                    deferred = True
+                    continue
+                self._busy[at] += 1
+                task = asyncio.create_task(self._attempt(attempt, at), name="webhook")
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+            if not deferred:
+                return claimed.wait
+        return None
 
-    async def _attempt(self, attempt: Attempt) -> None:
+    async def _attempt(self, attempt: Attempt, at: str) -> None:
+        began = time.monotonic()
         try:
             await self._settled(attempt)
         except (RedisError, OSError) as error:
             _log.warning("webhook %s is tried again: %s", attempt.delivery.delivery_id, error)
         except Exception:  # noqa: BLE001 - the edge of a task that nobody waits for
             _log.exception("webhook %s failed inside", attempt.delivery.delivery_id)
+        finally:
+            self._busy[at] -= 1
+            if not self._busy[at]:
+                del self._busy[at]
+            if time.monotonic() - began < self._seconds / 4:
+                self._slow.discard(at)
+            else:
+                if len(self._slow) >= _MOST_SLOW:
+                    self._slow.clear()
+                self._slow.add(at)
 
     async def _settled(self, attempt: Attempt) -> None:
         delivery, response, error = attempt.delivery, None, ""
@@ -225,6 +252,15 @@ class Sender:
             timeout=aiohttp.ClientTimeout(total=self._seconds),
             trust_env=False,
         )
+
+
+def _receiver(webhook: str) -> str:
+    """Whom a URL leads to; a path is our own."""
+    try:
+        url = URL(webhook, encoded=True)
+        return f"{url.raw_host}:{url.port}"
+    except ValueError:
+        return ""
 
 
 @asynccontextmanager
