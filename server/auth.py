@@ -31,6 +31,7 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_ORIGIN = r"https?://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?"
 ANY_ORIGIN = "*"
 
+_CALLS = frozenset({"http", "websocket"})
 _NOBODY = "local"
 _KEY = "key"
 
@@ -105,16 +106,20 @@ class Gate:
         self._origins = frozenset(settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_open(scope["path"]) or links.is_signed(scope):
+        if scope["type"] not in _CALLS or _is_open(scope["path"]) or links.is_signed(scope):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        let_in = self._keyed(headers) if self._callers else self._keyless(scope["method"], headers)
+        # Commands come over a socket, so that a page must be as trusted as one that posts.
+        method = scope.get("method", "POST")
+        let_in = self._keyed(headers) if self._callers else self._keyless(method, headers)
         if isinstance(let_in, Caller):
             let_in = _acting(let_in, tenant=headers.get(TENANT_HEADER))
         if isinstance(let_in, Caller):
             scope.setdefault("state", {})["caller"] = let_in
             await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await _refused(let_in, receive, send)
         else:
             await answer(let_in, path=scope["path"])(scope, receive, send)
 
@@ -154,6 +159,14 @@ class Gate:
             or origin in self._origins
             or (self._only_loopback and re.fullmatch(LOOPBACK_ORIGIN, origin) is not None)
         )
+
+
+async def _refused(fault: Fault, receive: Receive, send: Send) -> None:
+    """Close a socket with the status in its code: a browser is shown nothing else of it."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    reason = str(fault.detail).encode()[:120].decode(errors="ignore")
+    await send({"type": "websocket.close", "code": 4_000 + fault.status_code, "reason": reason})
 
 
 def _is_open(path: str) -> bool:

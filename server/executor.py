@@ -129,7 +129,7 @@ class GraphExecutor:
         if isinstance(begun.start, starting.Begin):
             config = starting.config_of(record, forks=begun.start.forks)
             config["callbacks"] = [spending, *self._callbacks(record)]
-            chunks = graph_stream.Chunks()
+            chunks = graph_stream.Chunks(asked.stream_modes)
             async for mode, namespace, data in graph_stream.stream(
                 graph,
                 begun.start.given,

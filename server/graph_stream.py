@@ -15,7 +15,9 @@ from graphs.plain import plain
 
 MESSAGES = frozenset({"messages", "messages-tuple"})
 EVENTS: Final = "events"
-_SAME = frozenset({"values", "updates", "custom", "tasks", "checkpoints", "debug"})
+CHECKPOINT_REFS: Final = "checkpoint-refs"
+"""A checkpoint by its id and step alone: for readers who are told the state of each step anyway."""
+_SAME = frozenset({"values", "updates", "custom", "tasks", "checkpoints", "debug", "tools"})
 
 
 def modes_of(asked: Sequence[str]) -> list[StreamMode]:
@@ -23,16 +25,20 @@ def modes_of(asked: Sequence[str]) -> list[StreamMode]:
     modes = [mode for mode in dict.fromkeys(asked) if mode in _SAME]
     if MESSAGES & set(asked):
         modes.append("messages")
+    if CHECKPOINT_REFS in asked and "checkpoints" not in modes:
+        modes.append("checkpoints")
     return cast("list[StreamMode]", modes)
 
 
 class Chunks:
-    """Turns raw chunks of one run into events."""
+    """Turns raw chunks of one run into events; ``asked`` are the modes that callers named."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Sequence[str] = ()) -> None:
         self._metadata: tuple[Any, Any] = (None, None)
+        self._refs = CHECKPOINT_REFS in asked and "checkpoints" not in asked
 
     def chunk(self, mode: str, namespace: Sequence[str], data: Any) -> events.GraphChunk:
+        told: Any
         match mode:
             case "messages":
                 message, metadata = data
@@ -40,6 +46,8 @@ class Chunks:
                 if self._metadata[0] is not metadata:
                     self._metadata = (metadata, plain(metadata))
                 told = [plain(message), self._metadata[1]]
+            case "checkpoints" if self._refs:
+                mode, told = CHECKPOINT_REFS, checkpoint_of(data)
             case "checkpoints":
                 told = _named_checkpoints(plain(data))
             case "debug":
@@ -89,6 +97,27 @@ def _split(chunk: Any, *, subgraphs: bool) -> tuple[str, tuple[str, ...], Any]:
         return mode, namespace, data
     mode, data = chunk
     return mode, (), data
+
+
+def checkpoint_of(data: Any) -> dict[str, Any] | None:
+    """A checkpoint by id, parent, step and source, out of what LangGraph tells of one."""
+    if not isinstance(data, Mapping):
+        return None
+    checkpoint_id, about = _id_of(data.get("config")), data.get("metadata")
+    if checkpoint_id is None or not isinstance(about, Mapping):
+        return None
+    parent = _id_of(data.get("parent_config"))
+    return {
+        "id": checkpoint_id,
+        **({} if parent is None else {"parent_id": parent}),
+        "step": about.get("step", 0),
+        "source": about.get("source", "loop"),
+    }
+
+
+def _id_of(config: Any) -> str | None:
+    place = config.get("configurable") if isinstance(config, Mapping) else None
+    return place.get("checkpoint_id") if isinstance(place, Mapping) else None
 
 
 def _named_checkpoints(told: Any) -> Any:

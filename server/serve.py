@@ -16,6 +16,8 @@ import uvicorn
 # Streams of runs that are not over are cut off then; their readers come back with their last id.
 GRACE_SECONDS = 2
 _BACKLOG = 2048
+# Over a WebSocket; as large as the body of a request.
+_LARGEST_MESSAGE = 8_000_000
 
 
 class ListenError(Exception):
@@ -101,6 +103,7 @@ async def serving(
             access_log=False,
             server_header=False,
             lifespan="off",
+            ws_max_size=_LARGEST_MESSAGE,
             timeout_graceful_shutdown=GRACE_SECONDS,
             backlog=_BACKLOG,
         )

@@ -246,7 +246,7 @@ class TeamExecutor:
         with_events = graph_stream.EVENTS in asked.stream_modes
         # With LangChain's events, what is streamed is told among them.
         heard = modes if with_events or "values" in modes else [*modes, "values"]
-        chunks = graph_stream.Chunks()
+        chunks = graph_stream.Chunks(asked.stream_modes)
         async for mode, namespace, data in graph_stream.stream(
             graph,
             _given(start.given, record),

@@ -146,6 +146,11 @@ class RunRequest(BaseModel):
         given = [self.stream_mode] if isinstance(self.stream_mode, str) else self.stream_mode
         return tuple(dict.fromkeys(given)) or None
 
+    def telling(self, *, graph: str) -> tuple[tuple[str, ...], bool]:
+        """The modes in which the run tells what it does, and whether its subgraphs speak."""
+        default = TEAM_MODES if graph == TEAM else DEFAULT_MODES
+        return self.modes or default, self.stream_subgraphs
+
     @property
     def fork(self) -> Object | None:
         """From which checkpoint to go on."""
@@ -207,7 +212,7 @@ def asked(
     tags = [*(config.get("tags") or ()), *(own.get("tags") or ())]
     merged = {**config, **own, "configurable": configurable, **({"tags": tags} if tags else {})}
     both = {**(context or {}), **(request.context or {})}
-    modes = request.modes or (TEAM_MODES if graph == TEAM else DEFAULT_MODES)
+    modes, subgraphs = request.telling(graph=graph)
     return Asked(
         graph=graph,
         assistant_id=assistant_id,
@@ -217,7 +222,7 @@ def asked(
         context=both or None,
         metadata=request.metadata or {},
         stream_modes=modes,
-        stream_subgraphs=request.stream_subgraphs,
+        stream_subgraphs=subgraphs,
         interrupt_before=request.interrupt_before or (),
         interrupt_after=request.interrupt_after or (),
         checkpoint=request.fork,

@@ -30,12 +30,10 @@ PARTS = tuple(dict.fromkeys(part for _, part in CLASSES))
 # Of every call, whatever it does.
 COMMON = frozenset({"self", "headers", "params"})
 
-NOT_OFFERED: Mapping[str, str] = {
-    "threads.stream": "The thread-centric protocol (`/threads/{id}/commands`, `/stream/events`) is "
-    "not served yet: the handle that the method gives back finds a 404. Use `runs.stream`, and "
-    "`threads.join_stream` to follow a thread over its runs.",
-}
+NOT_OFFERED: Mapping[str, str] = {}
 LIMITS: Mapping[str, str] = {
+    "threads.stream": "`langsmith_tracing` is taken and not used. On a thread that had a run "
+    "before, `output` may be of that run: the client takes the end that it is told first.",
     "runs.stream": "`feedback_keys` and `langsmith_tracing` are taken and not used.",
     "runs.create": "`langsmith_tracing` is taken and not used.",
     "runs.wait": "`langsmith_tracing` is taken and not used.",

@@ -38,9 +38,10 @@ def counts(proofs: Proofs) -> str:
     names = list(sdk.names())
     working = [name for name in names if all(proofs.get((kind, name)) for kind in sdk.KINDS)]
     limited = [name for name in working if name in sdk.LIMITS]
+    left = f"; {len(sdk.NOT_OFFERED)} is not offered" if sdk.NOT_OFFERED else ""
     return (
         f"Of {len(names)} methods {len(working)} work with both clients, {len(limited)} of them "
-        f"with a limit that is named; {len(sdk.NOT_OFFERED)} is not offered."
+        f"with a limit that is named{left}."
     )
 
 

@@ -183,7 +183,7 @@ def configured(parts: Parts, **given: Any) -> FastAPI:
 async def served(app: ASGIApp) -> AsyncIterator[str]:
     """The app on a free loopback port, by the server that production uses."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off", access_log=False)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", access_log=False)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:

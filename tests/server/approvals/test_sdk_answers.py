@@ -96,6 +96,24 @@ async def test_an_answer_to_one_of_two_calls_makes_that_one_and_leaves_the_other
     assert len(inbox.people.world.refunds()) == 2 * len(made)
 
 
+async def test_the_thread_centric_client_is_asked_and_answers(inbox: Inbox) -> None:
+    async with inbox.client.threads.stream(inbox.people.thread, assistant_id="team") as thread:
+        await thread.run.start(input=SAID, config=RESEARCHER)
+        asked = [one async for one in thread.subscribe(["lifecycle"])]
+        by_amount = {_amount(one): one["interrupt_id"] for one in thread.interrupts}
+        assert set(by_amount) == {200, 300}
+        agents = {one["params"]["data"].get("graph_name") for one in asked}
+        assert agents >= {"team", "researcher"}
+        await thread.run.respond([{"type": "accept"}], interrupt_id=by_amount[300])
+        left = await anext(thread.subscribe(["input"]))
+        assert left["params"]["data"]["interrupt_id"] == by_amount[200]
+        assert inbox.people.world.refunds() == [300]
+        await thread.run.respond([{"type": "ignore"}], interrupt_id=by_amount[200])
+        # What waited first has ended by now, which is not the end of what goes on.
+        assert (await thread.output)["messages"]
+    assert inbox.people.world.refunds() == [300]
+
+
 async def test_several_answers_at_once_each_go_to_their_own_call(inbox: Inbox) -> None:
     first, second = sorted(await inbox.ask(), key=_amount)
     await inbox.answer(

@@ -78,6 +78,12 @@ class ToldRuns:
             if position(entry.id) > position(after):
                 yield entry
 
+    def thread_events(
+        self, thread_id: str, *, tenant: str = DEFAULT_TENANT, after: str = START
+    ) -> AsyncIterator[Entry]:
+        assert (thread_id, tenant) == (THREAD, self.record.tenant)
+        return self.events(RUN, after=after)
+
     async def get(self, run_id: str, *, tenant: str = DEFAULT_TENANT) -> RunRecord:
         if run_id != RUN or tenant != self.record.tenant:
             raise RunNotFoundError(run_id)

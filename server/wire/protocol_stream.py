@@ -1,0 +1,159 @@
+"""A thread followed by the thread-centric protocol: its events under durable ids and numbers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from redis.exceptions import RedisError
+
+from graphs.event_log import GAP, START, Entry
+from graphs.event_log import position as log_position
+from server.runs.record import RunNotFoundError, RunRecord
+from server.wire import sse
+from server.wire.protocol import Subscription, Told
+from server.wire.protocol_graph import ProtocolRendering
+from server.wire.rendering_ids import BEGINNING, FRAMES, Position, at
+
+SLOTS = 4_096
+"""More events than a thread tells in one millisecond."""
+
+_log = logging.getLogger(__name__)
+
+
+class Readable(Protocol):
+    """What is needed of the runs."""
+
+    def thread_events(
+        self, thread_id: str, *, tenant: str = ..., after: str = START
+    ) -> AsyncIterator[Entry]: ...
+
+    def events(self, run_id: str, *, after: str = START) -> AsyncIterator[Entry]: ...
+
+    async def get(self, run_id: str, *, tenant: str = ...) -> RunRecord: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Numbered:
+    """An event of a thread with its place, the same for every reader and after every restart.
+
+    ``seq`` is the millisecond in which it was written, and the how manieth it was there.
+    """
+
+    told: Told
+    run_id: str
+    position: Position
+    seq: int
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The event as it is sent."""
+        # Clients learn from this form to which run the beginning and the end of one belong.
+        event_id = f"synth:{self.run_id}:{self.position}" if self.told.of_run else self.position
+        return {
+            "type": "event",
+            "event_id": str(event_id),
+            "seq": self.seq,
+            "method": self.told.method,
+            "params": self.told.params(timestamp=self.position.ms),
+        }
+
+    @property
+    def frame(self) -> bytes:
+        """The event as a server-sent one."""
+        return sse.frame(self.body, event=self.told.method, id=str(self.position))
+
+
+def seq_of(entry_id: str) -> int:
+    """The highest ``seq`` up to an entry of the log; 0 where there is none."""
+    ms, _ = log_position(entry_id)
+    return ms * SLOTS + SLOTS - 1 if ms else 0
+
+
+class ThreadEvents:
+    """One reader of a thread, from its beginning or from behind a place."""
+
+    def __init__(self, runs: Readable, *, thread_id: str, tenant: str) -> None:
+        self._runs = runs
+        self._thread_id = thread_id
+        self._tenant = tenant
+        self._renderings: dict[str, ProtocolRendering | None] = {}
+
+    async def frames(self, wanted: Subscription, *, after: Position = BEGINNING) -> sse.Frames:
+        """Server-sent events, until the reader leaves or the thread's log is deleted."""
+        try:
+            async with aclosing(self.events(wanted, after=after)) as found:
+                async for one in found:
+                    yield one.frame
+        except (RedisError, OSError) as error:
+            _log.warning("thread %s cannot be followed: %s", self._thread_id, error)
+            yield sse.frame(outage(), event="error")
+
+    async def events(
+        self, wanted: Subscription, *, after: Position = BEGINNING
+    ) -> AsyncGenerator[Numbered]:
+        """Raises RedisError and OSError where Redis is away."""
+        since = wanted.since or 0
+        first = max(after.ms, since // SLOTS)
+        # From the first one of its millisecond, where the counting begins.
+        start = Position(first, 0).before if first else START
+        ms, count = 0, 0
+        entries = self._runs.thread_events(self._thread_id, tenant=self._tenant, after=start)
+        async with aclosing(cast("Any", entries)) as following:
+            async for entry in following:
+                now, _ = log_position(entry.id)
+                if now != ms:
+                    ms, count = now, 0
+                for number, told in enumerate(await self._shown(entry), start=1):
+                    count += 1
+                    place = at(entry.id, min(number, FRAMES - 1))
+                    seq = ms * SLOTS + min(count, SLOTS - 1)
+                    if seq > since and place > after and wanted.wants(told):
+                        yield Numbered(told=told, run_id=entry.run_id, position=place, seq=seq)
+
+    async def _shown(self, entry: Entry) -> list[Told]:
+        if entry.is_gap:
+            return [Told(method="custom", data={"name": GAP, "payload": dict(entry.event)})]
+        rendering = await self._rendering(entry)
+        if rendering is None:
+            return []
+        shown = rendering.show(entry)
+        if entry.is_terminal or entry.is_pause:
+            del self._renderings[entry.run_id]
+        return shown
+
+    async def _rendering(self, entry: Entry) -> ProtocolRendering | None:
+        """The rendering of the entry's run, caught up to it; None for a run that is gone."""
+        if entry.run_id not in self._renderings:
+            self._renderings[entry.run_id] = await self._opened(entry)
+        return self._renderings[entry.run_id]
+
+    async def _opened(self, entry: Entry) -> ProtocolRendering | None:
+        try:
+            record = await self._runs.get(entry.run_id, tenant=self._tenant)
+        except RunNotFoundError:
+            return None
+        rendering = ProtocolRendering(record)
+        if entry.event.get("type") == "run.started":
+            return rendering
+        async with aclosing(cast("Any", self._runs.events(entry.run_id))) as earlier:
+            async for one in earlier:
+                if log_position(one.id) >= log_position(entry.id):
+                    break
+                rendering.show(one)
+                if one.is_pause:
+                    rendering = ProtocolRendering(record)
+        return rendering
+
+
+def outage() -> dict[str, Any]:
+    """What is said before a stream ends that Redis left."""
+    return {
+        "type": "error",
+        "id": None,
+        "error": "unknown_error",
+        "message": "Redis does not answer; connect again",
+    }
