@@ -22,7 +22,7 @@ from server import doctor_models, lock, redis_check, registry, sandboxing, serve
 from server.client import answers
 from server.finding import Finding, State, failed, split
 from server.redis_client import open_redis
-from server.redis_server import RedisServerError, find_server
+from server.redis_server import RedisServer, RedisServerError, find_server
 from tools.retrieval.errors import StoreError
 from tools.retrieval.remote_knowledge import RemoteKnowledge
 from tools.sandbox.find import Unavailable
@@ -60,7 +60,7 @@ async def examine(configured: settings.Settings) -> list[Finding]:
 async def _guarded(part: str, check: Check, configured: settings.Settings) -> list[Finding]:
     try:
         return await check(configured)
-    except settings.ConfigurationError as error:
+    except (settings.ConfigurationError, lock.DataFolderUnusable) as error:
         return [failed(part, str(error))]
     except Exception as error:  # noqa: BLE001 - one broken part must not hide the others
         detail = f"cannot be looked at ({type(error).__name__}: {error})"
@@ -120,6 +120,15 @@ async def _redis(configured: settings.Settings) -> list[Finding]:
             binary = await find_server()
         except RedisServerError as error:
             return [failed(part, str(error))]
+        live = lock.announced(configured.data_dir)
+        if live is not None and not await RedisServer(configured.data_dir).answers():
+            return [
+                failed(
+                    part,
+                    f"that of the Counterpoint that runs (process {live.pid}) does not answer; see "
+                    f"{RedisServer(configured.data_dir).log_file}, and start Counterpoint again",
+                )
+            ]
         detail = f"{binary.product} {binary.version}, {binary.path} (from {binary.origin})"
         return [Finding(part=part, state=State.OK, detail=detail)]
     client = open_redis(url)
@@ -296,10 +305,16 @@ async def _version(binary: Path) -> str:
 
 async def _address(configured: settings.Settings) -> list[Finding]:
     part = "Address"
-    live = lock.announced(configured.data_dir)
-    if live is not None and await answers(live.url):
+    live, owner = lock.announced(configured.data_dir), lock.owner(configured.data_dir)
+    if live is not None:
         detail = f"Counterpoint runs at {live.url} (process {live.pid})"
-        return [Finding(part=part, state=State.OK, detail=detail)]
+        if await answers(live.url):
+            return [Finding(part=part, state=State.OK, detail=detail)]
+        if owner == live.pid:
+            return [failed(part, f"{detail} and does not answer; stop it, and start it again")]
+    elif owner is not None:
+        detail = f"a Counterpoint is starting or at work (process {owner})"
+        return [Finding(part=part, state=State.WARN, detail=detail, remedy="wait for it")]
     try:
         with serve.listening(configured.host, configured.port):
             pass

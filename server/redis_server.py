@@ -191,6 +191,11 @@ class RedisServer:
             await self.close()
             raise
 
+    async def answers(self) -> bool:
+        """Whether the Redis over this folder does, whoever has started it."""
+        self._socket = self._short_socket()
+        return await self._listening()
+
     async def wait(self) -> int:
         """Wait until Redis ends, whoever ended it, and give its exit status."""
         if self._process is None:

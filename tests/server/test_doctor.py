@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from server import redis_check, serve
+from server import lock, redis_check, serve
 from server.cli import run
 from server.doctor import examine
 from server.finding import Finding, State
 from server.redis_client import open_redis
+from server.redis_server import RedisServer
 from server.settings import Settings
 from tests.doubles.openai_endpoint import Fails, OpenAIEndpoint, Raw
 from tests.doubles.redis_kinds import KINDS, Server
@@ -42,6 +44,40 @@ async def test_on_a_fresh_machine_nothing_fails_and_nothing_is_changed(tmp_path:
     assert findings["Chat model"].state is State.WARN
     assert "counterpoint models pull" in findings["Chat model"].remedy
     assert not any(tmp_path.iterdir())  # noqa: ASYNC240
+
+
+async def test_a_server_that_hangs_is_told_and_not_as_a_port_that_somebody_else_has(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    with serve.listening("127.0.0.1", 0) as silent, lock.owned(data):
+        live = lock.LiveServer(pid=os.getpid(), url=serve.url_of(silent), started=0.0)
+        with lock.announcement(data, live):
+            findings = await found(tmp_path, port=silent.getsockname()[1])
+    assert findings["Address"].state is State.FAIL
+    assert "does not answer" in findings["Address"].detail
+    assert findings["Address"].remedy == "stop it, and start it again"
+    with lock.owned(data):
+        starting = (await found(tmp_path))["Address"]
+    assert (starting.state, starting.remedy) == (State.WARN, "wait for it")
+
+
+async def test_the_redis_of_a_server_that_runs_is_asked(tmp_path: Path) -> None:
+    """That there is a program to start one says nothing of the one that hangs."""
+    data = tmp_path / "data"
+    live = lock.LiveServer(pid=os.getpid(), url="http://127.0.0.1:9", started=0.0)
+    redis = RedisServer(data)
+    with lock.owned(data), lock.announcement(data, live):
+        await redis.start()
+        try:
+            assert (await found(tmp_path))["Redis"].state is State.OK
+            await redis.close()
+            finding = (await found(tmp_path))["Redis"]
+        finally:
+            await redis.close()
+    assert finding.state is State.FAIL
+    assert f"process {os.getpid()}" in finding.detail
+    assert "redis.log" in finding.remedy
 
 
 async def test_what_cannot_be_reached_is_named_with_its_remedy(tmp_path: Path) -> None:
