@@ -9,9 +9,11 @@ from typing import Any
 from docx.document import Document
 from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.oxml.ns import qn
+from docx.table import Table
 from docx.text.paragraph import Paragraph
 
 from tools.retrieval.docx_styles import lineage
+from tools.retrieval.office_archive import is_on
 
 _MOST_LEVELS = 9
 _MOST_DIGITS = 9
@@ -19,6 +21,7 @@ _MOST_DIGITS = 9
 _MOST_LETTERS = 26 * 4
 # As a tracked change has it.
 _DELETED = "/".join(map(qn, ("w:pPr", "w:rPr", "w:del")))
+_NUMBERING = f"{qn('w:pPr')}/{qn('w:numPr')}"
 _PLACE = re.compile(r"%([1-9])")
 _PLAIN = frozenset({"decimal", "decimalZero", "lowerLetter", "upperLetter", "lowerRoman"}) | {
     "upperRoman"
@@ -48,17 +51,24 @@ class Numbers:
         self._counts: dict[str, dict[int, int]] = {}
         self._begun: set[tuple[str, int]] = set()
         self._by_style: dict[str | None, tuple[str, int] | None] = {}
+        self._tables = any(
+            style.get(qn("w:type")) == "table" and style.find(_NUMBERING) is not None
+            for style in document.styles.element.findall(qn("w:style"))
+        )
         for relation in document.part.rels.values():
             if relation.reltype == RELATIONSHIP_TYPE.NUMBERING and not relation.is_external:
                 root = getattr(relation.target_part, "element", None)
                 if root is not None:
                     self._read(root)
 
-    def of(self, paragraph: Paragraph) -> str:
-        """The paragraph's number as Word shows it; empty where it has none, or a bullet."""
+    def of(self, paragraph: Paragraph, *, table: Table | None = None) -> str:
+        """The paragraph's number as Word shows it; empty where it has none, or a bullet.
+
+        In a ``table`` it may be by the table's style.
+        """
         if paragraph._p.find(_DELETED) is not None:
             return ""
-        found = self._numbered(paragraph)
+        found = self._numbered(paragraph, table)
         if found is None or found[0] not in self._numberings:
             return ""
         number, at = found
@@ -76,13 +86,15 @@ class Numbers:
             del counts[below]
         return _shown(levels, counts, at)
 
-    def _numbered(self, paragraph: Paragraph) -> tuple[str, int] | None:
-        """Its numbering and level, by itself or its style."""
+    def _numbered(self, paragraph: Paragraph, table: Table | None) -> tuple[str, int] | None:
+        """Its numbering and level, by itself, its style or its table's."""
         own, level = _own(paragraph._p)
         style = paragraph._p.style
         if style not in self._by_style:
             self._by_style[style] = _of_style(paragraph.style)
         inherited = self._by_style[style]
+        if inherited is None and table is not None and self._tables:
+            inherited = self._of_table(table)
         if own is None:
             return inherited if inherited is None or level is None else (inherited[0], level)
         if own == "0":
@@ -90,6 +102,15 @@ class Numbers:
         if level is None:
             level = inherited[1] if inherited is not None else 0
         return own, level
+
+    def _of_table(self, table: Table) -> tuple[str, int] | None:
+        name = table._tbl.tblStyle_val
+        if name is None:
+            return None
+        key = f"table {name}"
+        if key not in self._by_style:
+            self._by_style[key] = _of_style(table.style)
+        return self._by_style[key]
 
     def _read(self, root: Any) -> None:
         for one in root.findall(qn("w:abstractNum")):
@@ -154,7 +175,7 @@ def _level(element: Any) -> _Level:
         kind=_value(element, "w:numFmt") or "decimal",
         text=_value(element, "w:lvlText"),
         start=_whole(_value(element, "w:start")) or 0,
-        legal=legal is not None and legal.get(qn("w:val"), "1") not in ("0", "false"),
+        legal=is_on(legal, qn("w:val")),
     )
 
 
@@ -169,7 +190,7 @@ def _of_style(style: Any) -> tuple[str, int] | None:
 
 
 def _own(element: Any) -> tuple[str | None, int | None]:
-    found = element.find(f"{qn('w:pPr')}/{qn('w:numPr')}")
+    found = element.find(_NUMBERING)
     if found is None:
         return None, None
     level = _whole(_value(found, "w:ilvl"))

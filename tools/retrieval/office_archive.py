@@ -1,9 +1,10 @@
-"""What every Office file is inside, a zip archive of XML: opened only within limits."""
+"""What every Office file is inside, a zip of XML: opened within limits, its switches read."""
 
 from __future__ import annotations
 
 import io
 import zipfile
+from typing import Any
 
 from tools.retrieval.errors import DamagedDocument, TooLarge
 
@@ -32,6 +33,12 @@ def guard(data: bytes, *, name: str, max_unpacked: int) -> None:
         raise DamagedDocument(
             f"{name}: the archive inside is broken; get a good copy and ingest it"
         ) from None
+
+
+def is_on(switch: Any, value: str) -> bool:
+    """Whether an element that switches something on is there and does, by its attribute ``value``:
+    none is on, as ``1`` and ``true`` are."""
+    return switch is not None and switch.get(value, "1") not in ("0", "false", "off")
 
 
 def _unpack(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import docx.opc.exceptions
@@ -21,7 +22,7 @@ from tools.retrieval import omml, titles
 from tools.retrieval.assembly import Assembly, is_raised, markdown_table
 from tools.retrieval.documents import Kind, Parsed
 from tools.retrieval.docx_numbers import Numbers
-from tools.retrieval.docx_styles import Styles
+from tools.retrieval.docx_styles import Hidden, Styles
 from tools.retrieval.errors import DamagedDocument, EmptyDocument, NeedsOcr
 from tools.retrieval.office_archive import guard
 from tools.retrieval.sniff import Format
@@ -63,8 +64,17 @@ def parse(data: bytes, *, name: str, max_unpacked: int) -> Parsed:
         ) from None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What a document's parts are read with; ``numbered`` are the paragraphs within tables."""
+
+    hidden: Hidden
+    numbered: dict[Any, str] = field(default_factory=dict)
+
+
 def _parse(document: Document, *, name: str) -> Parsed:
     assembly, styles, numbers = Assembly(), Styles(), Numbers(document)
+    reading = _Read(hidden=Hidden(document))
     title = titles.told(document.core_properties.title)
     first_heading = ""
     previous_was_item = False
@@ -72,14 +82,17 @@ def _parse(document: Document, *, name: str) -> Parsed:
     blocks = list(_blocks(body._element, body))
     for place, block in enumerate(blocks):
         if isinstance(block, Table):
-            caption = _caption(blocks, place, styles)
+            caption = _caption(blocks, place, styles, reading)
             for held in block._tbl.iter(qn("w:p")):
                 # Counted with those between the tables.
-                numbers.of(Paragraph(held, block))
-            assembly.block(markdown_table(_rows(block, depth=0)), kind=Kind.TABLE, caption=caption)
+                within = Table(next(held.iterancestors(qn("w:tbl"))), block._parent)
+                if number := numbers.of(Paragraph(held, block), table=within):
+                    reading.numbered[held] = number
+            rows = _rows(block, reading, depth=0)
+            assembly.block(markdown_table(rows), kind=Kind.TABLE, caption=caption)
             previous_was_item = False
             continue
-        text = _text(block)
+        text = _text(block, reading)
         number = numbers.of(block)
         if level := styles.level(block):
             assembly.heading(level, f"{number} {text}" if text.strip() else "")
@@ -93,8 +106,8 @@ def _parse(document: Document, *, name: str) -> Parsed:
                 tight=item and previous_was_item,
             )
             previous_was_item = item
-    _notes(document, assembly)
-    _margins(document, assembly)
+    _notes(document, assembly, reading)
+    _margins(document, assembly, reading)
     parsed = assembly.finish(title=title or first_heading or name, media_type=Format.DOCX)
     if not parsed.sections:
         if document.inline_shapes:
@@ -118,17 +131,17 @@ def _blocks(element: Any, parent: Any, depth: int = 0) -> Iterator[Paragraph | T
             yield from _blocks(child, parent, depth + 1)
 
 
-def _caption(blocks: list[Paragraph | Table], place: int, styles: Styles) -> str:
+def _caption(blocks: list[Paragraph | Table], place: int, styles: Styles, reading: _Read) -> str:
     """The paragraph of style Caption above the table, or else below it."""
     for near in (place - 1, place + 1):
         if 0 <= near < len(blocks):
             block = blocks[near]
             if isinstance(block, Paragraph) and styles.name(block) == "Caption":
-                return _text(block)
+                return _text(block, reading)
     return ""
 
 
-def _notes(document: Document, assembly: Assembly) -> None:
+def _notes(document: Document, assembly: Assembly, reading: _Read) -> None:
     """Footnotes, endnotes and comments, which stand in parts of their own."""
     for relation in document.part.rels.values():
         kind = relation.reltype.rpartition("/")[2]
@@ -140,13 +153,13 @@ def _notes(document: Document, assembly: Assembly) -> None:
             if note.get(qn("w:type")) is not None:
                 # The line that parts notes from text.
                 continue
-            text = " ".join(_runs(note).split())
+            text = " ".join(_runs(note, reading.hidden).split())
             author = note.get(qn("w:author")) if kind == "comments" else None
             if text:
                 assembly.block(f"{label}{f' by {author}' if author else ''}: {text}")
 
 
-def _margins(document: Document, assembly: Assembly) -> None:
+def _margins(document: Document, assembly: Assembly, reading: _Read) -> None:
     seen: set[str] = set()
     for section in document.sections:
         for margin in (
@@ -157,18 +170,19 @@ def _margins(document: Document, assembly: Assembly) -> None:
             section.footer,
             section.even_page_footer,
         ):
-            text = "\n".join(_lines(_blocks(margin._element, margin), depth=0)).strip()
+            lines = _lines(_blocks(margin._element, margin), reading, depth=0)
+            text = "\n".join(lines).strip()
             if text and text not in seen:
                 seen.add(text)
                 assembly.block(text)
 
 
-def _text(paragraph: Paragraph) -> str:
+def _text(paragraph: Paragraph, reading: _Read) -> str:
     # Paragraph.text leaves out equations, fields, content controls and tracked insertions.
-    return _runs(paragraph._p)
+    return _runs(paragraph._p, reading.hidden)
 
 
-def _runs(element: Any) -> str:
+def _runs(element: Any, hidden: Hidden) -> str:
     parts: list[str] = []
     skipped = {node for old in element.iter(*_TWICE) for node in old.iter()}
     for node in element.iter(
@@ -182,7 +196,7 @@ def _runs(element: Any) -> str:
             parts.append(omml.linear(node))
             skipped.update(node.iter())
         elif node.tag == qn("w:t"):
-            text = "" if _is_hidden(node) else node.text or ""
+            text = "" if hidden.has(node.getparent()) else node.text or ""
             before = next((part for part in reversed(parts) if part), "")
             raised = _is_superscript(node) and is_raised(text, after=before)
             parts.append(f"^{text}" if raised else text)
@@ -200,17 +214,12 @@ def _listed(paragraph: Paragraph) -> bool:
     return found is not None and found.get(qn("w:val")) != "0"
 
 
-def _is_hidden(node: Any) -> bool:
-    mark = node.getparent().find(f"{qn('w:rPr')}/{qn('w:vanish')}")
-    return mark is not None and mark.get(qn("w:val"), "1") not in ("0", "false", "off")
-
-
 def _is_superscript(node: Any) -> bool:
     mark = node.getparent().find(f"{qn('w:rPr')}/{qn('w:vertAlign')}")
     return mark is not None and mark.get(qn("w:val")) == "superscript"
 
 
-def _rows(table: Table, *, depth: int) -> list[list[str]]:
+def _rows(table: Table, reading: _Read, *, depth: int) -> list[list[str]]:
     """The cells as they stand on the grid. One over several rows is given in each of them."""
     rows: list[list[str]] = []
     above: dict[int, str] = {}
@@ -220,7 +229,7 @@ def _rows(table: Table, *, depth: int) -> list[list[str]]:
             goes_on = held.find(f"{qn('w:tcPr')}/{qn('w:vMerge')}")
             is_first = goes_on is None or goes_on.get(qn("w:val")) == "restart"
             if is_first or len(cells) not in above:
-                above[len(cells)] = _cell(_Cell(held, table), depth=depth)
+                above[len(cells)] = _cell(_Cell(held, table), reading, depth=depth)
             cells.append(above[len(cells)])
             cells.extend([""] * (_count(held, "w:tcPr/w:gridSpan", least=1) - 1))
         rows.append(cells)
@@ -242,14 +251,16 @@ def _count(element: Any, path: str, *, least: int) -> int:
     return min(max(int(value), least), _MAX_ACROSS) if value.isdecimal() else least
 
 
-def _cell(cell: _Cell, *, depth: int) -> str:
-    return " ".join(_lines(_blocks(cell._tc, cell), depth=depth + 1))
+def _cell(cell: _Cell, reading: _Read, *, depth: int) -> str:
+    return " ".join(_lines(_blocks(cell._tc, cell), reading, depth=depth + 1))
 
 
-def _lines(blocks: Iterator[Paragraph | Table], *, depth: int) -> Iterator[str]:
+def _lines(blocks: Iterator[Paragraph | Table], reading: _Read, *, depth: int) -> Iterator[str]:
     for block in blocks:
         if isinstance(block, Paragraph):
-            yield _text(block)
+            number = reading.numbered.get(block._p, "")
+            text = _text(block, reading)
+            yield f"{number} {text}".rstrip() if number else text
         elif depth < _MAX_DEPTH:
-            for row in _rows(block, depth=depth):
+            for row in _rows(block, reading, depth=depth):
                 yield ", ".join(cell for cell in row if cell.strip()) + ";"

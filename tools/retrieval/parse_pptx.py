@@ -1,4 +1,4 @@
-"""PPTX through python-pptx: slides in order, their titles as headings, tables, charts and notes."""
+"""PPTX through python-pptx: slides in order, titles as headings, tables, charts, notes, remarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lxml import etree
 from pptx.enum.shapes import MSO_SHAPE_TYPE, PP_PLACEHOLDER
 from pptx.package import Package
 
-from tools.retrieval import omml, pptx_charts, titles
+from tools.retrieval import omml, pptx_charts, pptx_comments, titles
 from tools.retrieval.assembly import Assembly, is_raised, markdown_table
 from tools.retrieval.documents import Kind, Parsed
 from tools.retrieval.errors import EmptyDocument, NeedsOcr, TooLarge
@@ -43,21 +43,26 @@ def parse(data: bytes, *, name: str, max_unpacked: int, max_pages: int) -> Parse
     without_text: list[int] = []
     empty = True
     first_title = ""
+    authors = pptx_comments.authors(deck)
     for number, slide in enumerate(deck.slides, start=1):
         assembly.page(number)
         _unwrap(slide._element)
         blocks = list(_blocks(slide))
         title = next((text for kind, text in blocks if kind == "title"), "")
+        comments = list(pptx_comments.of(slide, authors))
         if not any(text.strip() for _, text in blocks):
             # A picture may be one of text.
             without_text += [number] * any(kind == "picture" for kind, _ in blocks)
-            continue
+            if not comments:
+                continue
         empty = False
         first_title = first_title or title
         assembly.heading(1, title or f"Slide {number}")
         for kind, text in blocks:
             if kind in ("text", "table"):
                 assembly.block(text, kind=Kind.TABLE if kind == "table" else Kind.PROSE)
+        for comment in comments:
+            assembly.block(comment)
     if empty:
         if without_text:
             raise NeedsOcr(

@@ -8,6 +8,7 @@ from typing import Any
 from openpyxl.styles.numbers import is_date_format
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
 
+from tools.retrieval.office_archive import is_on
 from tools.retrieval.parse_xlsx import shown
 
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -27,11 +28,7 @@ def words(space: Any) -> list[str]:
 def tables(space: Any) -> Iterator[list[list[str]]]:
     """A table for each plot of the chart, the first row its header."""
     old = space.find(f"{_C}date1904")
-    epoch = (
-        CALENDAR_MAC_1904
-        if old is not None and old.get("val", "1") in ("1", "true")
-        else CALENDAR_WINDOWS_1900
-    )
+    epoch = CALENDAR_MAC_1904 if is_on(old, "val") else CALENDAR_WINDOWS_1900
     for area in space.iter(f"{_C}plotArea"):
         for plot in area:
             series = plot.findall(f"{_C}ser")

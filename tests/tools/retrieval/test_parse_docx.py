@@ -206,3 +206,61 @@ def test_hidden_text_is_not_read() -> None:
     shown = paragraph.add_run(" And this.")
     shown.font.hidden = False
     assert read(saved(document), name="a.docx").text == "All see this. And this."
+
+
+def hides(document: Any, name: str, kind: WD_STYLE_TYPE, *, base: str = "", on: bool = True) -> str:
+    style = document.styles.add_style(name, kind)
+    if base:
+        style.base_style = document.styles[base]
+    else:
+        style.font.hidden = on
+    return name
+
+
+def test_text_that_a_style_hides_is_not_read() -> None:
+    document = docx.Document()
+    run = hides(document, "Secret", WD_STYLE_TYPE.CHARACTER)
+    deeper = hides(document, "Deeper", WD_STYLE_TYPE.CHARACTER, base=run)
+    whole = hides(document, "Note to self", WD_STYLE_TYPE.PARAGRAPH)
+    shown = hides(document, "Shown", WD_STYLE_TYPE.PARAGRAPH, on=False)
+    paragraph = document.add_paragraph("All see this.", style=shown)
+    for style in (run, deeper):
+        paragraph.add_run(" Nobody sees this.", style=style)
+    told = paragraph.add_run(" But this.", style=run)
+    told.font.hidden = False
+    hidden = document.add_paragraph("Nor this.", style=whole)
+    # A switch twice is none: Word shows it.
+    hidden.add_run("Twice hidden is seen.", style=run)
+    cell = document.add_table(rows=1, cols=1).cell(0, 0)
+    cell.paragraphs[0].add_run("seen")
+    cell.paragraphs[0].add_run(" unseen", style=run)
+    text = read(saved(document), name="a.docx").text
+    assert [line for line in text.splitlines() if line] == [
+        "All see this. But this.",
+        "Twice hidden is seen.",
+        "| seen |",
+        "| --- |",
+    ]
+
+
+@pytest.mark.parametrize("by_style", [False, True], ids=["paragraphs", "the table's style"])
+def test_numbered_rows_of_a_table_have_their_numbers(by_style: bool) -> None:
+    document = numbered()
+    table = document.add_table(rows=0, cols=2)
+    if by_style:
+        style = document.styles.add_style("Numbered rows", WD_STYLE_TYPE.TABLE)
+        inner = '<w:numPr><w:ilvl w:val="0"/><w:numId w:val="90"/></w:numPr>'
+        style.element.append(parse_xml(f"<w:pPr {nsdecls('w')}>{inner}</w:pPr>"))
+        table.style = style
+    for words in ("Scope", "Fees"):
+        first, second = table.add_row().cells
+        second.text = words
+        if by_style:
+            with_number(second.paragraphs[0], 0, number="0")
+        else:
+            with_number(first.paragraphs[0], 0)
+    with_number(document.add_paragraph("Behind it."), 0)
+    text = read(saved(document), name="a.docx").text
+    assert "| 1. | Scope |" in text
+    assert "| 2. | Fees |" in text
+    assert text.endswith("3. Behind it.")

@@ -11,6 +11,8 @@ import pptx.chart.data
 import pytest
 from lxml import etree
 from pptx.enum.chart import XL_CHART_TYPE
+from pptx.opc.package import Part
+from pptx.opc.packuri import PackURI
 
 from tests.tools.retrieval.making import saved
 from tests.tools.retrieval.test_parse import read
@@ -140,3 +142,70 @@ def test_a_slide_show_and_a_template_are_read(kind: bytes) -> None:
     main = b"presentationml.%s.main+xml"
     data = rewritten(saved(made), str, main % b"presentation", main % kind)
     assert read(data, name="a.ppsx").sections[0].text == "Words."
+
+
+OLD = (
+    (
+        '<p:cmLst xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main">'
+        '<p:cm authorId="0" idx="1"><p:pos x="1" y="1"/><p:text>Is 12 % right?</p:text></p:cm>'
+        "</p:cmLst>"
+    ),
+    (
+        '<p:cmAuthorLst xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main">'
+        '<p:cmAuthor id="0" name="Ada" initials="A" lastIdx="1" clrIdx="0"/></p:cmAuthorLst>'
+    ),
+    "http://schemas.openxmlformats.org/officeDocument/2006/relationships/comments",
+    "http://schemas.openxmlformats.org/officeDocument/2006/relationships/commentAuthors",
+)
+_BODY = "<p188:txBody><a:bodyPr/><a:p><a:r><a:t>{}</a:t></a:r></a:p></p188:txBody>"
+_NEW = (
+    'xmlns:p188="http://schemas.microsoft.com/office/powerpoint/2018/8/main" '
+    'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+)
+NEW = (
+    (
+        f'<p188:cmLst {_NEW}><p188:cm id="1" authorId="0"><p188:replyLst>'
+        f'<p188:reply id="2" authorId="1">{_BODY.format("Yes, it is.")}</p188:reply>'
+        "</p188:replyLst>"
+        f"{_BODY.format('Is 12 % right?')}</p188:cm></p188:cmLst>"
+    ),
+    (
+        f'<p188:authorLst {_NEW}><p188:author id="0" name="Ada"/><p188:author id="1" name="Bob"/>'
+        "</p188:authorLst>"
+    ),
+    "http://schemas.microsoft.com/office/2018/10/relationships/comments",
+    "http://schemas.microsoft.com/office/2018/10/relationships/authors",
+)
+
+
+def commented(made: Any, on: Any, written: tuple[str, str, str, str]) -> str:
+    comments, authors, kind, of_authors = written
+    for part, name, xml, relation in (
+        (on.part, "comments/c1", comments, kind),
+        (made.part, "authors", authors, of_authors),
+    ):
+        made_part = Part(PackURI(f"/ppt/{name}.xml"), "application/xml", part.package, xml.encode())
+        part.relate_to(made_part, relation)
+    return read(saved(made), name="a.pptx").text
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (OLD, ["Comment by Ada: Is 12 % right?"]),
+        (NEW, ["Comment by Ada: Is 12 % right?", "Comment by Bob: Yes, it is."]),
+    ],
+    ids=["old", "new"],
+)
+def test_comments_and_their_answers_stand_behind_the_slide(
+    written: tuple[str, str, str, str], told: list[str]
+) -> None:
+    made, on = slide()
+    on.shapes.add_textbox(0, 0, 9, 9).text_frame.text = "12 % of all"
+    lines = [line for line in commented(made, on, written).splitlines() if line]
+    assert lines[-1 - len(told) :] == ["12 % of all", *told]
+
+
+def test_a_slide_of_comments_alone_is_read() -> None:
+    made, on = slide()
+    assert commented(made, on, OLD).endswith("Comment by Ada: Is 12 % right?")
