@@ -31,7 +31,7 @@ from tools.retrieval.sparse import Bm25Encoder
 from tools.retrieval.store import WRITE_BATCH, PassageStore, Scope
 
 # Raised whenever parsing or chunking gives other passages for the same bytes.
-PASSAGES_VERSION = 3
+PASSAGES_VERSION = 4
 SITUATED_AT_ONCE = 4
 MADE_AT_ONCE = 16
 
