@@ -78,7 +78,13 @@ def read(body: Mapping[str, Any]) -> Question | PaneOpened | Nothing:
     channel, ts = event.get("channel"), event.get("ts")
     if not channel or not ts:
         return Nothing(why="it has no place")
-    files, left_out = _files(event.get("files"))
+    shared = _forwarded(event.get("attachments"))
+    files, left_out = _files(
+        [
+            *_listed(event.get("files")),
+            *(file for one in shared for file in _listed(one.get("files"))),
+        ]
+    )
     return Question(
         place=Place(
             team=str(body.get("team_id") or ""),
@@ -88,7 +94,14 @@ def read(body: Mapping[str, Any]) -> Question | PaneOpened | Nothing:
             user=user,
             user_team=str(event.get("user_team") or event.get("team") or body.get("team_id") or ""),
         ),
-        text=plain(str(event.get("text") or ""), without=us),
+        text="\n\n".join(
+            part
+            for part in (
+                plain(str(event.get("text") or ""), without=us),
+                *(_quoted(one, without=us) for one in shared),
+            )
+            if part
+        ),
         files=files,
         left_out=left_out,
         direct=event.get("type") == "message",
@@ -156,6 +169,25 @@ def _pane(body: Mapping[str, Any], event: Mapping[str, Any]) -> PaneOpened | Not
             user_team=str(body.get("team_id") or ""),
         )
     )
+
+
+def _forwarded(told: Any) -> list[Mapping[str, Any]]:
+    """Messages that somebody forwards; what Slack adds to links of its own accord is none."""
+    return [one for one in _listed(told) if isinstance(one, Mapping) and one.get("is_share")]
+
+
+def _quoted(message: Mapping[str, Any], *, without: frozenset[str]) -> str:
+    """A forwarded message as a quotation; empty where it has no words."""
+    words = plain(str(message.get("text") or ""), without=without)
+    if not words:
+        return ""
+    author = plain(str(message.get("author_name") or message.get("author_subname") or ""))
+    lines = "\n".join(f"> {line}" for line in words.splitlines())
+    return f"Forwarded{f' from {author}' if author else ''}:\n{lines}"
+
+
+def _listed(told: Any) -> list[Any]:
+    return told if isinstance(told, list) else []
 
 
 def _files(told: Any) -> tuple[list[SharedFile], int]:

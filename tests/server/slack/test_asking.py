@@ -58,6 +58,30 @@ async def test_a_reply_that_is_also_sent_to_the_whole_conversation_asks(
     assert [one.thread_ts for one in desk.double.said("D0ANN")] == ["17.1"]
 
 
+async def test_a_forwarded_message_is_asked_about_with_its_words_and_files(
+    desk: Desk, team: Team
+) -> None:
+    double = desk.double
+    double.hosted["sales.csv"] = (b"a,b\n1,2\n", "text/csv")
+    file = {"id": "F1", "name": "sales.csv", "size": 8}
+    forwarded = {
+        "is_share": True,
+        "is_msg_unfurl": True,
+        "author_name": "Bob",
+        "text": "Up &amp; down,\nsays <https://x.example|the plan>",
+        "files": [{**file, "url_private": f"{double.url}/files-pri/sales.csv"}],
+    }
+    link = {"is_msg_unfurl": True, "text": "Not meant"}
+    await desk.send(events.direct("Is this true?", ts="17.1", attachments=[forwarded, link, 7]))
+    await desk.send(events.direct("", ts="18.1", attachments=[{"is_share": True, "text": "Why?"}]))
+    await desk.settled()
+    quoted = "Forwarded from Bob:\n> Up & down,\n> says the plan (https://x.example)"
+    assert {one.asked.messages[0]["content"] for one in team.asked} == {
+        f"Is this true?\n\n{quoted}\n\nFiles given: sales.csv",
+        "Forwarded:\n> Why?",
+    }
+
+
 async def test_a_thread_in_slack_is_one_thread_here(desk: Desk, team: Team) -> None:
     await desk.send(events.mention("One", ts="17.1"))
     await desk.send(events.mention("Two", ts="17.2", thread_ts="17.1", user="U0OPS"))
