@@ -63,7 +63,7 @@ class ProtocolRendering:
     def _started(self) -> Iterator[Told]:
         if self._began:
             yield from self._messages.broken(_AGAIN)
-            yield from self._end_children("interrupted")
+            yield from self._end_children("interrupted", over=False)
             self._children = _Children()
         self._began = True
         yield self._lifecycle("running")
@@ -130,7 +130,7 @@ class ProtocolRendering:
             yield from self._children.ended(data, namespace)
 
     def _paused(self, event: Mapping[str, Any]) -> Iterator[Told]:
-        yield from self._close("interrupted")
+        yield from self._close("interrupted", over=False)
         for one in event.get("interrupts") or ():
             data = {"interrupt_id": one["id"], "payload": one.get("value"), "value": one["value"]}
             if one.get("response_schema"):
@@ -148,22 +148,22 @@ class ProtocolRendering:
         phase = {RunStatus.SUCCESS: "completed", RunStatus.CANCELLED: "interrupted"}.get(
             status, "failed"
         )
-        yield from self._close(phase)
+        yield from self._close(phase, over=True)
         if self._team is not None and phase == "completed" and not self._told_state:
             yield Told(method="values", data=team_values(self._record, event))
         yield self._lifecycle(phase, event)
 
-    def _close(self, phase: str) -> Iterator[Told]:
+    def _close(self, phase: str, *, over: bool) -> Iterator[Told]:
         if phase == "completed":
             yield from self._messages.over(())
         else:
             yield from self._messages.broken(f"The run was {phase} before its end.")
-        yield from self._end_children(phase)
+        yield from self._end_children(phase, over=over)
 
-    def _end_children(self, phase: str) -> Iterator[Told]:
+    def _end_children(self, phase: str, *, over: bool) -> Iterator[Told]:
         yield from self._children.closed(phase)
         if self._team is not None:
-            yield from self._team.closed(phase)
+            yield from self._team.closed(phase, over=over)
 
     def _lifecycle(self, phase: str, end: Mapping[str, Any] | None = None) -> Told:
         data: dict[str, Any] = {"event": phase, "graph_name": self._record.asked.graph}

@@ -14,13 +14,15 @@ from server.wire.protocol_messages import Messages
 class TeamAgents:
     """Who of the team is at work; everything that the team tells is also told as ``custom``.
 
-    What an agent writes is a draft, told under its own namespace: the run's own messages are
-    those that the critic has seen.
+    As the clients know it of LangChain's deep agents, one that is given a task is a call of the
+    tool ``task``, and works under ``tools:`` and the call's id: what stands there is no message of
+    the conversation. So drafts are told, and the run's own messages are those that the critic has
+    seen.
     """
 
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
-        self._open: dict[Namespace, str] = {}
+        self._open: dict[Namespace, Mapping[str, Any]] = {}
         self._calls: set[str] = set()
 
     def show(self, event: Mapping[str, Any]) -> Iterator[Told]:
@@ -28,10 +30,13 @@ class TeamAgents:
         namespace = _namespace(event)
         match event.get("type"):
             case "agent.started":
+                yield _task("tool-started", event, input=_given(event))
                 yield from self._begin(namespace, event)
             case "agent.finished":
                 yield from self._messages.over(namespace)
-                yield from self._end(namespace, "completed")
+                self._open.pop(namespace, None)
+                yield _lifecycle("completed", event, namespace)
+                yield _task("tool-finished", event, output=event["summary"])
             case "model.delta":
                 yield from self._begin(namespace, event)
                 yield from self._messages.show(
@@ -44,22 +49,18 @@ class TeamAgents:
                 yield from self._tool(event, namespace)
         yield Told(method="custom", data={"name": event["type"], "payload": dict(event)})
 
-    def closed(self, phase: str) -> Iterator[Told]:
-        """The end of those who are still at work."""
-        for namespace in list(self._open):
-            yield from self._end(namespace, phase)
+    def closed(self, phase: str, *, over: bool) -> Iterator[Told]:
+        """The end of those who are still at work; they go on later unless the run is ``over``."""
+        for namespace, event in self._open.items():
+            yield _lifecycle(phase, event, namespace)
+            if over and event.get("task_id"):
+                yield _task("tool-error", event, message="The run has ended before.")
+        self._open.clear()
 
     def _begin(self, namespace: Namespace, event: Mapping[str, Any]) -> Iterator[Told]:
-        if not namespace or namespace in self._open:
-            return
-        self._open[namespace] = str(event["agent"])
-        data = {"event": "started", "graph_name": event["agent"]}
-        yield Told(method="lifecycle", data=data, namespace=namespace)
-
-    def _end(self, namespace: Namespace, phase: str) -> Iterator[Told]:
-        if (agent := self._open.pop(namespace, None)) is not None:
-            data = {"event": phase, "graph_name": agent}
-            yield Told(method="lifecycle", data=data, namespace=namespace)
+        if namespace not in self._open:
+            self._open[namespace] = event
+            yield _lifecycle("started", event, namespace)
 
     def _tool(self, event: Mapping[str, Any], namespace: Namespace) -> Iterator[Told]:
         call = str(event["call_id"])
@@ -75,17 +76,32 @@ class TeamAgents:
                 yield _tools("tool-error", event, namespace, message=event["reason"])
 
 
+def _lifecycle(phase: str, event: Mapping[str, Any], namespace: Namespace) -> Told:
+    data: dict[str, Any] = {"event": phase, "graph_name": event["agent"]}
+    if phase == "started" and event.get("task_id"):
+        data["cause"] = {"type": "toolCall", "tool_call_id": event["task_id"]}
+    return Told(method="lifecycle", data=data, namespace=namespace)
+
+
+def _given(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": event["instruction"], "subagent_type": event["agent"]}
+
+
+def _task(kind: str, event: Mapping[str, Any], **more: Any) -> Told:
+    """An agent's task as a call, made where the coordinator is: at the root."""
+    data = {"event": kind, "tool_call_id": event["task_id"], "tool_name": "task", **more}
+    return Told(method="tools", data=data)
+
+
 def _tools(kind: str, event: Mapping[str, Any], namespace: Namespace, **more: Any) -> Told:
     data = {"event": kind, "tool_call_id": event["call_id"], "tool_name": event["tool"], **more}
     return Told(method="tools", data=data, namespace=namespace)
 
 
 def _namespace(event: Mapping[str, Any]) -> Namespace:
-    """Under which an agent works: its name and task; the coordinator and the critic have none."""
-    agent, task = event.get("agent"), event.get("task_id")
-    if not agent:
-        return ()
-    return (f"{agent}:{task}",) if task else (str(agent),)
+    """Under which an agent works: its task, or its name; the coordinator's and the critic's."""
+    name = event.get("task_id") or event.get("agent")
+    return (f"tools:{name}",) if name else ()
 
 
 def _piece(event: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -183,8 +183,8 @@ async def test_subgraphs_are_found_and_named(client: Client) -> None:
 async def test_the_team_answers_and_its_agents_are_seen_at_work(client: Client) -> None:
     async with client.thread("team") as thread:
         await thread.start(QUESTION)
-        agents = await thread.each("subagents")
-        assert [one.graph_name for one in agents] == ["researcher"]
+        (agent,) = await thread.each("subagents")
+        assert agent.namespace == ["tools:1"]
     async with client.thread("team") as thread:
         await thread.start(QUESTION)
         (told,) = await thread.channel("values")

@@ -13,7 +13,6 @@ from graphs.event_log import Entry
 from server.runs.asked import TEAM, Asked
 from server.runs.record import RunRecord
 from server.wire.protocol import Subscription, Told
-from server.wire.protocol_commands import CommandError, Respond, read, resumes, run_of
 from server.wire.protocol_graph import ProtocolRendering
 
 CHILD = ["inner:t1"]
@@ -259,10 +258,11 @@ def test_the_teams_agents_are_its_subagents() -> None:
         FINISHED,
         graph=TEAM,
     )
-    where = ["coder:1"]
+    where, apart = ["tools:1"], ["tools:coordinator"]
     own = [one for one in events if one.method != "custom"]
     assert brief(own) == [
         ("lifecycle", [], "running"),
+        ("tools", [], "tool-started"),
         ("lifecycle", where, "started"),
         ("tools", where, "tool-started"),
         ("tools", where, "tool-error"),
@@ -279,16 +279,19 @@ def test_the_teams_agents_are_its_subagents() -> None:
             )
         ],
         ("lifecycle", where, "completed"),
-        ("lifecycle", ["coordinator"], "started"),
-        ("messages", ["coordinator"], "message-start"),
-        ("messages", ["coordinator"], "content-block-start"),
-        ("messages", ["coordinator"], "content-block-delta"),
-        ("messages", ["coordinator"], "content-block-finish"),
-        ("messages", ["coordinator"], "message-finish"),
-        ("lifecycle", ["coordinator"], "completed"),
+        ("tools", [], "tool-finished"),
+        ("lifecycle", apart, "started"),
+        ("messages", apart, "message-start"),
+        ("messages", apart, "content-block-start"),
+        ("messages", apart, "content-block-delta"),
+        ("messages", apart, "content-block-finish"),
+        ("messages", apart, "message-finish"),
+        ("lifecycle", apart, "completed"),
         ("values", [], own[-2].data),
         ("lifecycle", [], "completed"),
     ]
+    assert own[1].data["input"] == {"description": "Add.", "subagent_type": "coder"}
+    assert own[2].data["cause"] == {"type": "toolCall", "tool_call_id": "1"}
     assert own[-2].data["messages"][-1]["content"] == "Thirty days."
     (finished,) = [
         one.data
@@ -306,6 +309,30 @@ def test_the_teams_agents_are_its_subagents() -> None:
         "agent.finished",
     ]
     assert all(one["name"] == one["payload"]["type"] for one in named)
+
+
+def test_an_agent_that_is_still_at_work_goes_on_after_a_pause_and_not_after_the_end() -> None:
+    at = {"agent": "coder", "task_id": "1"}
+    started = {"type": "agent.started", **at, "instruction": "Add."}
+    finished = {"type": "agent.finished", **at, "summary": "Two."}
+    failed = {"type": "run.failed", "error": "timeout", "message": "It took too long."}
+    paused = {"type": "run.interrupted", "interrupts": []}
+    own = [one for one in shown(STARTED, started, paused, graph=TEAM) if one.method != "custom"]
+    assert brief(own)[-2:] == [
+        ("lifecycle", ["tools:1"], "interrupted"),
+        ("lifecycle", [], "interrupted"),
+    ]
+    own = [one for one in shown(STARTED, finished, graph=TEAM) if one.method != "custom"]
+    assert brief(own)[1:] == [
+        ("lifecycle", ["tools:1"], "completed"),
+        ("tools", [], "tool-finished"),
+    ]
+    own = [one for one in shown(STARTED, started, failed, graph=TEAM) if one.method != "custom"]
+    assert brief(own)[-3:] == [
+        ("lifecycle", ["tools:1"], "failed"),
+        ("tools", [], "tool-error"),
+        ("lifecycle", [], "failed"),
+    ]
 
 
 def test_each_entry_comes_to_the_same_for_every_reader() -> None:
@@ -328,72 +355,3 @@ def test_each_entry_comes_to_the_same_for_every_reader() -> None:
         ("tools", [], "tool-started"),
     ]
     assert json.dumps([one.params(timestamp=1) for one in first])
-
-
-def test_a_run_is_started_from_a_checkpoint_by_its_config() -> None:
-    run = run_of(
-        {
-            "assistant_id": "mine",
-            "input": {"n": 1},
-            "config": {"configurable": {"checkpoint_id": "c1", "checkpoint_ns": "", "model": "m"}},
-            "multitaskStrategy": "reject",
-            "stream_mode": "values",
-        }
-    )
-    assert run.fork == {"checkpoint_id": "c1"}
-    assert run.config is not None
-    assert run.config.configurable == {"model": "m"}
-    assert run.multitask_strategy.value == "reject"
-    modes, subgraphs = run.telling(graph="mine")
-    assert {"values", "tasks", "messages-tuple"} <= set(modes)
-    assert subgraphs
-
-
-@pytest.mark.parametrize(
-    ("params", "where"),
-    [
-        ({}, "params.assistant_id"),
-        ({"assistant_id": "mine", "metadata": 3}, "params.metadata"),
-        (
-            {"assistant_id": "mine", "config": {"recursion_limit": 0}},
-            "params.config.recursion_limit",
-        ),
-    ],
-    ids=str,
-)
-def test_a_wrong_parameter_is_named(params: dict[str, Any], where: str) -> None:
-    with pytest.raises(CommandError, match=where) as caught:
-        run_of(params)
-    assert caught.value.code == "invalid_argument"
-
-
-def test_one_answer_or_several_are_read_alike() -> None:
-    one = read(Respond, {"namespace": [], "interrupt_id": "i1", "response": "yes"})
-    many = read(Respond, {"responses": [{"interrupt_id": "i1", "response": "yes"}]})
-    assert one.answers == many.answers == {"i1": "yes"}
-    config = {"configurable": {"model": "m"}}
-    run = one.run(Asked(graph="mine", assistant_id="mine", kwargs={"config": config}))
-    assert run.command is not None
-    assert run.command.stored() == {"resume": {"i1": "yes"}}
-    assert run.config is not None
-    assert run.config.configurable == {"model": "m"}
-    refused: list[dict[str, Any]] = [{}, {"responses": []}, {"responses": [{"response": 1}]}]
-    for wrong in refused:
-        with pytest.raises(CommandError, match=r"params\.responses"):
-            read(Respond, wrong)
-
-
-@pytest.mark.parametrize(
-    ("graph", "given", "answers"),
-    [
-        ("mine", {"messages": []}, True),
-        ("mine", "yes", True),
-        ("mine", None, False),
-        (TEAM, {"messages": []}, False),
-        (TEAM, {"decisions": [{"type": "approve"}]}, True),
-    ],
-    ids=str,
-)
-def test_what_a_waiting_thread_is_given_answers_it(graph: str, given: Any, answers: bool) -> None:
-    run = run_of({"assistant_id": graph, "input": given})
-    assert resumes(run, paused=graph) is answers
