@@ -23,6 +23,15 @@ def _leads(value: str) -> str:
     return value if value.endswith("/") else value + "/"
 
 
+def _filled(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().strip():
+        raise ValueError("is empty; leave it out, or say it")
+    return value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_filled)]
+
+
 class SlackPersonSettings(BaseModel):
     """Who may ask in Slack, and as whom (``[[slack_people]]``); the first that fits counts.
 
@@ -74,17 +83,17 @@ class SlackPersonSettings(BaseModel):
 class SlackSettings(BaseModel):
     """Slack among the settings."""
 
-    slack_bot_token: SecretStr | None = Field(
+    slack_bot_token: Secret | None = Field(
         default=None,
         description="The Slack app's bot token (`xoxb-`); `SLACK_BOT_TOKEN` means the same. See "
         "[Slack](slack.md)",
     )
-    slack_signing_secret: SecretStr | None = Field(
+    slack_signing_secret: Secret | None = Field(
         default=None,
         description="What Slack signs its requests to `/slack/events` with; "
         "`SLACK_SIGNING_SECRET` means the same",
     )
-    slack_app_token: SecretStr | None = Field(
+    slack_app_token: Secret | None = Field(
         default=None,
         description="The app-level token (`xapp-`) for Socket Mode, which needs no address that "
         "Slack can reach; `SLACK_APP_TOKEN` means the same",

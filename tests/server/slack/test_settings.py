@@ -45,3 +45,16 @@ def test_a_line_about_people_that_fits_nobody_or_too_many_is_refused(
     (tmp_path / "counterpoint.toml").write_text(f"slack_people = [{person}]\n")
     with pytest.raises(settings.ConfigurationError, match=rf"slack_people\.0.*{word}"):
         settings.load()
+
+
+@pytest.mark.parametrize("name", ["slack_bot_token", "slack_signing_secret", "slack_app_token"])
+@pytest.mark.parametrize("value", ["", "  "], ids=["nothing", "spaces"])
+def test_an_empty_token_is_none_and_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-1234")
+    monkeypatch.setenv("SLACK_SIGNING_SECRET", "shibboleth")
+    monkeypatch.setenv(f"COUNTERPOINT_{name.upper()}", value)
+    with pytest.raises(settings.ConfigurationError, match=f"(?i){name}.*is empty"):
+        settings.load()
