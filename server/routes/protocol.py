@@ -41,7 +41,8 @@ async def follow(
     With `since` or `Last-Event-ID` from behind that. A thread that is not there yet is waited for:
     its first run makes it.
     """
-    after = rendering_ids.parsed(last_event_id)
+    # An event's id may name its run in front.
+    after = rendering_ids.parsed(last_event_id and last_event_id.rpartition(":")[2])
     reader = ThreadEvents(desk.house.runs, thread_id=str(thread_id), tenant=desk.caller.tenant)
     return sse.EventStream(
         reader.frames(asked, after=after),

@@ -179,9 +179,11 @@ async def _tree(desk: Desk, thread_id: UUID, params: Mapping[str, Any]) -> dict[
     tree = Tree(record)
     newest = await runs.newest(str(thread_id), tenant=tenant)
     if newest != ORIGIN:
-        async with aclosing(cast("Any", runs.events(record.run_id))) as entries:
-            async for entry in entries:
-                tree.show(entry)
+        # Up to now: what the run tells by itself is followed to its end, or its beginning.
+        async with aclosing(cast("Any", runs.thread_events(str(thread_id), tenant=tenant))) as told:
+            async for entry in told:
+                if entry.run_id == record.run_id:
+                    tree.show(entry)
                 if position(entry.id) >= position(newest):
                     break
     return tree.root

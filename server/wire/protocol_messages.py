@@ -68,12 +68,12 @@ class _Writing:
         index = self.open[key]
         whole = self.blocks[index]
         if kind in _GROWS:
-            piece = block.get(kind) or ""
+            piece = _text(block.get(kind))
             whole[kind] = whole.get(kind, "") + piece
             _take(whole, block, but=kind)
             delta = {"type": f"{kind}-delta", kind: piece}
         elif kind in _CALLS:
-            piece = block.get("args") or ""
+            piece = _text(block.get("args"))
             whole["args"] = whole.get("args", "") + piece
             _take(whole, block, but="args")
             delta = {"type": "tool-call-delta", "args": piece}
@@ -187,10 +187,24 @@ def _blocks(message: Mapping[str, Any]) -> Sequence[Block]:
     if isinstance(content, str) and not calls and "reasoning_content" not in extra:
         return [{"type": "text", "text": content}] if content else ()
     if message.get("type") not in {_CHUNK, "ai"}:
-        return [dict(one) for one in content or () if isinstance(one, Mapping)]
+        return _listed(content)
     kind = AIMessageChunk if message["type"] == _CHUNK else AIMessage
-    blocks = kind.model_validate(message).content_blocks
+    try:
+        blocks = kind.model_validate(message).content_blocks
+    except (ValueError, TypeError, LookupError):
+        # A graph may write what LangChain cannot read; the stream goes on.
+        return _listed(content)
     return [{**one} for one in blocks if one.get("type") != "text" or one.get("text")]
+
+
+def _listed(content: Any) -> Sequence[Block]:
+    parts = content if isinstance(content, list) else [content]
+    texts = [{"type": "text", "text": one} if isinstance(one, str) else one for one in parts]
+    return [dict(one) for one in texts if isinstance(one, Mapping)]
+
+
+def _text(piece: Any) -> str:
+    return piece if isinstance(piece, str) else ""
 
 
 def _key(block: Block) -> Any:

@@ -45,12 +45,15 @@ class Thread:
         assert told["id"] == 7
         return told
 
-    async def events(self, *, until: str, **asked: Any) -> list[dict[str, Any]]:
+    async def events(
+        self, *, until: str, last: str | None = None, **asked: Any
+    ) -> list[dict[str, Any]]:
         """Those of a subscription, up to a phase of the run's own."""
         found: list[dict[str, Any]] = []
         body = {**ALL, **asked}
         path = f"/threads/{self.name}/stream/events"
-        async with self._client.stream("POST", path, json=body) as reply:
+        headers = {} if last is None else {"Last-Event-ID": last}
+        async with self._client.stream("POST", path, json=body, headers=headers) as reply:
             assert reply.status_code == 200
             async for line in reply.aiter_lines():
                 if line.startswith("data: "):
@@ -86,6 +89,8 @@ async def test_a_thread_that_is_not_there_yet_is_waited_for(thread: Thread) -> N
         "completed",
     ]
     assert events[0]["event_id"].split(":")[:2] == ["synth", run]
+    # The first one's id names its run.
+    assert await thread.events(until="completed", last=events[0]["event_id"]) == events[1:]
     through = (await thread.command("run.start", assistant_id="writes", input=NOTHING))["meta"]
     rest = await thread.events(until="completed", since=through["applied_through_seq"])
     assert phase(rest[0]) == "running"
@@ -111,6 +116,20 @@ async def test_states_and_agents_are_looked_at_and_a_state_is_gone_on_from(threa
     assert [one["params"]["data"] for one in told if one["method"] == "values"][-1] == state[
         "values"
     ]
+
+
+async def test_the_tree_of_a_run_that_waits_for_its_turn_is_there_at_once(thread: Thread) -> None:
+    gate = str(uuid.uuid4())
+    await thread.command("run.start", assistant_id="gated", input={"gate": gate})
+    await gates[gate].reached.wait()
+    await thread.command("run.start", assistant_id="writes", input=NOTHING)
+    tree = await thread.command("agent.getTree")
+    assert tree["result"]["tree"] == {
+        "namespace": [],
+        "status": "started",
+        "graph_name": "writes",
+    }
+    gates[gate].opened.set()
 
 
 async def test_answering_by_input_alone_goes_on_where_the_thread_waits(thread: Thread) -> None:

@@ -8,6 +8,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models.chat_model_stream import ChatModelStream
@@ -195,3 +196,33 @@ def test_what_is_broken_off_is_told_and_not_finished() -> None:
     assert told.data["event"] == "error"
     assert (told.data["message"], told.data["message_id"]) == ("The worker was lost.", NAME)
     assert list(messages.over(())) == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "AIMessageChunk", "id": NAME, "content": [{"type": "text", "text": 5}]},
+        {"type": "AIMessageChunk", "id": NAME, "content": 5},
+        {"type": "AIMessageChunk", "id": NAME, "content": "", "tool_call_chunks": [{"args": {}}]},
+        {"type": "ai", "id": NAME, "content": [{"type": "text"}], "tool_calls": [{"name": 3}]},
+        {"type": "human", "id": NAME, "content": [{"type": "text", "text": {}}, 3, None]},
+    ],
+    ids=str,
+)
+def test_what_is_no_message_of_langchains_ends_no_stream(message: dict[str, Any]) -> None:
+    messages = Messages()
+    told = [*messages.show(message, None, namespace=(), name="n"), *messages.over(())]
+    assert told[0].data["event"] == "message-start"
+    assert told[-1].data["event"] == "message-finish"
+
+
+def test_a_persons_message_in_parts_is_told_whole() -> None:
+    parts: list[str | dict[Any, Any]] = [
+        "Look: ",
+        {"type": "image", "url": "https://example.com/a.png"},
+    ]
+    told = shown(Messages(), HumanMessage(content=parts, id="h1"))
+    assert [one["content"] for one in data(told, event="content-block-finish")] == [
+        {"type": "text", "text": "Look: "},
+        {"type": "image", "url": "https://example.com/a.png"},
+    ]
