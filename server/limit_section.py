@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from guardrails import limits
 from guardrails.budgets import Budget, Period
+from server.sections import TENANT
+
+EVERYBODY = "*"
+"""The budget of tenants without one of their own."""
 
 
 class AmountSettings(BaseModel):
@@ -19,8 +24,10 @@ class AmountSettings(BaseModel):
     model_calls: int | None = Field(default=None, ge=0, description="provider attempts")
     tool_calls: int | None = Field(default=None, ge=0, description="tool calls")
     tokens: int | None = Field(default=None, ge=0, description="tokens in and out")
-    cost: float | None = Field(default=None, ge=0, description="US dollars")
-    seconds: float | None = Field(default=None, ge=0, description="active seconds of runs")
+    cost: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="US dollars")
+    seconds: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="active seconds of runs"
+    )
 
 
 class BudgetSettings(BaseModel):
@@ -76,6 +83,17 @@ class LimitSettings(BaseModel):
         description="What tenants may spend in a day and a month (`[budgets.TENANT]` in the file)",
     )
 
+    @field_validator("budgets")
+    @classmethod
+    def _of_tenants(cls, given: Mapping[str, BudgetSettings]) -> Mapping[str, BudgetSettings]:
+        for name in given:
+            if name != EVERYBODY and not re.fullmatch(TENANT, name):
+                raise ValueError(
+                    f"{name!r} is no tenant's name, so it would limit nobody; use the name that "
+                    f"[[keys]] have, or {EVERYBODY!r} for those without"
+                )
+        return given
+
     def run_limits(self) -> limits.Limits:
         """The limits of one run."""
         return limits.Limits(
@@ -92,7 +110,7 @@ class LimitSettings(BaseModel):
 
     def budget_of(self, tenant: str) -> Mapping[Period, Budget]:
         """What a tenant may spend; empty where nothing limits it."""
-        found = self.budgets.get(tenant) or self.budgets.get("*")
+        found = self.budgets.get(tenant) or self.budgets.get(EVERYBODY)
         if found is None:
             return {}
         return {

@@ -233,3 +233,20 @@ def test_a_tenant_has_its_own_budget_or_that_of_all(tmp_path: Path) -> None:
     (tmp_path / "counterpoint.toml").write_text("[budgets.acme]\nyear = {cost = 5.0}", "utf-8")
     with pytest.raises(settings.ConfigurationError, match=r"budgets\.acme\.year: no such setting"):
         settings.load()
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("[budgets.acme]\nday = {cost = inf}", r"budgets\.acme\.day\.cost: .*finite"),
+        ("[budgets.acme]\nmonth = {seconds = nan}", r"budgets\.acme\.month\.seconds: "),
+        ('[budgets."acme corp"]\nday = {cost = 1}', r"budgets: 'acme corp' is no tenant's name"),
+    ],
+    ids=["endless", "nothing", "nobody"],
+)
+def test_a_budget_that_limits_nothing_or_nobody_is_refused(
+    tmp_path: Path, written: str, told: str
+) -> None:
+    (tmp_path / "counterpoint.toml").write_text(written, "utf-8")
+    with pytest.raises(settings.ConfigurationError, match=told):
+        settings.load()
