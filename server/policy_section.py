@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,9 @@ from guardrails import conditions, policy, schemas
 from server.sections import CallerRole, KeySettings
 
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+LONGEST_SECONDS = 36_500 * 86_400.0
+"""How long an approval may wait: what lies far beyond that is no date any more."""
 
 
 class RuleSettings(BaseModel):
@@ -72,8 +74,10 @@ class RuleSettings(BaseModel):
     @classmethod
     def _expires(cls, value: float | str) -> float:
         seconds = span_seconds(value) if isinstance(value, str) else value
-        if not 0 < seconds < math.inf:
+        if not seconds > 0:
             raise ValueError("has to be more than 0")
+        if seconds > LONGEST_SECONDS:
+            raise ValueError("is more than a hundred years; for ever is 36500d")
         return seconds
 
     @field_validator("when")

@@ -171,6 +171,8 @@ def test_what_stays_of_a_thread_and_what_is_read_back_is_checked_at_the_start() 
         ('effect = "ask"\n[policy.arguments]\ntype = "numbr"', "policy.0.arguments: type: "),
         ('effect = "ask"\nexpires = "soon"', "policy.0.expires: 'soon' is no span of time"),
         ('effect = "ask"\nexpires = 0', "policy.0.expires: has to be more than 0"),
+        ('effect = "ask"\nexpires = 1e12', "policy.0.expires: is more than a hundred years"),
+        ('effect = "ask"\nexpires = inf', "policy.0.expires: is more than a hundred years"),
         ('effect = "ask"\nchoices = []', "policy.0.choices: "),
         ('effect = "ask"\napprovers = ["boss"]', "policy.0.approvers.0: "),
         ('effect = "ask"\nquorum = 2', "policy.0.quorum: 2 have to decide"),
