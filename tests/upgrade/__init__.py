@@ -1,0 +1,1 @@
+"""An installation that an older Counterpoint leaves, taken over by this one."""
