@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from server.routes import protocol_commands, protocol_socket
+from server.routes.protocol_past import past_of
 from server.routes.run_answers import DeskDep, LastEventId
 from server.wire import rendering_ids, shapes, sse
 from server.wire.protocol import Subscription
@@ -38,14 +39,16 @@ async def follow(
 ) -> Response:
     """The events of a thread's runs, from the first one that is kept, until the reader leaves.
 
-    With `since` or `Last-Event-ID` from behind that. A thread that is not there yet is waited for:
-    its first run makes it.
+    With `since` or `Last-Event-ID` from behind that. Who asks for `lifecycle` and `input` alone is
+    not told again how runs ended that were over before. A thread that is not there yet is waited
+    for: its first run makes it.
     """
     # An event's id may name its run in front.
     after = rendering_ids.parsed(last_event_id and last_event_id.rpartition(":")[2])
     reader = ThreadEvents(desk.house.runs, thread_id=str(thread_id), tenant=desk.caller.tenant)
+    past = await past_of(desk, thread_id, asked, after=after)
     return sse.EventStream(
-        reader.frames(asked, after=after),
+        reader.frames(asked, after=after, past=past),
         heartbeat=desk.heartbeat,
         headers={"Content-Location": f"/threads/{thread_id}/stream/events"},
     )

@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from server import patience
 from server.errors import Fault, fault_of
 from server.routes import protocol_commands
+from server.routes.protocol_past import past_of
 from server.routes.run_answers import Desk
 from server.wire.protocol import Subscription
 from server.wire.protocol_commands import CommandError, ThreadCommand, read, unreadable
@@ -127,7 +128,8 @@ class _Connection:
             tenant=self._desk.caller.tenant,
         )
         try:
-            async with aclosing(reader.events(wanted)) as found:
+            past = await past_of(self._desk, self._thread_id, wanted)
+            async with aclosing(reader.events(wanted, past=past)) as found:
                 async for one in found:
                     await self._send(one.body)
         except (RedisError, OSError) as error:

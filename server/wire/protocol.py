@@ -82,6 +82,16 @@ class Subscription(BaseModel):
                 )
         return value
 
+    @property
+    def watches(self) -> bool:
+        """Whether it asks for nothing but what begins, ends and is asked from now on.
+
+        LangGraph's clients ask so for what they wait for; none of them tells the end of a run that
+        was over before from that of its own.
+        """
+        whole = self.namespaces is None and self.depth is None and self.since is None
+        return whole and set(self.channels) == {"lifecycle", "input"}
+
     def wants(self, told: Told) -> bool:
         """Whether the event is one of those."""
         channel = _CHANNEL_OF.get(told.method, told.method)

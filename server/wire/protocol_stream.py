@@ -16,7 +16,7 @@ from server.runs.record import RunNotFoundError, RunRecord
 from server.wire import sse
 from server.wire.protocol import Subscription, Told
 from server.wire.protocol_graph import ProtocolRendering
-from server.wire.rendering_ids import BEGINNING, FRAMES, Position, at
+from server.wire.rendering_ids import BEGINNING, FRAMES, Position, at, behind
 
 SLOTS = 4_096
 """More events than a thread tells in one millisecond."""
@@ -67,6 +67,24 @@ class Numbered:
         return sse.frame(self.body, event=self.told.method, id=str(self.position))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Past:
+    """What was over before a reader came: up to the entry ``newest`` all but the ``known`` runs,
+    and those of them that are in ``over``."""
+
+    newest: str
+    known: frozenset[str]
+    over: frozenset[str]
+
+    def holds(self, one: Numbered) -> bool:
+        """Whether an event is about a run, or asked by one, that was over."""
+        if not (one.told.of_run or one.told.method == "input.requested"):
+            return False
+        if one.run_id in self.known:
+            return one.run_id in self.over
+        return one.position <= behind(self.newest)
+
+
 def seq_of(entry_id: str) -> int:
     """The highest ``seq`` up to an entry of the log; 0 where there is none."""
     ms, _ = log_position(entry_id)
@@ -82,10 +100,12 @@ class ThreadEvents:
         self._tenant = tenant
         self._renderings: dict[str, ProtocolRendering | None] = {}
 
-    async def frames(self, wanted: Subscription, *, after: Position = BEGINNING) -> sse.Frames:
+    async def frames(
+        self, wanted: Subscription, *, after: Position = BEGINNING, past: Past | None = None
+    ) -> sse.Frames:
         """Server-sent events, until the reader leaves or the thread's log is deleted."""
         try:
-            async with aclosing(self.events(wanted, after=after)) as found:
+            async with aclosing(self.events(wanted, after=after, past=past)) as found:
                 async for one in found:
                     yield one.frame
         except (RedisError, OSError) as error:
@@ -93,9 +113,9 @@ class ThreadEvents:
             yield sse.frame(outage(), event="error")
 
     async def events(
-        self, wanted: Subscription, *, after: Position = BEGINNING
+        self, wanted: Subscription, *, after: Position = BEGINNING, past: Past | None = None
     ) -> AsyncGenerator[Numbered]:
-        """Raises RedisError and OSError where Redis is away."""
+        """Without what is ``past``. Raises RedisError and OSError where Redis is away."""
         since = wanted.since or 0
         first = max(after.ms, since // SLOTS)
         # From the first one of its millisecond, where the counting begins.
@@ -112,7 +132,9 @@ class ThreadEvents:
                     place = at(entry.id, min(number, FRAMES - 1))
                     seq = ms * SLOTS + min(count, SLOTS - 1)
                     if seq > since and place > after and wanted.wants(told):
-                        yield Numbered(told=told, run_id=entry.run_id, position=place, seq=seq)
+                        one = Numbered(told=told, run_id=entry.run_id, position=place, seq=seq)
+                        if past is None or not past.holds(one):
+                            yield one
 
     async def _shown(self, entry: Entry) -> list[Told]:
         if entry.is_gap:

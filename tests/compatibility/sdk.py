@@ -32,8 +32,9 @@ COMMON = frozenset({"self", "headers", "params"})
 
 NOT_OFFERED: Mapping[str, str] = {}
 LIMITS: Mapping[str, str] = {
-    "threads.stream": "`langsmith_tracing` is taken and not used. On a thread that had a run "
-    "before, `output` may be of that run: the client takes the end that it is told first.",
+    "threads.stream": "`langsmith_tracing` is taken and not used. On a thread whose only run began "
+    "less than two seconds before, `output` may be that run's: the client takes the end that it is "
+    "told first.",
     "runs.stream": "`feedback_keys` and `langsmith_tracing` are taken and not used.",
     "runs.create": "`langsmith_tracing` is taken and not used.",
     "runs.wait": "`langsmith_tracing` is taken and not used.",

@@ -15,10 +15,13 @@ import httpx
 import orjson
 import pytest
 from fastapi import FastAPI
+from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 
+from graphs.keys import Keys
 from server.app import build
+from server.crons.records import Crons
 from server.sections import KeySettings
 from tests.server.served_graphs import gates
 from tests.server.surface import SECONDS, Parts, served
@@ -35,6 +38,7 @@ class Thread:
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.name = str(uuid.uuid4())
+        self.opened = asyncio.Event()
         self._client = client
 
     async def command(self, method: str, **params: Any) -> dict[str, Any]:
@@ -55,6 +59,7 @@ class Thread:
         headers = {} if last is None else {"Last-Event-ID": last}
         async with self._client.stream("POST", path, json=body, headers=headers) as reply:
             assert reply.status_code == 200
+            self.opened.set()
             async for line in reply.aiter_lines():
                 if line.startswith("data: "):
                     found.append(orjson.loads(line.removeprefix("data: ")))
@@ -95,6 +100,41 @@ async def test_a_thread_that_is_not_there_yet_is_waited_for(thread: Thread) -> N
     rest = await thread.events(until="completed", since=through["applied_through_seq"])
     assert phase(rest[0]) == "running"
     assert not {one["event_id"] for one in rest} & {one["event_id"] for one in events}
+
+
+@pytest.mark.parametrize("seconds", [0, 3], ids=["at once", "later"])
+async def test_who_waits_is_not_told_of_a_run_that_was_over_unless_it_may_be_his(
+    parts: Parts, redis: Redis, keys: Keys, seconds: int
+) -> None:
+    async def clock() -> int:
+        now, fraction = await redis.time()
+        return (now + seconds) * 1_000_000 + fraction
+
+    watches: dict[str, Any] = {"channels": ["lifecycle", "input"]}
+    app = build(replace(parts, crons=Crons(redis, keys, clock=clock)))
+    async with (
+        served(app) as url,
+        httpx.AsyncClient(base_url=url, timeout=SECONDS) as client,
+        asyncio.timeout(SECONDS),
+    ):
+        thread = Thread(client)
+        first = (await thread.command("run.start", assistant_id="asks", input=NOTHING))["result"]
+        await thread.events(until="interrupted")
+        # What still waits is told whenever somebody comes.
+        asked = await thread.events(until="interrupted", **watches)
+        assert [one["method"] for one in asked] == ["lifecycle", "input.requested", "lifecycle"]
+        await client.post(f"/threads/{thread.name}/runs/{first['run_id']}/cancel?wait=1")
+        gate = str(uuid.uuid4())
+        thread.opened.clear()
+        watching = asyncio.create_task(thread.events(until="completed", **watches))
+        await thread.opened.wait()
+        given = {"steps": [], "gate": gate}
+        begun = (await thread.command("run.start", assistant_id="gated", input=given))["result"]
+        gates[gate].opened.set()
+        told = await watching
+    named = {one["event_id"].split(":")[1] for one in told if one["method"] == "lifecycle"}
+    assert begun["run_id"] in named
+    assert (first["run_id"] in named) is (seconds == 0)
 
 
 async def test_states_and_agents_are_looked_at_and_a_state_is_gone_on_from(thread: Thread) -> None:

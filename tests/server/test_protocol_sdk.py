@@ -208,6 +208,19 @@ async def test_a_thread_is_followed_over_its_runs_from_where_a_reader_stands(
     assert second[1]["params"]["data"] == {"steps": ["wrote"]}
 
 
+async def test_each_turn_of_a_conversation_has_its_own_output(app: FastAPI) -> None:
+    name = str(uuid.uuid4())
+    async with served(app) as url, asyncio.timeout(SECONDS), get_client(url=url) as client:
+        await client.threads.create(thread_id=name)
+        for _ in range(2):
+            await client.runs.wait(name, "writes", input=NOTHING)
+        for turn in (3, 4):
+            # The client takes the first end that it is told for that of its run.
+            async with client.threads.stream(name, assistant_id="writes") as thread:
+                await thread.run.start(input=NOTHING)
+                assert await thread.output == {"steps": ["wrote"] * turn}
+
+
 async def test_a_run_begins_from_an_earlier_checkpoint(client: Client) -> None:
     name = str(uuid.uuid4())
     async with client.thread("deep", name) as thread:
