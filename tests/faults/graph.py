@@ -9,7 +9,6 @@ import asyncio
 import operator
 import os
 import signal
-import time
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
@@ -23,7 +22,8 @@ from graphs.saver import RedisSaver
 from tests.faults.world import Done, Hold, Phase, Place, World
 
 BRANCHES = 3
-_BLOCK_SECONDS = 3.0
+UNBLOCK = signal.SIGUSR1
+_BLOCK_SECONDS = 30.0
 
 
 class Work(TypedDict, total=False):
@@ -110,8 +110,9 @@ async def hold(world: World, place: Place) -> None:
     if how is Hold.DIE:
         os.kill(os.getpid(), signal.SIGKILL)
     if how is Hold.BLOCK:
-        # On purpose: the fault is a loop that turns no more.
-        time.sleep(_BLOCK_SECONDS)  # noqa: ASYNC251
+        # On purpose: the fault is a loop that turns no more, until somebody else has the run.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {UNBLOCK})
+        signal.sigtimedwait({UNBLOCK}, _BLOCK_SECONDS)
     if how is Hold.WAIT:
         await world.let_go(place)
 

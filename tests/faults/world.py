@@ -53,7 +53,7 @@ class Hold(StrEnum):
     WAIT = "wait"
     """Waits, as for a slow provider; the event loop goes on."""
     BLOCK = "block"
-    """Blocks the event loop of its whole worker for seconds, then goes on."""
+    """Blocks the event loop of its whole worker until it is sent SIGUSR1, then goes on."""
     DIE = "die"
     """Kills its own worker, every time."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from tests.faults.graph import steps_of
+from tests.faults.graph import UNBLOCK, steps_of
 from tests.faults.oracle import Accepted, OracleError, Repeated
 from tests.faults.scenarios.kills import RESUME_SECONDS, resumed
 from tests.faults.stage import LEASE_SECONDS, Stage
@@ -70,8 +70,14 @@ async def stopped(there: Stage) -> None:
 async def blocked(there: Stage) -> None:
     """4. An event loop that is blocked beyond the lease: as if stopped."""
     run, place, pid = await _held(there, Hold.BLOCK)
+    zombie = there.children[0]
     await there.worker(concurrency=2)
-    await resumed(there, run, attempts=2, within=RESUME_SECONDS)
+    if there.rng.random() < 0.5:
+        await there.until(run, "success", within=RESUME_SECONDS + 5)
+    else:
+        # It turns again while the other one is at work.
+        await resumed(there, run, attempts=2, within=RESUME_SECONDS)
+    zombie.send(UNBLOCK)
     await there.until(run, "success", within=10)
     await _harmless(there, run, place, pid)
 
