@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from redis.exceptions import RedisError
 
 from graphs.event_log import GAP, START, Entry
 from graphs.event_log import position as log_position
-from server.runs.record import RunNotFoundError, RunRecord
+from server.runs.record import RunNotFoundError
 from server.wire import sse
 from server.wire.protocol import Subscription, Told
 from server.wire.protocol_graph import ProtocolRendering
 from server.wire.rendering_ids import BEGINNING, FRAMES, Position, at, behind
+from server.wire.thread_stream import Readable
 
 SLOTS = 4_096
 """More events than a thread tells in one millisecond."""
 
 _log = logging.getLogger(__name__)
-
-
-class Readable(Protocol):
-    """What is needed of the runs."""
-
-    def thread_events(
-        self, thread_id: str, *, tenant: str = ..., after: str = START
-    ) -> AsyncIterator[Entry]: ...
-
-    def events(self, run_id: str, *, after: str = START) -> AsyncIterator[Entry]: ...
-
-    async def get(self, run_id: str, *, tenant: str = ...) -> RunRecord: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
