@@ -86,7 +86,8 @@ async def _start(desk: Desk, thread_id: UUID, run: protocol_commands.ThreadRun) 
     waiting = await waiting_run(desk.house, thread_id, tenant=desk.caller.tenant)
     if waiting is not None:
         paused = await _paused(desk, waiting)
-        if protocol_commands.resumes(run, paused=paused.asked.graph):
+        # At a breakpoint nothing was asked, so that an input is one.
+        if _open(paused) and protocol_commands.resumes(run, paused=paused.asked.graph):
             run = protocol_commands.resumed(run, paused=paused.asked)
     return await desk.start(run, thread_id=thread_id)
 
@@ -95,13 +96,17 @@ async def _respond(desk: Desk, thread_id: UUID, params: Mapping[str, Any]) -> Ru
     given = read(protocol_commands.Respond, params)
     waiting = await waiting_run(desk.house, thread_id, tenant=desk.caller.tenant)
     paused = await _paused(desk, waiting) if waiting is not None else None
-    asked = (paused.result or {}).get("interrupts") if paused is not None else None
-    open_ids = [str(one["id"]) for one in asked or ()]
+    open_ids = _open(paused) if paused is not None else []
     if gone := [name for name in given.answers if name not in open_ids]:
         waits = f"; what waits is {', '.join(open_ids)}" if open_ids else "; nothing waits"
         raise CommandError("no_such_interrupt", f"interrupt_id: no {gone[0][:100]!r}{waits}")
     assert paused is not None
     return await desk.start(given.run(paused.asked), thread_id=thread_id)
+
+
+def _open(paused: RunRecord) -> list[str]:
+    """The interrupts that wait for an answer."""
+    return [str(one["id"]) for one in (paused.result or {}).get("interrupts") or ()]
 
 
 async def _paused(desk: Desk, waiting: ThreadRecord) -> RunRecord:

@@ -185,6 +185,22 @@ async def test_answering_by_input_alone_goes_on_where_the_thread_waits(thread: T
     assert (late["type"], late["error"]) == ("error", "no_such_interrupt")
 
 
+async def test_at_a_breakpoint_an_input_is_one_and_none_goes_on(thread: Thread) -> None:
+    stops: Any = {"assistant_id": "deep", "interrupt_before": ["inner"]}
+    await thread.command("run.start", **stops, input=NOTHING)
+    await thread.events(until="interrupted")
+    before = ["looked", "new", "looked"]
+    for asked, given, until, steps in (
+        (stops, {"steps": ["new"]}, "interrupted", before),
+        # The subgraph adds to what it was given.
+        ({"assistant_id": "deep"}, None, "completed", [*before, *before, "looked", "wrote"]),
+    ):
+        begun = await thread.command("run.start", **asked, input=given)
+        told = await thread.events(until=until, since=begun["meta"]["applied_through_seq"])
+        values = [one["params"]["data"] for one in told if one["method"] == "values"]
+        assert values[-1]["steps"] == steps
+
+
 @pytest.mark.parametrize(
     ("method", "params", "code", "says"),
     [
