@@ -84,7 +84,9 @@ return 1
 
 # KEYS: the delivery, those due. ARGV: id, token, until when it waits. An attempt that was claimed
 # and not made: it is not counted. Replies whether it was ours.
-DEFER = """
+DEFER = (
+    ENDS
+    + """
 local found = redis.call('HMGET', KEYS[1], 'token', 'state')
 if found[1] ~= ARGV[2] or found[2] ~= 'pending' then
   return 0
@@ -95,3 +97,4 @@ end
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
 return 1
 """
+)

@@ -37,7 +37,9 @@ SECONDS = 10.0
 AT_SLOW = 2
 """Attempts at the same time at a receiver that lets us wait, so that others have their turn."""
 PUT_OFF_SECONDS = 10.0
-"""How long what is over that waits, without an attempt that counts."""
+"""How long the first of what is over that waits, without an attempt that counts."""
+MOST_PUT_OFF_SECONDS = 120.0
+"""How long the last of them does."""
 _GONE = 410
 _MOST_SLOW = 10_000
 
@@ -81,7 +83,7 @@ class Sender:
         self._roll = roll
         self._resolver = resolver
         self._under_way: set[asyncio.Task[None]] = set()
-        self._slow: set[str] = set()
+        self._slow: dict[str, float] = {}
         self._busy: Counter[str] = Counter()
         self._judged: aiohttp.ClientSession | None = None
         self._trusted: aiohttp.ClientSession | None = None
@@ -127,20 +129,28 @@ class Sender:
         """Begin as many attempts as there is room for."""
         while (free := self._at_once - len(self._under_way)) > 0:
             claimed = await self._deliveries.claim(most=free)
-            deferred = False
+            put_off = []
             for attempt in claimed.attempts:
                 at = _receiver(attempt.delivery.url)
                 if at in self._slow and self._busy[at] >= AT_SLOW:
-                    await self._deliveries.defer(attempt.delivery, seconds=PUT_OFF_SECONDS)
-                    deferred = True
+                    put_off.append((attempt.delivery, self._turn(at)))
                     continue
                 self._busy[at] += 1
                 task = asyncio.create_task(self._attempt(attempt, at), name="webhook")
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
-            if not deferred:
+            for delivery, seconds in put_off:
+                await self._deliveries.defer(delivery, seconds=seconds)
+            if not put_off:
                 return claimed.wait
         return None
+
+    def _turn(self, at: str) -> float:
+        """Seconds until one more message has its turn at a receiver that lets us wait."""
+        now = time.monotonic()
+        turn = min(max(self._slow[at], now + PUT_OFF_SECONDS), now + MOST_PUT_OFF_SECONDS)
+        self._slow[at] = turn + self._seconds / AT_SLOW
+        return turn - now
 
     async def _attempt(self, attempt: Attempt, at: str) -> None:
         began = time.monotonic()
@@ -155,11 +165,11 @@ class Sender:
             if not self._busy[at]:
                 del self._busy[at]
             if time.monotonic() - began < self._seconds / 4:
-                self._slow.discard(at)
+                self._slow.pop(at, None)
             else:
                 if len(self._slow) >= _MOST_SLOW:
                     self._slow.clear()
-                self._slow.add(at)
+                self._slow.setdefault(at, 0.0)
 
     async def _settled(self, attempt: Attempt) -> None:
         delivery, response, error = attempt.delivery, None, ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from redis.asyncio import Redis
+
+from graphs.keys import Keys
 from server.webhooks.deliveries import State
 from server.webhooks.sender import AT_ONCE, AT_SLOW
 from tests.server.surface import Parts, Team
@@ -41,3 +44,33 @@ async def test_what_was_put_off_is_sent_once_its_receiver_answers_again(
                 await sender.tick()
         found = [await delivery(parts, record) for record in waiting]
     assert {one.state for one in found} == {State.DELIVERED}
+
+
+async def test_the_more_are_put_off_the_later_the_last_of_them_is_looked_at_again(
+    parts: Parts, team: Team, made: Making, clock: Clock, redis: Redis, keys: Keys
+) -> None:
+    async with receiving(*[silence] * 2 * MANY) as dead:
+        waiting = [await ended(parts, dead.url) for _ in range(MANY)]
+        async with made(seconds=0.5) as sender:
+            await sender.tick()
+        found = [await delivery(parts, record) for record in waiting]
+    put_off = [one.delivery_id for one in found if not one.attempts]
+    turns = sorted([await redis.zscore(keys.webhooks_due, one) or 0 for one in put_off])
+    assert turns[-1] - turns[0] > 5_000_000
+
+
+async def test_a_full_redis_counts_no_attempt_that_was_put_off(
+    parts: Parts, team: Team, made: Making, clock: Clock, redis: Redis
+) -> None:
+    async with receiving(*[silence] * 2 * MANY) as dead:
+        first = await ended(parts, dead.url)
+        async with made(seconds=0.5) as sender:
+            await sender.tick()
+            waiting = [first, *[await ended(parts, dead.url) for _ in range(MANY)]]
+            await redis.config_set("maxmemory", "1")
+            try:
+                await sender.tick()
+            finally:
+                await redis.config_set("maxmemory", "0")
+        found = [await delivery(parts, record) for record in waiting]
+    assert sum(one.attempts for one in found) == len(dead.got) == 1 + AT_SLOW
