@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 PAIRED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uff66-\uff9f"
 """Letters of languages whose words run together, for a class of a regular expression."""
@@ -67,6 +68,10 @@ _BY_LANGUAGE = {
     )
 }
 _SHORT = 3
+# What somebody else wrote, and the names of files.
+_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|`[^`]*`|(?<!\S)\S+\.\w{2,5}\b")
+_BEGINS = re.compile(r"(?:^|[.!?:¿¡\n])\W*$")
+_MOST_READ = 2_000
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
 _HANGUL = re.compile("[\u1100-\u11ff\uac00-\ud7af]")
@@ -90,18 +95,31 @@ def is_foreign(text: str) -> bool:
 def language(text: str) -> str:
     """The language of a text that is surely in one of these: ``de``, ``fr``, ``es``, ``it``,
     ``pt``, ``nl``, ``zh`` or ``ja``; '' for English and all that is not told with certainty."""
+    text = text[:_MOST_READ]
+    own = _QUOTED.sub(" ", text)
+    text = own if _WORD.search(own) else text
     if not is_foreign(text) or _HANGUL.search(text):
         return ""
-    if _KANA.search(text):
-        return "ja"
-    if _HAN.search(text):
-        return "zh" if _CHINESE.search(text) else ""
+    said = set(_words(text))
+    english = said & _ENGLISH
+    if _KANA.search(text) or _HAN.search(text):
+        if english:
+            return ""
+        return "ja" if _KANA.search(text) else "zh" if _CHINESE.search(text) else ""
     if 4 * len(_OTHER_SCRIPT.findall(text)) > len(text):
         return ""
-    said = {word for found in _WORD.findall(text) for word in re.split("['’]", found.lower())}
     known = {name: said & words for name, words in _BY_LANGUAGE.items()}
     best = max(known, key=lambda name: len(known[name]))
     most = max(len(words) for name, words in known.items() if name != best)
+    if len(known[best]) <= max(most, 2 * len(english - known[best])):
+        return ""
     # One word that is as short stands in too many languages; of two that tie it may be either.
     enough = len(known[best]) > 1 or any(len(word) > _SHORT for word in known[best])
-    return best if enough and "+" not in best and len(known[best]) > most else ""
+    return best if enough and "+" not in best else ""
+
+
+def _words(text: str) -> Iterator[str]:
+    """Its words, but for those that are written as a part of a name."""
+    for found in _WORD.finditer(text):
+        if text.isupper() or found[0][0].islower() or _BEGINS.search(text[: found.start()]):
+            yield from re.split("['’]", found[0].lower())

@@ -184,6 +184,15 @@ def test_a_text_without_some_sentences_keeps_its_lines() -> None:
         ("연차는 며칠입니까?", ""),
         ("Сколько дней отпуска?", ""),
         ("Wo?", ""),
+        ("El Paso and Los Angeles opening hours", ""),
+        ("Offices in Casa de la Vista, La Jolla and El Paso?", ""),
+        ("Die Hard and Das Boot release dates", ""),
+        ('Translate "Wie geht es dir heute?"', ""),
+        ("Summarize der-vertrag-und-die-folgen.pdf", ""),
+        ("What does 年假多少天 mean?", ""),
+        ("Was heißt „as soon as possible“ in dem Vertrag?", "de"),
+        ("WIE VIELE TAGE HABE ICH?", "de"),
+        ('"Wie viele Tage habe ich?"', "de"),
     ],
 )
 def test_a_language_is_told_where_it_is_certain(text: str, language: str) -> None:
