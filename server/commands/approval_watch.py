@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx
-import orjson
 
 from server import client as clients
 from server import loop, settings
@@ -56,7 +56,7 @@ async def _follow(client: httpx.AsyncClient, *, once: bool, as_json: bool) -> in
 
 def _tell(kind: str, data: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
-        click.echo(orjson.dumps({"event": kind, **data}).decode())
+        click.echo(json.dumps({"event": kind, **data}))
     elif kind == "snapshot":
         repairs.show_table([approval_text.row(one) for one in data["items"]], approval_text.COLUMNS)
         click.echo(approval_text.totals(data), err=True)

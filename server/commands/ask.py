@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import assert_never
 
 import click
 import httpx
-import orjson
 from rich.console import Console
 
 from graphs import events
@@ -173,7 +173,7 @@ async def _follow(
 
     async for raw in clients.run_events(client, request, thread_id=thread_id, on_pause=paused):
         if as_json:
-            click.echo(orjson.dumps(raw).decode())
+            click.echo(json.dumps(raw))
         event = parsed(raw)
         if event is None:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -91,7 +91,7 @@ def install(*, as_json: bool) -> None:
     """
     folder = asyncio.run(_install())
     if as_json:
-        click.echo(orjson.dumps({"folder": str(folder)}))
+        _print_json({"folder": str(folder)})
     else:
         click.echo("Code may import them once the server is started again")
 
@@ -256,7 +256,7 @@ def _report(checked: _Checked) -> dict[str, Any]:
 
 
 def _print_json(value: object) -> None:
-    click.echo(orjson.dumps(value).decode())
+    click.echo(json.dumps(value))
 
 
 def _print_tables(checked: _Checked) -> None:

@@ -26,6 +26,13 @@ async def test_a_terminal_without_a_letter_is_shown_its_number(
     assert r"\u65e5\u672c" in shown.out
 
 
+async def test_json_is_json_on_such_a_terminal_too(program: Program) -> None:
+    latin = replace(program, variables={**program.variables, "PYTHONIOENCODING": "latin-1"})
+    code = 'print("gr\\u00fcn \\U0001f600")'
+    ended = await latin.run("sandbox", "run", "--json", "-", alone=True, stdin=code.encode())
+    assert json.loads(ended.out)["stdout"] == "grün 😀\n"
+
+
 async def test_a_word_that_is_no_utf_8_is_a_wrong_usage(program: Program) -> None:
     ended = await program.run("search", "caf\udce9", alone=True)
     assert ended.code == Exit.USAGE
