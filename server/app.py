@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import auth, body, documenting, errors
+from server import auth, body, documenting, errors, slashes
 from server.routes import (
     admin,
     approvals,
@@ -71,7 +71,9 @@ def build(house: Serving, *, heartbeat: float = HEARTBEAT_SECONDS) -> FastAPI:
         version=health.version("counterpoint"),
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
+    app.router.default = slashes.Elsewhere(app.router)
     app.state.serving = house
     app.state.heartbeat = heartbeat
     app.state.screens = Screens()

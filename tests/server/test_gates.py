@@ -56,6 +56,17 @@ async def test_a_browser_is_led_from_the_address_to_the_console(keyed: FastAPI) 
         assert (await client.get("/", headers={"Accept": "*/*"})).json() == {"ok": True}
 
 
+async def test_a_slash_too_many_leads_back_the_way_that_the_caller_came(app: FastAPI) -> None:
+    """Over TLS to a proxy, an address of ours would have led to its port without TLS."""
+    async with in_process(app) as client:
+        led = await client.get("/v1/models/", params={"a": "b c"})
+        assert (led.status_code, led.headers["location"]) == (307, "../models?a=b+c")
+        asked = await client.post("/threads/search/", json={}, follow_redirects=True)
+        assert (asked.url.path, asked.json()) == ("/threads/search", [])
+        for path in ("/nothing/", "/v1/models//", "/.//"):
+            assert (await client.get(path)).status_code == 404, path
+
+
 async def test_the_server_says_what_it_is(app: FastAPI) -> None:
     async with in_process(app) as client:
         told = (await client.get("/info")).json()
