@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, cast
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from server.routes.protocol_past import past_of
 from server.routes.run_answers import Desk
 from server.wire.protocol import Subscription
 from server.wire.protocol_commands import CommandError, ThreadCommand, read, unreadable
-from server.wire.protocol_stream import ThreadEvents, outage
+from server.wire.protocol_stream import Cursor, ThreadEvents, outage
 from server.wire.run_stream import Screens
 
 MOST_SUBSCRIPTIONS = 100
@@ -63,7 +63,8 @@ class _Connection:
         self._websocket = websocket
         self._desk = desk
         self._thread_id = thread_id
-        self._subscriptions: dict[str, asyncio.Task[None]] = {}
+        self._subscriptions: dict[str, Cursor] = {}
+        self._follower: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
@@ -96,17 +97,15 @@ class _Connection:
                 name = str(uuid.uuid4())
                 # Clients know a subscription's events by its answer, which comes first.
                 await self._send(command.succeeded({"subscription_id": name}))
-                self._subscriptions[name] = asyncio.create_task(
-                    self._follow(wanted), name="protocol subscription"
-                )
+                past = await past_of(self._desk, self._thread_id, wanted)
+                self._subscriptions[name] = Cursor(wanted, past=past)
+                await self._follow_anew()
             case "subscription.unsubscribe":
                 name = str(command.params.get("subscription_id"))
-                task = self._subscriptions.pop(name, None)
-                if task is None:
+                if self._subscriptions.pop(name, None) is None:
                     raise CommandError(
                         "no_such_subscription", f"subscription_id: no {name[:100]!r}"
                     )
-                await patience.over(task)
                 await self._send(command.succeeded({}))
             case _:
                 await self._send(await self._answer(command))
@@ -121,25 +120,58 @@ class _Connection:
                 fault = Fault("an error inside the server; its log says more")
             return command.failed(CommandError("unknown_error", str(fault.detail)))
 
-    async def _follow(self, wanted: Subscription) -> None:
+    async def _follow_anew(self) -> None:
+        """Follow for all subscriptions, each from where it stands."""
+        # Whoever is sending sends to the end, so that no event comes twice.
+        async with self._one_at_a_time:
+            await self._unfollow()
+        self._follower = asyncio.create_task(self._follow(), name="protocol subscriptions")
+
+    async def _unfollow(self) -> None:
+        if self._follower is not None:
+            await patience.over(self._follower)
+
+    async def _follow(self) -> None:
+        try:
+            # A thread that was deleted is waited for as one that is not there yet.
+            while True:
+                await self._followed()
+        except (RedisError, OSError) as error:
+            _log.warning("thread %s cannot be followed: %s", self._thread_id, error)
+            await self._leave(outage())
+        except WebSocketDisconnect:
+            # It has left while something was on its way to it.
+            pass
+        except Exception:  # noqa: BLE001 - the client, who would wait for ever, connects anew
+            _log.exception("thread %s cannot be followed", self._thread_id)
+            await self._leave(None)
+
+    async def _followed(self) -> None:
+        """Tell in the log's order whatever any subscription wants, to the end of the log.
+
+        The end of a run makes clients stop listening to all of them, so that none is ahead.
+        """
         reader = ThreadEvents(
             self._desk.house.runs,
             thread_id=str(self._thread_id),
             tenant=self._desk.caller.tenant,
         )
-        try:
-            past = await past_of(self._desk, self._thread_id, wanted)
-            async with aclosing(reader.events(wanted, past=past)) as found:
-                async for one in found:
+        first = min((one.since_ms for one in self._subscriptions.values()), default=0)
+        async with aclosing(reader.every(since_ms=first)) as found:
+            async for one in found:
+                cursors = list(self._subscriptions.values())
+                # No event says for which subscription it is.
+                if any(cursor.wants(one) for cursor in cursors):
                     await self._send(one.body)
-        except (RedisError, OSError) as error:
-            _log.warning("thread %s cannot be followed: %s", self._thread_id, error)
-            await self._send(outage())
-            # The client connects anew, and takes up its subscriptions again.
+                for cursor in cursors:
+                    cursor.after = max(cursor.after, one.position)
+
+    async def _leave(self, said: dict[str, Any] | None) -> None:
+        """The client connects anew, and takes up its subscriptions again."""
+        with suppress(WebSocketDisconnect):
+            if said is not None:
+                await self._send(said)
             await self._websocket.close(_AWAY)
-        except WebSocketDisconnect:
-            # It has left while something was on its way to it.
-            pass
 
     async def _send(self, said: dict[str, Any]) -> None:
         async with self._one_at_a_time:
@@ -151,4 +183,4 @@ class _Connection:
 
     async def close(self) -> None:
         """End what is followed."""
-        await patience.over(*self._subscriptions.values())
+        await self._unfollow()

@@ -80,6 +80,29 @@ def seq_of(entry_id: str) -> int:
     return ms * SLOTS + SLOTS - 1 if ms else 0
 
 
+class Cursor:
+    """A subscription, and up to where it was told; it is not told what is ``past``."""
+
+    def __init__(
+        self, wanted: Subscription, *, after: Position = BEGINNING, past: Past | None = None
+    ) -> None:
+        self._wanted = wanted
+        self._past = past
+        self.after = after
+
+    @property
+    def since_ms(self) -> int:
+        """The millisecond since 1970 from which on it is to be read."""
+        return max(self.after.ms, (self._wanted.since or 0) // SLOTS)
+
+    def wants(self, one: Numbered) -> bool:
+        """Whether the event is one of its own that is still to come."""
+        ahead = one.position > self.after and one.seq > (self._wanted.since or 0)
+        if not (ahead and self._wanted.wants(one.told)):
+            return False
+        return self._past is None or not self._past.holds(one)
+
+
 class ThreadEvents:
     """One reader of a thread, from its beginning or from behind a place."""
 
@@ -105,10 +128,18 @@ class ThreadEvents:
         self, wanted: Subscription, *, after: Position = BEGINNING, past: Past | None = None
     ) -> AsyncGenerator[Numbered]:
         """Without what is ``past``. Raises RedisError and OSError where Redis is away."""
-        since = wanted.since or 0
-        first = max(after.ms, since // SLOTS)
-        # From the first one of its millisecond, where the counting begins.
-        start = Position(first, 0).before if first else START
+        reader = Cursor(wanted, after=after, past=past)
+        async with aclosing(self.every(since_ms=reader.since_ms)) as found:
+            async for one in found:
+                if reader.wants(one):
+                    yield one
+
+    async def every(self, *, since_ms: int) -> AsyncGenerator[Numbered]:
+        """All that is told from a millisecond since 1970 on, where the counting begins.
+
+        Raises RedisError and OSError where Redis is away.
+        """
+        start = Position(since_ms, 0).before if since_ms else START
         ms, count = 0, 0
         entries = self._runs.thread_events(self._thread_id, tenant=self._tenant, after=start)
         async with aclosing(cast("Any", entries)) as following:
@@ -120,10 +151,7 @@ class ThreadEvents:
                     count += 1
                     place = at(entry.id, min(number, FRAMES - 1))
                     seq = ms * SLOTS + min(count, SLOTS - 1)
-                    if seq > since and place > after and wanted.wants(told):
-                        one = Numbered(told=told, run_id=entry.run_id, position=place, seq=seq)
-                        if past is None or not past.holds(one):
-                            yield one
+                    yield Numbered(told=told, run_id=entry.run_id, position=place, seq=seq)
 
     async def _shown(self, entry: Entry) -> list[Told]:
         if entry.is_gap:

@@ -23,7 +23,7 @@ from graphs.keys import Keys
 from server.app import build
 from server.crons.records import Crons
 from server.sections import KeySettings
-from tests.server.served_graphs import gates
+from tests.server.served_graphs import FLOOD, gates
 from tests.server.surface import SECONDS, Parts, served
 
 NOTHING: Any = {"steps": []}
@@ -294,6 +294,45 @@ async def test_a_socket_carries_commands_and_what_is_subscribed_to(app: FastAPI)
         assert "params.channels" in wrong["message"]
         unknown = await asked(made, "run.stop")
         assert unknown["error"] == "unknown_command"
+
+
+async def test_a_sockets_subscriptions_are_told_in_one_order_each_event_once(
+    app: FastAPI,
+) -> None:
+    name = str(uuid.uuid4())
+    async with served(app) as url, socket(url, name) as made:
+        for channels in (["lifecycle"], ["custom"], ["custom", "values"]):
+            await asked(made, "subscription.subscribe", channels=channels)
+        await asked(made, "run.start", assistant_id="floods", input=NOTHING)
+        told = [orjson.loads(await made.recv())]
+        while phase(told[-1]) != "completed":
+            told.append(orjson.loads(await made.recv()))
+        events = [one for one in told if one["type"] == "event"]
+        places = [one["seq"] for one in events]
+        assert places == sorted(set(places))
+        assert sum(one["method"] == "custom" for one in events) == FLOOD
+        # One that comes later is told from the beginning, the others are told nothing again.
+        await asked(made, "subscription.subscribe", channels=["lifecycle", "values"])
+        again = [orjson.loads(await made.recv()) for _ in range(4)]
+        assert [phase(one) for one in again] == ["running", None, None, "completed"]
+
+
+async def test_a_socket_is_told_of_a_thread_that_was_deleted_and_made_again(app: FastAPI) -> None:
+    name = str(uuid.uuid4())
+    async with (
+        served(app) as url,
+        httpx.AsyncClient(base_url=url, timeout=SECONDS) as client,
+        socket(url, name) as made,
+    ):
+        body = {"assistant_id": "writes", "input": NOTHING}
+        await client.post(f"/threads/{name}/runs/wait", json={**body, "if_not_exists": "create"})
+        await asked(made, "subscription.subscribe", channels=["lifecycle"])
+        for turn in range(2):
+            if turn:
+                await asked(made, "run.start", **body)
+            while phase(orjson.loads(await made.recv())) != "completed":
+                pass
+            assert (await client.delete(f"/threads/{name}")).status_code == 204
 
 
 async def test_a_socket_that_is_not_let_in_is_closed_with_the_status(parts: Parts) -> None:
