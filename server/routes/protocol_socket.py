@@ -83,6 +83,8 @@ class _Connection:
                 await self._carried_out(command)
             except CommandError as error:
                 await self._send(command.failed(error))
+            except (RedisError, OSError) as error:
+                await self._away(error)
 
     async def _carried_out(self, command: ThreadCommand) -> None:
         match command.method:
@@ -137,8 +139,7 @@ class _Connection:
             while True:
                 await self._followed()
         except (RedisError, OSError) as error:
-            _log.warning("thread %s cannot be followed: %s", self._thread_id, error)
-            await self._leave(outage())
+            await self._away(error)
         except WebSocketDisconnect:
             # It has left while something was on its way to it.
             pass
@@ -165,6 +166,10 @@ class _Connection:
                     await self._send(one.body)
                 for cursor in cursors:
                     cursor.after = max(cursor.after, one.position)
+
+    async def _away(self, error: Exception) -> None:
+        _log.warning("thread %s cannot be followed: %s", self._thread_id, error)
+        await self._leave(outage())
 
     async def _leave(self, said: dict[str, Any] | None) -> None:
         """The client connects anew, and takes up its subscriptions again."""

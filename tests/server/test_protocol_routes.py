@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import AsyncMock, patch
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,12 +17,14 @@ import orjson
 import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 
 from graphs.keys import Keys
 from server.app import build
 from server.crons.records import Crons
+from server.routes import protocol_socket
 from server.sections import KeySettings
 from tests.server.served_graphs import FLOOD, gates
 from tests.server.surface import SECONDS, Parts, served
@@ -296,9 +299,7 @@ async def test_a_socket_carries_commands_and_what_is_subscribed_to(app: FastAPI)
         assert unknown["error"] == "unknown_command"
 
 
-async def test_a_sockets_subscriptions_are_told_in_one_order_each_event_once(
-    app: FastAPI,
-) -> None:
+async def test_a_sockets_subscriptions_are_told_in_order_each_event_once(app: FastAPI) -> None:
     name = str(uuid.uuid4())
     async with served(app) as url, socket(url, name) as made:
         for channels in (["lifecycle"], ["custom"], ["custom", "values"]):
@@ -333,6 +334,15 @@ async def test_a_socket_is_told_of_a_thread_that_was_deleted_and_made_again(app:
             while phase(orjson.loads(await made.recv())) != "completed":
                 pass
             assert (await client.delete(f"/threads/{name}")).status_code == 204
+
+
+@patch.object(protocol_socket, "past_of", AsyncMock(side_effect=RedisError()))
+async def test_a_socket_is_closed_to_come_back_while_redis_is_away(app: FastAPI) -> None:
+    async with served(app) as url, socket(url, str(uuid.uuid4())) as made:
+        await asked(made, "subscription.subscribe", channels=["lifecycle", "input"])
+        assert orjson.loads(await made.recv())["message"] == "Redis does not answer; connect again"
+        await made.wait_closed()
+    assert made.close_code == 1011
 
 
 async def test_a_socket_that_is_not_let_in_is_closed_with_the_status(parts: Parts) -> None:
