@@ -59,16 +59,21 @@ return {redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] or '', found}
 """
 )
 
+# An attempt counts only as long as nobody else has claimed the delivery.
+_OURS = """
+local found = redis.call('HMGET', KEYS[1], 'token', 'state')
+if found[1] ~= ARGV[2] or found[2] ~= 'pending' then
+  return 0
+end
+"""
+
 # KEYS: the delivery, the copy, those due. ARGV: id, token, the new state, now, when to try again,
 # error or '', response or '', how long what is settled is kept in seconds. Replies whether it was
 # ours.
 SETTLE = (
     ENDS
+    + _OURS
     + """
-local found = redis.call('HMGET', KEYS[1], 'token', 'state')
-if found[1] ~= ARGV[2] or found[2] ~= 'pending' then
-  return 0
-end
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'error', ARGV[6], 'response', ARGV[7])
 if ARGV[3] == 'pending' then
   redis.call('ZADD', KEYS[3], ARGV[5], ARGV[1])
@@ -86,11 +91,8 @@ return 1
 # and not made: it is not counted. Replies whether it was ours.
 DEFER = (
     ENDS
+    + _OURS
     + """
-local found = redis.call('HMGET', KEYS[1], 'token', 'state')
-if found[1] ~= ARGV[2] or found[2] ~= 'pending' then
-  return 0
-end
 if redis.call('HINCRBY', KEYS[1], 'attempts', -1) == 0 then
   redis.call('HDEL', KEYS[1], 'tried_at')
 end
