@@ -76,20 +76,27 @@ async def apart(folder: Path, *, model_url: str, concurrency: int) -> AsyncItera
                 )
 
 
-def _environment(folder: Path, *, model_url: str, concurrency: int) -> dict[str, str]:
-    config = folder / "counterpoint.toml"
-    config.write_text('[graphs]\npausing = "bench.pausing:graph"\n')
+def scripted(model_url: str) -> dict[str, str]:
+    """This environment without settings of ours, but for the endpoint's model."""
     clean = {name: value for name, value in os.environ.items() if "COUNTERPOINT" not in name}
     return {
         **clean,
-        "PYTHONPATH": str(ROOT),
-        "COUNTERPOINT_CONFIG": str(config),
-        "COUNTERPOINT_DATA_DIR": str(folder / "data"),
         "COUNTERPOINT_MODEL_URL": model_url,
         "COUNTERPOINT_MODEL": "bench",
         "COUNTERPOINT_MODEL_TOOLS": "native",
         "COUNTERPOINT_MODEL_INPUT_PRICE": "0",
         "COUNTERPOINT_MODEL_OUTPUT_PRICE": "0",
+    }
+
+
+def _environment(folder: Path, *, model_url: str, concurrency: int) -> dict[str, str]:
+    config = folder / "counterpoint.toml"
+    config.write_text('[graphs]\npausing = "bench.pausing:graph"\n')
+    return {
+        **scripted(model_url),
+        "PYTHONPATH": str(ROOT),
+        "COUNTERPOINT_CONFIG": str(config),
+        "COUNTERPOINT_DATA_DIR": str(folder / "data"),
         "COUNTERPOINT_CONCURRENCY": str(concurrency),
     }
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import statistics
 import sys
@@ -29,7 +28,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from bench import endpoint, server
-from bench.installation import ROOT
+from bench.installation import ROOT, scripted
 from bench.sse_client import Connection
 from bench.switched import MODES, OFF
 from evals.product import finished
@@ -163,20 +162,14 @@ async def opened(folder: Path, model_url: str) -> AsyncIterator[tuple[Program, s
     )
     assert collector.stdout is not None
     port = (await collector.stdout.readline()).decode().strip()
-    names = {name: value for name, value in os.environ.items() if "COUNTERPOINT" not in name}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.switched"),
         cwd=folder,
         env={
-            **names,
+            **scripted(model_url),
             "PYTHONPATH": str(ROOT),
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
             "COUNTERPOINT_DATA_DIR": str(folder / "data"),
-            "COUNTERPOINT_MODEL_URL": model_url,
-            "COUNTERPOINT_MODEL": "bench",
-            "COUNTERPOINT_MODEL_TOOLS": "native",
-            "COUNTERPOINT_MODEL_INPUT_PRICE": "0",
-            "COUNTERPOINT_MODEL_OUTPUT_PRICE": "0",
             "COUNTERPOINT_CONCURRENCY": "16",
         },
         stdin=asyncio.subprocess.PIPE,

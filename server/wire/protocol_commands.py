@@ -190,7 +190,7 @@ def resumes(run: ThreadRun, *, paused: str) -> bool:
     ``paused`` is the graph that asked. A new message to the team is a question of its own, which
     takes the thread over.
     """
-    if run.input is None or run.fork is not None or run.command is not None:
+    if run.input is None or run.fork is not None:
         return False
     asks = isinstance(run.input, Mapping) and "messages" in run.input
     return paused != TEAM or not asks

@@ -27,6 +27,7 @@ from typing import Any
 import httpx
 
 from bench.endpoint import DOCUMENT, QUESTION, Running
+from bench.installation import scripted
 from tests.faults.polling import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -54,17 +55,11 @@ class Left:
 @asynccontextmanager
 async def up(tree: Path, folder: Path, *, model_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """``counterpoint up`` out of a tree; at the end it is killed with all that it started."""
-    clean = {name: value for name, value in os.environ.items() if "COUNTERPOINT" not in name}
     environment = {
-        **clean,
+        **scripted(model_url),
         "PYTHONPATH": os.pathsep.join([str(tree), str(folder)]),
         "COUNTERPOINT_CONFIG": str(folder / "counterpoint.toml"),
         "COUNTERPOINT_DATA_DIR": str(folder / "data"),
-        "COUNTERPOINT_MODEL_URL": model_url,
-        "COUNTERPOINT_MODEL": "bench",
-        "COUNTERPOINT_MODEL_TOOLS": "native",
-        "COUNTERPOINT_MODEL_INPUT_PRICE": "0",
-        "COUNTERPOINT_MODEL_OUTPUT_PRICE": "0",
     }
     log = folder / f"{tree.name}.log"
     with log.open("wb") as said:
